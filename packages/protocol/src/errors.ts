@@ -1,0 +1,321 @@
+/**
+ * The one table of errors. A code is permanent: it is never renamed and never reused. `wire` is the
+ * word of the line protocol (spec §2.8) and `text` its canned text where the original has one; where
+ * it has none, text and word are equal on the wire, and clients compare that.
+ */
+
+/** What a caller can do: give up, try again later, or try another tracker or device. */
+export type Retry = 'never' | 'same' | 'other';
+
+export interface ErrorFacts {
+  wire: string;
+  text?: string;
+  status: number;
+  retry: Retry;
+  message: string;
+}
+
+function facts<const Table extends Record<string, ErrorFacts>>(table: Table): Table {
+  return table;
+}
+
+function input(wire: string, message: string, text?: string): ErrorFacts {
+  return { wire, status: 400, retry: 'never', message, ...(text === undefined ? {} : { text }) };
+}
+
+function absent(wire: string, message: string, text?: string): ErrorFacts {
+  return { ...input(wire, message, text), status: 404 };
+}
+
+function conflict(wire: string, message: string, text?: string): ErrorFacts {
+  return { ...input(wire, message, text), status: 409 };
+}
+
+export const errorTable = facts({
+  // Input.
+  UNKNOWN_COMMAND: input(
+    'unknown_command',
+    'The tracker has no such command.',
+    'Unknown server command',
+  ),
+  NO_DOMAIN: input('no_domain', 'The request names no domain.', 'No domain provided'),
+  NO_KEY: input('no_key', 'The request names no key.'),
+  NO_FID: input('no_fid', 'The request names no fid.'),
+  NO_DEVID: input('no_devid', 'The request names no device.'),
+  NO_PATH: input('no_path', 'The request names no path.'),
+  NO_CLASS: input('no_class', 'The request names no class.', 'No class provided'),
+  NO_HOST: input('no_host', 'The request names no host.', 'No host provided'),
+  NO_IP: input('no_ip', 'The request gives no IP address for the host.', 'IP address required'),
+  NO_PORT: input('no_port', 'The request gives no port for the host.', 'Port required'),
+  BAD_ARGS: input('bad_args', 'The request lacks an argument.', 'Invalid arguments'),
+  BAD_PARAMS: input(
+    'bad_params',
+    'An argument is missing or invalid.',
+    'Missing or invalid parameters',
+  ),
+  BOGUS_ARGS: input('bogus_args', 'The path is not the one the tracker handed out.'),
+  KEY_TOO_LONG: input('db', 'The key is longer than 255 bytes.', 'Key is longer than 255 bytes'),
+  NAME_TOO_LONG: input('failure', 'The name is longer than its column.', 'Name is too long'),
+  REQUEST_TOO_LONG: input('failure', 'The request line is too long.', 'Request line is too long'),
+  AFTER_MISMATCH: input(
+    'after_mismatch',
+    'The key to list after is outside the prefix.',
+    'Pattern does not match the after-value',
+  ),
+  INVALID_CHECKSUM: input(
+    'invalid_checksum_format',
+    'A checksum is written MD5:<32 hex> or SHA-1:<40 hex>.',
+  ),
+  INVALID_DESTDEV: input(
+    'invalid_destdev',
+    'The upload was not opened on that device.',
+    'Invalid destination device',
+  ),
+  INVALID_DEVID: input('invalid_devid', 'A device id is a positive number.'),
+  INVALID_FORMAT: input(
+    'invalid_format',
+    'The value of the setting is not valid.',
+    'Invalid value for this setting',
+  ),
+  INVALID_HASHTYPE: input('invalid_hashtype', 'The hash type is MD5, SHA-1 or NONE.'),
+  INVALID_MINDEVCOUNT: input(
+    'invalid_mindevcount',
+    'A class needs at least one copy.',
+    'The mindevcount must be at least 1',
+  ),
+  INVALID_REPLPOLICY: input(
+    'invalid_replpolicy',
+    'The replication policy cannot be parsed.',
+    'Invalid replication policy',
+  ),
+  INVALID_STATE: input('invalid_state', 'The device state is not valid.'),
+  UNKNOWN_STATE: input('unknown_state', 'The state is not valid.', 'Invalid or unknown state'),
+  STATE_TOO_HIGH: input(
+    'state_too_high',
+    'A dead device must be marked down before alive.',
+    'Status is too high; set it to down first',
+  ),
+  NOT_WRITABLE: input('not_writable', 'That setting cannot be changed by a client.'),
+  // Absence.
+  UNREG_DOMAIN: absent(
+    'unreg_domain',
+    'The domain does not exist.',
+    'Domain name invalid or not found',
+  ),
+  UNREG_CLASS: absent('unreg_class', 'The class does not exist in the domain.'),
+  UNKNOWN_KEY: absent('unknown_key', 'No file is stored under the key.'),
+  INVALID_KEY: absent('invalid_key', 'No file is stored under the key.'),
+  UNKNOWN_FID: absent('unknown_fid', 'No such fid.'),
+  UNKNOWN_HOST: absent('unknown_host', 'No such host.', 'Host not found'),
+  UNKNOWN_HOSTID: absent('unknown_hostid', 'No host has that id.'),
+  DOMAIN_NOT_FOUND: absent('domain_not_found', 'No such domain.', 'Domain not found'),
+  CLASS_NOT_FOUND: absent('class_not_found', 'No such class in the domain.', 'Class not found'),
+  HOST_NOT_FOUND: absent('host_not_found', 'No such host.', 'Host not found'),
+  NO_DEVICE: absent('no_device', 'No such device.', 'Device not found'),
+  NO_TEMP_FILE: absent(
+    'no_temp_file',
+    'The upload is unknown or already closed.',
+    'No tempfile or file already closed',
+  ),
+  NONE_MATCH: absent(
+    'none_match',
+    'No key matches.',
+    'No keys match that pattern and after-value (if any).',
+  ),
+  // Conflict.
+  KEY_EXISTS: conflict(
+    'key_exists',
+    'Another file is stored under the target key.',
+    'Target key name already exists; cannot overwrite',
+  ),
+  DOMAIN_EXISTS: conflict(
+    'domain_exists',
+    'The domain exists already.',
+    'That domain already exists',
+  ),
+  DOMAIN_HAS_FILES: conflict(
+    'domain_has_files',
+    'The domain still has files.',
+    'Domain still has files, cannot delete',
+  ),
+  DOMAIN_HAS_CLASSES: conflict('domain_has_classes', 'The domain still has classes.'),
+  CLASS_EXISTS: conflict(
+    'class_exists',
+    'The class exists already.',
+    'That class already exists in that domain',
+  ),
+  CLASS_HAS_FILES: conflict(
+    'class_has_files',
+    'The class still has files.',
+    'Class still has files, unable to delete',
+  ),
+  NODEL_DEFAULT_CLASS: conflict(
+    'nodel_default_class',
+    'The default class cannot be deleted.',
+    'Cannot delete the default class',
+  ),
+  HOST_EXISTS: conflict('host_exists', 'The host exists already.', 'That host already exists'),
+  HOST_MISMATCH: conflict(
+    'host_mismatch',
+    'The device belongs to another host.',
+    'Device is not on that host',
+  ),
+  HOST_NOT_EMPTY: conflict(
+    'host_not_empty',
+    'The host still has devices.',
+    'Unable to delete host; it contains devices',
+  ),
+  EXISTING_DEVID: conflict('existing_devid', 'The device id is taken.'),
+  FID_IN_USE: conflict('fid_in_use', 'The fid is in use.'),
+  FID_EXISTS: conflict('fid_exists', 'The fid is the current one of the key already.'),
+  DUPLICATE: conflict('dup', 'A name or address is taken.', 'Duplicate name or number used'),
+  // Integrity.
+  SIZE_MISMATCH: {
+    wire: 'size_mismatch',
+    status: 422,
+    retry: 'other',
+    message: 'The stored file has another size than announced.',
+  },
+  SIZE_VERIFY_ERROR: {
+    wire: 'size_verify_error',
+    status: 422,
+    retry: 'other',
+    message: 'The stored file could not be verified.',
+  },
+  CHECKSUM_MISMATCH: {
+    wire: 'checksum_mismatch',
+    status: 422,
+    retry: 'other',
+    message: 'The stored file has another checksum than announced.',
+  },
+  // Capacity.
+  NO_DEVICES: {
+    wire: 'no_devices',
+    text: 'No devices found to store file',
+    status: 507,
+    retry: 'same',
+    message: 'No device can take the file now.',
+  },
+  DEVICE_FULL: { wire: 'failure', status: 507, retry: 'other', message: 'The device is full.' },
+  // Availability.
+  NO_REPLICA_UP: {
+    wire: 'failure',
+    status: 503,
+    retry: 'other',
+    message: 'No replica of the file can be read now.',
+  },
+  NO_TRACKER_UP: { wire: 'failure', status: 503, retry: 'same', message: 'No tracker answers.' },
+  DEADLINE_EXCEEDED: {
+    wire: 'failure',
+    status: 504,
+    retry: 'other',
+    message: 'The deadline passed.',
+  },
+  DEVICE_DOWN: {
+    wire: 'failure',
+    status: 503,
+    retry: 'other',
+    message: 'The device cannot be reached.',
+  },
+  DB_DOWN: {
+    wire: 'failure',
+    text: 'Operation failed',
+    status: 503,
+    retry: 'other',
+    message: 'The database cannot be reached.',
+  },
+  SHUTTING_DOWN: {
+    wire: 'failure',
+    text: 'Operation failed',
+    status: 503,
+    retry: 'other',
+    message: 'The tracker is shutting down.',
+  },
+  // Internal.
+  FAILURE: {
+    wire: 'failure',
+    text: 'Operation failed',
+    status: 500,
+    retry: 'same',
+    message: 'The operation failed.',
+  },
+  BAD_REPLY: {
+    wire: 'failure',
+    status: 502,
+    retry: 'other',
+    message: 'The answer is not one of this protocol.',
+  },
+  SCHEMA_TOO_NEW: {
+    wire: 'failure',
+    status: 500,
+    retry: 'never',
+    message: 'The database has a newer schema than this version knows.',
+  },
+  SCHEMA_MISSING: {
+    wire: 'failure',
+    status: 500,
+    retry: 'never',
+    message: 'The database has no MogileFS schema or an older one.',
+  },
+});
+
+export type ErrorCode = keyof typeof errorTable;
+
+export interface ErrorOptions {
+  /** What failed, on which object, and what the operator can do. */
+  message?: string;
+  /** Replaces the canned text on the wire, for the few codes whose text tools parse. */
+  wireText?: string;
+  details?: Record<string, unknown>;
+  cause?: unknown;
+}
+
+/** The one error class: match on `code`, never on the class or the message. */
+export class OmgfsError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly retry: Retry;
+  readonly details: Record<string, unknown>;
+  readonly wireText: string | undefined;
+
+  constructor(code: ErrorCode, options: ErrorOptions = {}) {
+    const entry: ErrorFacts = errorTable[code];
+    super(options.message ?? entry.message, 'cause' in options ? { cause: options.cause } : {});
+    this.name = 'OmgfsError';
+    this.code = code;
+    this.status = entry.status;
+    this.retry = entry.retry;
+    this.details = options.details ?? {};
+    this.wireText = options.wireText;
+  }
+}
+
+/** Word and text of an error for the line protocol. */
+export function wireError(error: OmgfsError): { code: string; text: string } {
+  const entry: ErrorFacts = errorTable[error.code];
+  return { code: entry.wire, text: error.wireText ?? entry.text ?? entry.wire };
+}
+
+const codeByWire = new Map<string, ErrorCode>();
+for (const code of Object.keys(errorTable) as ErrorCode[]) {
+  const wire = errorTable[code].wire;
+  if (wire !== 'failure' && !codeByWire.has(wire)) codeByWire.set(wire, code);
+}
+
+/** The error a client raises for an `ERR` line; words it does not know become FAILURE. */
+export function errorFromWire(reply: { code: string; text: string }): OmgfsError {
+  const code = codeByWire.get(reply.code) ?? 'FAILURE';
+  const text = reply.text === '' || reply.text === reply.code ? '' : `: ${reply.text}`;
+  return new OmgfsError(code, {
+    message: `${errorTable[code].message} (tracker said ${reply.code}${text})`,
+    wireText: reply.text,
+    details: { wire: reply.code },
+  });
+}
+
+/** Any thrown value as an OmgfsError; what is not one becomes FAILURE with the value as cause. */
+export function toOmgfsError(thrown: unknown): OmgfsError {
+  if (thrown instanceof OmgfsError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new OmgfsError('FAILURE', { message, cause: thrown });
+}

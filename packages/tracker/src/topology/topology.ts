@@ -1,0 +1,258 @@
+/**
+ * The tracker's picture of the cluster: what the database says (domains, classes, hosts, devices,
+ * settings) and what the monitor observed. Commands, jobs and placement read it synchronously; the
+ * monitor and the admin commands replace it. Unknown classes and devices are tolerated, because an
+ * adopted database may name them (spec appendix D).
+ */
+import { BlockList, isIPv4 } from 'node:net';
+import { fidPath } from '@omgfs/protocol';
+import {
+  type Device,
+  type Domain,
+  deviceRules,
+  type FileClass,
+  type Host,
+  hostRules,
+  type ObservedDeviceState,
+  type ObservedHostState,
+} from '../placement/model.ts';
+import type { TopologyRows } from '../store/store.ts';
+
+export interface DeviceObservation {
+  state: ObservedDeviceState;
+  /** The device refuses a PUT whose Content-MD5 is wrong. */
+  rejectBadMd5: boolean | undefined;
+  /** Text as the side channel sent it, for example `12.5`. */
+  utilization: string | undefined;
+}
+
+export interface TopologyOptions {
+  mindevcountDefault: number;
+  /** A device with less free space takes no new files, in MiB (`min_free_space`). */
+  freeSpaceMinMb: number;
+}
+
+/** How a client reaches hosts: decides between the main and the alternate address (spec §4.2). */
+export interface ClientView {
+  address?: string | undefined;
+  zone?: string | undefined;
+}
+
+const nothingObserved: DeviceObservation = {
+  state: 'unknown',
+  rejectBadMd5: undefined,
+  utilization: undefined,
+};
+
+export class Topology {
+  readonly #options: TopologyOptions;
+  #domainsByName = new Map<string, Domain>();
+  #domainsById = new Map<number, Domain>();
+  #hosts = new Map<number, Host>();
+  #devices = new Map<number, Device>();
+  #settings = new Map<string, string>();
+  #altNetworks = new Map<number, BlockList>();
+  readonly #observedHosts = new Map<number, ObservedHostState>();
+  readonly #observedDevices = new Map<number, DeviceObservation>();
+  readonly #listeners = new Set<() => void>();
+
+  constructor(options: TopologyOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a fresh reading of the database and tells the listeners. */
+  replace(rows: TopologyRows): void {
+    const classes = new Map<number, Map<string, FileClass>>();
+    for (const { dmid } of rows.domains) {
+      classes.set(dmid, new Map([['default', this.#defaultClass(dmid)]]));
+    }
+    for (const row of rows.classes) {
+      const name = row.classid === 0 ? 'default' : row.name;
+      classes.get(row.dmid)?.set(name, { ...row, name });
+    }
+    const domains = rows.domains.map(({ dmid, name }): Domain => {
+      return { dmid, name, classes: classes.get(dmid) ?? new Map() };
+    });
+    this.#domainsByName = new Map(domains.map((domain) => [domain.name, domain]));
+    this.#domainsById = new Map(domains.map((domain) => [domain.dmid, domain]));
+    this.#hosts = new Map(rows.hosts.map((host) => [host.hostid, host]));
+    this.#devices = new Map(rows.devices.map((device) => [device.devid, device]));
+    this.#settings = new Map(rows.settings.map(({ field, value }) => [field, value]));
+    this.#altNetworks = new Map();
+    for (const host of rows.hosts) {
+      const network = host.altip === null ? undefined : parseNetwork(host.altmask);
+      if (network !== undefined) this.#altNetworks.set(host.hostid, network);
+    }
+    this.#announce();
+  }
+
+  /** Notes what the monitor saw of a host. */
+  observeHost(hostid: number, state: ObservedHostState): void {
+    if (this.observedHost(hostid) === state) return;
+    this.#observedHosts.set(hostid, state);
+    this.#announce();
+  }
+
+  /** Notes what the monitor saw of a device; fields left out keep their value. */
+  observeDevice(devid: number, seen: Partial<DeviceObservation>): void {
+    const before = this.observedDevice(devid);
+    this.#observedDevices.set(devid, { ...before, ...seen });
+    if (seen.state !== undefined && seen.state !== before.state) this.#announce();
+  }
+
+  /** Puts a fresh usage figure in place before the next reading of the database. */
+  observeUsage(devid: number, usage: { mbTotal: number; mbUsed: number }): void {
+    const device = this.#devices.get(devid);
+    if (device !== undefined) this.#devices.set(devid, { ...device, ...usage });
+  }
+
+  /** Calls back after every change of rows or observed states. @returns the way to stop. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  domain(name: string): Domain | undefined {
+    return this.#domainsByName.get(name);
+  }
+
+  domainById(dmid: number): Domain | undefined {
+    return this.#domainsById.get(dmid);
+  }
+
+  domains(): IterableIterator<Domain> {
+    return this.#domainsByName.values();
+  }
+
+  /** The class of a file; one that no longer exists counts as the default class. */
+  classOf(dmid: number, classid: number): FileClass {
+    const classes = this.#domainsById.get(dmid)?.classes;
+    for (const fileClass of classes?.values() ?? []) {
+      if (fileClass.classid === classid) return fileClass;
+    }
+    return classes?.get('default') ?? this.#defaultClass(dmid);
+  }
+
+  host(hostid: number): Host | undefined {
+    return this.#hosts.get(hostid);
+  }
+
+  hostByName(hostname: string): Host | undefined {
+    for (const host of this.#hosts.values()) if (host.hostname === hostname) return host;
+    return undefined;
+  }
+
+  hosts(): IterableIterator<Host> {
+    return this.#hosts.values();
+  }
+
+  device(devid: number): Device | undefined {
+    return this.#devices.get(devid);
+  }
+
+  devices(): IterableIterator<Device> {
+    return this.#devices.values();
+  }
+
+  setting(field: string): string | undefined {
+    return this.#settings.get(field);
+  }
+
+  observedHost(hostid: number): ObservedHostState {
+    return this.#observedHosts.get(hostid) ?? 'unknown';
+  }
+
+  observedDevice(devid: number): DeviceObservation {
+    return this.#observedDevices.get(devid) ?? nothingObserved;
+  }
+
+  /** Whether the monitor looks at the device at all (spec §4.4). */
+  isMonitored(device: Device): boolean {
+    const host = this.#hosts.get(device.hostid);
+    return host !== undefined && hostRules[host.status].read && deviceRules[device.status].read;
+  }
+
+  /** Whether replicas on the device can be read now. */
+  isReadable(devid: number): boolean {
+    const device = this.#devices.get(devid);
+    if (device === undefined || !this.isMonitored(device)) return false;
+    if (this.observedHost(device.hostid) !== 'reachable') return false;
+    const { state } = this.observedDevice(devid);
+    return state === 'readable' || state === 'writeable';
+  }
+
+  /** Whether states set by the operator allow deletes on the device. */
+  canDeleteFrom(devid: number): boolean {
+    const device = this.#devices.get(devid);
+    const host = device && this.#hosts.get(device.hostid);
+    return (
+      device !== undefined &&
+      host !== undefined &&
+      hostRules[host.status].write &&
+      deviceRules[device.status].write
+    );
+  }
+
+  /** Whether new files and replicas may be put on the device now. */
+  getsNewFiles(devid: number): boolean {
+    const device = this.#devices.get(devid);
+    const host = device && this.#hosts.get(device.hostid);
+    if (device === undefined || host === undefined) return false;
+    if (!deviceRules[device.status].newFiles || !hostRules[host.status].write) return false;
+    if (this.observedHost(host.hostid) !== 'reachable') return false;
+    if (this.observedDevice(devid).state !== 'writeable') return false;
+    if (device.mbTotal === null || device.mbUsed === null) return true;
+    return device.mbTotal - device.mbUsed >= this.#options.freeSpaceMinMb;
+  }
+
+  /** URL for writing, deleting and closing a replica; undefined for an unknown device. */
+  writeUrl(place: { devid: number; fid: number }, client: ClientView = {}): string | undefined {
+    const host = this.#hostOf(place.devid);
+    if (host === undefined) return undefined;
+    const path = fidPath(place.devid, place.fid);
+    return `http://${this.#addressFor(host, client)}:${host.httpPort}${path}`;
+  }
+
+  /** URL for reading a replica; undefined for an unknown device. */
+  readUrl(place: { devid: number; fid: number }, client: ClientView = {}): string | undefined {
+    const host = this.#hostOf(place.devid);
+    if (host === undefined) return undefined;
+    const path = fidPath(place.devid, place.fid);
+    return `http://${this.#addressFor(host, client)}:${host.httpGetPort || host.httpPort}${path}`;
+  }
+
+  #hostOf(devid: number): Host | undefined {
+    const device = this.#devices.get(devid);
+    return device && this.#hosts.get(device.hostid);
+  }
+
+  #addressFor(host: Host, client: ClientView): string {
+    const network = this.#altNetworks.get(host.hostid);
+    if (network === undefined || host.altip === null) return host.hostip;
+    if (client.zone === 'alt') return host.altip;
+    const address = client.address;
+    return address !== undefined && isIPv4(address) && network.check(address)
+      ? host.altip
+      : host.hostip;
+  }
+
+  #defaultClass(dmid: number): FileClass {
+    const mindevcount = this.#options.mindevcountDefault;
+    return { dmid, classid: 0, name: 'default', mindevcount, hashtype: null, replpolicy: null };
+  }
+
+  #announce(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** A netmask such as `10.0.0.0/8`, or a bare address; undefined when it is neither. */
+export function parseNetwork(text: string | null): BlockList | undefined {
+  const match = /^(\d+\.\d+\.\d+\.\d+)(?:\/(\d+))?$/.exec(text?.trim() ?? '');
+  const address = match?.[1];
+  const bits = Number(match?.[2] ?? 32);
+  if (address === undefined || !isIPv4(address) || bits > 32) return undefined;
+  const network = new BlockList();
+  network.addSubnet(address, bits, 'ipv4');
+  return network;
+}

@@ -45,13 +45,21 @@ export const errorTable = facts({
   NO_PATH: input('no_path', 'The request names no path.'),
   NO_CLASS: input('no_class', 'The request names no class.', 'No class provided'),
   NO_HOST: input('no_host', 'The request names no host.', 'No host provided'),
-  NO_IP: input('no_ip', 'The request gives no IP address for the host.', 'IP address required'),
-  NO_PORT: input('no_port', 'The request gives no port for the host.', 'Port required'),
-  BAD_ARGS: input('bad_args', 'The request lacks an argument.', 'Invalid arguments'),
+  NO_IP: input(
+    'no_ip',
+    'The request gives no IP address for the host.',
+    'IP required to create host',
+  ),
+  NO_PORT: input(
+    'no_port',
+    'The request gives no port for the host.',
+    'Port required to create host',
+  ),
+  BAD_ARGS: input('bad_args', 'The request lacks an argument.', 'No hostid/hostname parameter'),
   BAD_PARAMS: input(
     'bad_params',
     'An argument is missing or invalid.',
-    'Missing or invalid parameters',
+    'Invalid parameters to command; please see documentation',
   ),
   BOGUS_ARGS: input('bogus_args', 'The path is not the one the tracker handed out.'),
   KEY_TOO_LONG: input('db', 'The key is longer than 255 bytes.', 'Key is longer than 255 bytes'),
@@ -60,7 +68,7 @@ export const errorTable = facts({
   AFTER_MISMATCH: input(
     'after_mismatch',
     'The key to list after is outside the prefix.',
-    'Pattern does not match the after-value',
+    'Pattern does not match the after-value?',
   ),
   INVALID_CHECKSUM: input(
     'invalid_checksum_format',
@@ -89,18 +97,18 @@ export const errorTable = facts({
     'Invalid replication policy',
   ),
   INVALID_STATE: input('invalid_state', 'The device state is not valid.'),
-  UNKNOWN_STATE: input('unknown_state', 'The state is not valid.', 'Invalid or unknown state'),
+  UNKNOWN_STATE: input('unknown_state', 'The state is not valid.', 'Invalid/unknown state'),
   STATE_TOO_HIGH: input(
     'state_too_high',
     'A dead device must be marked down before alive.',
-    'Status is too high; set it to down first',
+    'Status cannot go from dead to alive; must use down',
   ),
   NOT_WRITABLE: input('not_writable', 'That setting cannot be changed by a client.'),
   // Absence.
   UNREG_DOMAIN: absent(
     'unreg_domain',
     'The domain does not exist.',
-    'Domain name invalid or not found',
+    'Domain name invalid/not found',
   ),
   UNREG_CLASS: absent('unreg_class', 'The class does not exist in the domain.'),
   UNKNOWN_KEY: absent('unknown_key', 'No file is stored under the key.'),
@@ -126,7 +134,7 @@ export const errorTable = facts({
   KEY_EXISTS: conflict(
     'key_exists',
     'Another file is stored under the target key.',
-    'Target key name already exists; cannot overwrite',
+    "Target key name already exists; can't overwrite.",
   ),
   DOMAIN_EXISTS: conflict(
     'domain_exists',
@@ -136,7 +144,7 @@ export const errorTable = facts({
   DOMAIN_HAS_FILES: conflict(
     'domain_has_files',
     'The domain still has files.',
-    'Domain still has files, cannot delete',
+    'Domain still has files, unable to delete',
   ),
   DOMAIN_HAS_CLASSES: conflict('domain_has_classes', 'The domain still has classes.'),
   CLASS_EXISTS: conflict(
@@ -158,17 +166,17 @@ export const errorTable = facts({
   HOST_MISMATCH: conflict(
     'host_mismatch',
     'The device belongs to another host.',
-    'Device is not on that host',
+    "The device specified doesn't belong to the host specified",
   ),
   HOST_NOT_EMPTY: conflict(
     'host_not_empty',
     'The host still has devices.',
-    'Unable to delete host; it contains devices',
+    'Unable to delete host; it contains devices still',
   ),
   EXISTING_DEVID: conflict('existing_devid', 'The device id is taken.'),
   FID_IN_USE: conflict('fid_in_use', 'The fid is in use.'),
   FID_EXISTS: conflict('fid_exists', 'The fid is the current one of the key already.'),
-  DUPLICATE: conflict('dup', 'A name or address is taken.', 'Duplicate name or number used'),
+  DUPLICATE: conflict('dup', 'A name or address is taken.', 'Duplicate name/number used.'),
   // Integrity.
   SIZE_MISMATCH: {
     wire: 'size_mismatch',

@@ -63,7 +63,7 @@ describe('encoding', () => {
     let all = '';
     for (let byte = 0; byte < 256; byte += 1) all += String.fromCharCode(byte);
     const request = decodeRequest(encodeRequest('noop', { key: all }).trimEnd());
-    expect(request.args['key']).toBe(all);
+    expect(request.args.key).toBe(all);
   });
 
   test('text travels as UTF-8', () => {

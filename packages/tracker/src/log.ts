@@ -6,12 +6,33 @@ import { type Logger, pino } from 'pino';
 
 export type Log = Logger;
 
-export function createLog(options: { role: string; level: string }): Log {
-  return pino({
-    level: options.level,
-    base: { role: options.role },
-    messageKey: 'event',
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (level) => ({ level }) },
-  });
+export interface LogOptions {
+  role: string;
+  level: string;
+  /** Sees every line that is written (`!watch`). */
+  onLine?: (line: string) => void;
+}
+
+/** Logs to standard output. @throws when the level is not one of pino's. */
+export function createLog({ role, level, onLine }: LogOptions): Log {
+  const output = pino.destination(1);
+  const destination =
+    onLine === undefined
+      ? output
+      : {
+          write: (line: string) => {
+            output.write(line);
+            onLine(line);
+          },
+        };
+  return pino(
+    {
+      level,
+      base: { role },
+      messageKey: 'event',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (name) => ({ level: name }) },
+    },
+    destination,
+  );
 }

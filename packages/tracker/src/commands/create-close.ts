@@ -1,0 +1,174 @@
+/**
+ * `create_close` (spec §2.6): makes an upload the current file of its key. The bytes are verified on
+ * the device first; then one transaction does the rest, so that a crash before it leaves the upload
+ * open and harmless, and a crash after it leaves it stored (I1, I3).
+ */
+import {
+  type Checksum,
+  type Fields,
+  isTrue,
+  OmgfsError,
+  parseChecksum,
+  type ReplyFields,
+} from '@omgfs/protocol';
+import type { FileClass } from '../placement/model.ts';
+import type { TempfileRow } from '../store/store.ts';
+import { checkKeyLength, domainOf, idOf, requiredArg } from './arguments.ts';
+import type { Command, CommandRequest } from './registry.ts';
+import type { CommandServices } from './services.ts';
+
+interface CloseArguments {
+  dmid: number;
+  dkey: string;
+  fid: number;
+  devid: number;
+  path: string;
+  /** 0 means that the client did not say. */
+  announcedBytes: number;
+  checksum: Checksum | undefined;
+  verifyChecksum: boolean;
+}
+
+export function createClose(services: CommandServices): Command {
+  const { store, topology, wakeReplicate, wakeDelete } = services;
+  return async (request): Promise<ReplyFields> => {
+    const close = closeArguments(services, request);
+    const tempfile = await store.findTempfile(close.fid);
+    if (tempfile === undefined) throw new OmgfsError('NO_TEMP_FILE');
+    const length = await orAbandon(services, close, tempfile, () =>
+      verifiedLength(services, close, tempfile),
+    );
+    if (length === undefined) {
+      wakeDelete();
+      return {};
+    }
+    const fileClass = topology.classOf(close.dmid, tempfile.classid);
+    const replicate = wantsMoreCopies(fileClass);
+    const outcome = await store.closeTempfile({
+      fid: close.fid,
+      dmid: close.dmid,
+      dkey: close.dkey,
+      classid: tempfile.classid,
+      devids: [close.devid],
+      length,
+      replicate,
+      ...keptChecksum(close, fileClass),
+    });
+    if (outcome === 'no_temp_file') throw new OmgfsError('NO_TEMP_FILE');
+    if (outcome === 'fid_exists') throw new OmgfsError('FID_EXISTS');
+    if (replicate) wakeReplicate();
+    return {};
+  };
+}
+
+/** Checks what needs no database, in the order that clients observe. */
+function closeArguments({ topology }: CommandServices, request: CommandRequest): CloseArguments {
+  const { args, address } = request;
+  const { dmid } = domainOf(topology, args);
+  const fid = idOf(requiredArg(args, 'fid', 'NO_FID'));
+  const devid = idOf(requiredArg(args, 'devid', 'NO_DEVID'));
+  const path = requiredArg(args, 'path', 'NO_PATH');
+  const checksum = checksumOf(args);
+  const expected =
+    fid === undefined || devid === undefined
+      ? undefined
+      : topology.writeUrl({ devid, fid }, { address, zone: args.zone });
+  if (fid === undefined || devid === undefined || path !== expected) {
+    throw new OmgfsError('BOGUS_ARGS');
+  }
+  return {
+    dmid,
+    dkey: checkKeyLength(args.key ?? ''),
+    fid,
+    devid,
+    path,
+    announcedBytes: idOf(args.size) ?? 0,
+    checksum,
+    verifyChecksum: isTrue(args.checksumverify),
+  };
+}
+
+function checksumOf(args: Fields): Checksum | undefined {
+  if (!isTrue(args.checksum)) return undefined;
+  const checksum = parseChecksum(args.checksum ?? '');
+  if (checksum === undefined) throw new OmgfsError('INVALID_CHECKSUM');
+  return checksum;
+}
+
+/**
+ * Runs the verification; when it refuses the upload, or the client gave it up by an empty key, the
+ * upload is handed to the delete job, so that its bytes go away.
+ * @returns undefined when the client gave the upload up.
+ */
+async function orAbandon(
+  { store, wakeDelete }: CommandServices,
+  { fid, dkey, devid }: CloseArguments,
+  tempfile: TempfileRow,
+  verify: () => Promise<number>,
+): Promise<number | undefined> {
+  let refusal: unknown;
+  if (dkey !== '') {
+    try {
+      return await verify();
+    } catch (error) {
+      refusal = error;
+    }
+  }
+  const devids = [...new Set([...tempfile.devids, devid])];
+  const claimed = await store.abandonTempfile({ fid, devids });
+  wakeDelete();
+  if (refusal !== undefined) throw refusal;
+  if (!claimed) throw new OmgfsError('NO_TEMP_FILE');
+  return undefined;
+}
+
+/** @throws INVALID_DESTDEV, SIZE_VERIFY_ERROR, SIZE_MISMATCH, CHECKSUM_MISMATCH. */
+async function verifiedLength(
+  { devices }: CommandServices,
+  close: CloseArguments,
+  tempfile: TempfileRow,
+): Promise<number> {
+  if (!tempfile.devids.includes(close.devid)) {
+    const valid = tempfile.devids.join(', ');
+    const wireText = `Invalid destination device; valid devices: ${valid}`;
+    throw new OmgfsError('INVALID_DESTDEV', { wireText });
+  }
+  const size = await devices.size(close.path);
+  if (size.state !== 'present') {
+    const reason = size.state === 'missing' ? 'missing' : `cantreach (${size.reason})`;
+    const wireText = `Expected: ${close.announcedBytes}; actual: 0 (${reason}); path: ${close.path}`;
+    throw new OmgfsError('SIZE_VERIFY_ERROR', { wireText });
+  }
+  // A size of 0 means "do not compare" (spec §2.6).
+  if (close.announcedBytes !== 0 && size.bytes !== close.announcedBytes) {
+    const wireText = `Expected: ${close.announcedBytes}; actual: ${size.bytes}; path: ${close.path}`;
+    throw new OmgfsError('SIZE_MISMATCH', { wireText });
+  }
+  if (close.checksum !== undefined && close.verifyChecksum) {
+    await verifyChecksum(devices, { path: close.path, checksum: close.checksum });
+  }
+  return size.bytes;
+}
+
+async function verifyChecksum(
+  devices: CommandServices['devices'],
+  { path, checksum }: { path: string; checksum: Checksum },
+): Promise<void> {
+  const digest = await devices.digest(path, checksum.type);
+  const actual = digest.state === 'present' ? digest.hex : 'unknown';
+  if (actual === checksum.hex) return;
+  const { type, hex } = checksum;
+  const wireText = `Expected: ${type}:${hex}; actual: ${type}:${actual}; path: ${path}`;
+  throw new OmgfsError('CHECKSUM_MISMATCH', { wireText });
+}
+
+/** A class that is content with one replica needs no row in the replication queue. */
+function wantsMoreCopies(fileClass: FileClass): boolean {
+  return fileClass.mindevcount > 1 || !!fileClass.replpolicy;
+}
+
+/** A checksum is kept only when the class keeps that kind (spec §2.6 step 9). */
+function keptChecksum(close: CloseArguments, fileClass: FileClass): { checksum?: Checksum } {
+  const { checksum } = close;
+  return checksum !== undefined && checksum.type === fileClass.hashtype ? { checksum } : {};
+}

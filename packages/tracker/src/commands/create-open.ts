@@ -1,0 +1,82 @@
+/** `create_open` (spec §2.1): hands out a fid and the places to upload its bytes to. */
+import { type Fields, isTrue, limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import { chooseDestinations } from '../placement/choose.ts';
+import { type Domain, freeShare } from '../placement/model.ts';
+import type { Topology } from '../topology/topology.ts';
+import { checkKeyLength, domainOf, idOf } from './arguments.ts';
+import type { Command } from './registry.ts';
+import type { CommandServices } from './services.ts';
+
+export function createOpen(services: CommandServices): Command {
+  const { store, topology, devices, random } = services;
+  return async ({ args, address }) => {
+    const domain = domainOf(topology, args);
+    const dkey = checkKeyLength(args.key ?? '');
+    const classid = classidOf(domain, args);
+    const multiple = isTrue(args.multi_dest);
+    const devids = chooseDestinations(candidates(topology), {
+      count: multiple ? limits.openDestinationsMax : 1,
+      sizeBytes: idOf(args.size) ?? 0,
+      random,
+    });
+    if (devids.length === 0) throw new OmgfsError('NO_DEVICES');
+    const fid = await store.openTempfile({
+      dmid: domain.dmid,
+      dkey,
+      classid,
+      devids,
+      ...explicitFid(args),
+    });
+    if (!isTrue(topology.setting('skip_mkcol'))) {
+      await Promise.all(
+        devids.map(async (devid) => {
+          const url = topology.writeUrl({ devid, fid });
+          if (url !== undefined) await devices.makeDirectories(url);
+        }),
+      );
+    }
+    const client = { address, zone: args.zone };
+    const paths = devids.map((devid) => topology.writeUrl({ devid, fid }, client));
+    return multiple
+      ? manyPlaces({ fid, devids, paths })
+      : { fid, devid: devids[0], path: paths[0] };
+  };
+}
+
+/**
+ * The class for new files. `default` is refused as the original refuses it: clients send an empty
+ * class instead (spec §2.1 QUIRK).
+ */
+function classidOf(domain: Domain, args: Fields): number {
+  if (!isTrue(args.class)) return 0;
+  const classid = domain.classes.get(args.class ?? '')?.classid ?? 0;
+  if (classid === 0) throw new OmgfsError('UNREG_CLASS');
+  return classid;
+}
+
+function explicitFid(args: Fields): { fid?: number } {
+  if (!isTrue(args.fid)) return {};
+  const fid = idOf(args.fid?.replace(/\..*$/, ''));
+  if (fid === undefined) return {};
+  if (fid > limits.fidMax) throw new OmgfsError('FID_IN_USE');
+  return fid === 0 ? {} : { fid };
+}
+
+function candidates(topology: Topology) {
+  return [...topology.devices()]
+    .filter(({ devid }) => topology.getsNewFiles(devid))
+    .map((device) => ({ ...device, freeShare: freeShare(device) }));
+}
+
+function manyPlaces(open: {
+  fid: number;
+  devids: readonly number[];
+  paths: readonly (string | undefined)[];
+}): ReplyFields {
+  const fields: ReplyFields = { fid: open.fid, dev_count: open.devids.length };
+  for (const [index, devid] of open.devids.entries()) {
+    fields[`devid_${index + 1}`] = devid;
+    fields[`path_${index + 1}`] = open.paths[index];
+  }
+  return fields;
+}

@@ -1,0 +1,103 @@
+/**
+ * `get_paths` (spec §2.1, §5.7): where a file can be read, best place first. Unless the client says
+ * `noverify`, paths are checked on their devices until one is good.
+ */
+import { isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import { orderPaths } from '../placement/order-paths.ts';
+import type { FileWithReplicas } from '../store/store.ts';
+import type { ClientView, Topology } from '../topology/topology.ts';
+import { domainOf, integerOf, keyOf } from './arguments.ts';
+import type { Command } from './registry.ts';
+import type { CommandServices } from './services.ts';
+
+/** Fewer paths than this are never asked for, whatever the client says. */
+const pathCountMin = 2;
+
+export function getPaths(services: CommandServices): Command {
+  const { store, topology, devices, random } = services;
+  return async ({ args, address }) => {
+    const { dmid } = domainOf(topology, args);
+    const dkey = keyOf(args);
+    const file = await store.findFile({ dmid, dkey });
+    if (file === undefined) throw new OmgfsError('UNKNOWN_KEY');
+    const count = Math.max(pathCountMin, integerOf(args.pathcount));
+    const client = { address, zone: args.zone };
+    const devids = orderedDevids(topology, file, random);
+    if (isTrue(args.noverify)) {
+      return pathFields(urls(topology, { file, devids: devids.readable, client }), {
+        count,
+        fallback: urls(topology, { file, devids: devids.unreadable, client }),
+      });
+    }
+    const verified = await dropUntilVerified({ devices, topology, file }, devids.readable);
+    return pathFields(urls(topology, { file, devids: verified, client }), {
+      count,
+      fallback: urls(topology, { file, devids: devids.unreadable, client }),
+    });
+  };
+}
+
+/** Readable devices in the order to try them; then those that are only a last resort. */
+function orderedDevids(topology: Topology, file: FileWithReplicas, random: () => number) {
+  const readable = [];
+  const unreadable: number[] = [];
+  for (const devid of file.devids) {
+    const device = topology.device(devid);
+    if (device === undefined) continue;
+    if (!topology.isReadable(devid)) {
+      unreadable.push(devid);
+      continue;
+    }
+    const { utilization } = topology.observedDevice(devid);
+    readable.push({
+      devid,
+      weight: device.weight,
+      draining: device.status === 'drain',
+      utilization,
+    });
+  }
+  return { readable: orderPaths(readable, { random }), unreadable };
+}
+
+/**
+ * Checks devices in order until one holds the file with its right length; the bad ones before it
+ * are dropped, the ones after it are trusted (spec §5.7).
+ */
+async function dropUntilVerified(
+  place: Pick<CommandServices, 'devices' | 'topology'> & { file: FileWithReplicas },
+  devids: readonly number[],
+): Promise<readonly number[]> {
+  const { devices, topology, file } = place;
+  for (const [index, devid] of devids.entries()) {
+    const url = topology.readUrl({ devid, fid: file.fid });
+    if (url === undefined) continue;
+    const size = await devices.size(url);
+    if (size.state === 'present' && size.bytes === file.length) return devids.slice(index);
+  }
+  return [];
+}
+
+function urls(
+  topology: Topology,
+  place: { file: FileWithReplicas; devids: readonly number[]; client: ClientView },
+): string[] {
+  const paths = [];
+  for (const devid of place.devids) {
+    const url = topology.readUrl({ devid, fid: place.file.fid }, place.client);
+    if (url !== undefined) paths.push(url);
+  }
+  return paths;
+}
+
+/** No path at all is a success with `paths=0`; one that cannot be read now is better than none. */
+function pathFields(
+  paths: readonly string[],
+  { count, fallback }: { count: number; fallback: readonly string[] },
+): ReplyFields {
+  const chosen = paths.length > 0 ? paths.slice(0, count) : fallback.slice(-1);
+  const fields: ReplyFields = { paths: chosen.length };
+  for (let index = 0; index < chosen.length; index += 1) {
+    fields[`path${index + 1}`] = chosen[index];
+  }
+  return fields;
+}

@@ -1,0 +1,52 @@
+/** Commands that change what a key stands for: `delete`, `rename`, `updateclass` (spec §2.1). */
+import { OmgfsError } from '@omgfs/protocol';
+import { checkKeyLength, domainOf, keyOf, requiredArg } from './arguments.ts';
+import type { Command } from './registry.ts';
+import type { CommandServices } from './services.ts';
+
+export function keyCommands(services: CommandServices): Record<string, Command> {
+  return {
+    delete: deleteKey(services),
+    rename: renameKey(services),
+    updateclass: updateClass(services),
+  };
+}
+
+function deleteKey({ store, topology, wakeDelete }: CommandServices): Command {
+  return async ({ args }) => {
+    const { dmid } = domainOf(topology, args);
+    const dkey = keyOf(args);
+    if (!(await store.deleteKey({ dmid, dkey }))) throw new OmgfsError('UNKNOWN_KEY');
+    wakeDelete();
+    return {};
+  };
+}
+
+function renameKey({ store, topology }: CommandServices): Command {
+  return async ({ args }) => {
+    const { dmid } = domainOf(topology, args);
+    const from = keyOf(args, 'from_key');
+    const to = checkKeyLength(keyOf(args, 'to_key'));
+    const outcome = await store.renameKey({ dmid, from, to });
+    if (outcome === 'unknown_key') throw new OmgfsError('UNKNOWN_KEY');
+    if (outcome === 'key_exists') throw new OmgfsError('KEY_EXISTS');
+    return {};
+  };
+}
+
+function updateClass({ store, topology, wakeReplicate }: CommandServices): Command {
+  return async ({ args }) => {
+    const domain = domainOf(topology, args);
+    const dkey = keyOf(args);
+    const fileClass = domain.classes.get(requiredArg(args, 'class', 'NO_CLASS'));
+    if (fileClass === undefined) throw new OmgfsError('CLASS_NOT_FOUND');
+    const file = await store.findFile({ dmid: domain.dmid, dkey });
+    if (file === undefined) throw new OmgfsError('INVALID_KEY');
+    if (file.devids.length === 0) throw new OmgfsError('NO_DEVICES');
+    if (file.classid !== fileClass.classid) {
+      await store.changeClass({ fid: file.fid, classid: fileClass.classid });
+      wakeReplicate();
+    }
+    return {};
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * All commands by name (spec §2). A command is one function: parse, check, act, reply fields. It
+ * throws OmgfsError for every refusal; the dispatcher writes the line.
+ */
+import type { Fields, ReplyFields } from '@omgfs/protocol';
+import { classCommands } from './classes.ts';
+import { createClose } from './create-close.ts';
+import { createOpen } from './create-open.ts';
+import { deviceCommands } from './devices.ts';
+import { domainCommands } from './domains.ts';
+import { fileInfo } from './file-info.ts';
+import { getPaths } from './get-paths.ts';
+import { hostCommands } from './hosts.ts';
+import { keyCommands } from './keys.ts';
+import { listingCommands } from './listing.ts';
+import { maintenanceCommands } from './maintenance.ts';
+import type { CommandServices } from './services.ts';
+import { settingCommands } from './settings.ts';
+
+export interface CommandRequest {
+  args: Fields;
+  /** IP address of the client, which decides between main and alternate addresses (§4.2). */
+  address: string;
+}
+
+export type Command = (request: CommandRequest) => ReplyFields | Promise<ReplyFields>;
+export type CommandTable = ReadonlyMap<string, Command>;
+
+export function createCommands(services: CommandServices): CommandTable {
+  return new Map<string, Command>(
+    Object.entries({
+      create_open: createOpen(services),
+      create_close: createClose(services),
+      get_paths: getPaths(services),
+      file_info: fileInfo(services),
+      ...keyCommands(services),
+      ...listingCommands(services),
+      ...domainCommands(services),
+      ...classCommands(services),
+      ...hostCommands(services),
+      ...deviceCommands(services),
+      ...settingCommands(services),
+      ...maintenanceCommands(services),
+    }),
+  );
+}

@@ -1,0 +1,20 @@
+/** What commands work with; put together by the tracker. */
+import type { DeviceClient } from '../devices/device-client.ts';
+import type { Store } from '../store/store.ts';
+import type { Topology } from '../topology/topology.ts';
+
+export interface CommandServices {
+  store: Store;
+  topology: Topology;
+  devices: DeviceClient;
+  /** Re-reads the database and sweeps the devices: the barrier of admin commands (spec §2). */
+  refresh: () => Promise<void>;
+  /** Resolves after the next sweep of the monitor. */
+  nextSweep: () => Promise<void>;
+  /** Tells the replicator that a file waits. */
+  wakeReplicate: () => void;
+  /** Tells the delete job that a file waits. */
+  wakeDelete: () => void;
+  /** A number in [0, 1). */
+  random: () => number;
+}

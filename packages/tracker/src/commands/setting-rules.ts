@@ -1,0 +1,62 @@
+/** Which settings a client may write, and the form in which each is stored (spec §3.5). */
+import { hashTypes, OmgfsError } from '@omgfs/protocol';
+import { parseNetwork } from '../topology/topology.ts';
+
+/** Turns a value into its stored form; undefined deletes the row. @throws INVALID_FORMAT. */
+type Rule = (value: string) => string | undefined;
+
+const anyText: Rule = (value) => value;
+
+const boolean: Rule = (value) => {
+  if (value === '' || /^(?:0|f|of|n)/i.test(value)) return '0';
+  if (/^(?:1|t|on|y)/i.test(value)) return '1';
+  throw new OmgfsError('INVALID_FORMAT', { wireText: 'Unknown format' });
+};
+
+const digits: Rule = (value) => {
+  if (value === '') return '0';
+  if (/^\d+$/.test(value)) return value;
+  throw new OmgfsError('INVALID_FORMAT', { wireText: 'Must be numeric' });
+};
+
+const fsckChecksum: Rule = (value) => {
+  if (value === 'class') return undefined;
+  if (value === 'off' || value in hashTypes) return value;
+  throw new OmgfsError('INVALID_FORMAT', { wireText: 'Not a valid checksum algorithm' });
+};
+
+const netmasks: Rule = (value) => {
+  for (const mask of value.split(/[\s,]+/).filter((part) => part !== '')) {
+    if (parseNetwork(mask) === undefined) {
+      const wireText = "Doesn't match an acceptable netmask";
+      throw new OmgfsError('INVALID_FORMAT', { wireText });
+    }
+  }
+  return value;
+};
+
+const replicaDatabase: Rule = (value) => (value === '' ? undefined : value);
+
+const rules: ReadonlyMap<string, Rule> = new Map([
+  ['skip_devcount', boolean],
+  ['skip_mkcol', boolean],
+  ['case_sensitive_list_keys', boolean],
+  ['memcache_servers', anyText],
+  ['memcache_ttl', digits],
+  ['internal_queue_limit', digits],
+  ['fsck_checksum', fsckChecksum],
+  ['network_zones', anyText],
+]);
+
+const rulesByPrefix: readonly [RegExp, Rule][] = [
+  [/^queue_/, anyText],
+  [/^zone_/, netmasks],
+  [/^slave_/, replicaDatabase],
+];
+
+/** The rule of a setting. @throws NOT_WRITABLE. */
+export function settingRule(field: string): Rule {
+  const rule = rules.get(field) ?? rulesByPrefix.find(([pattern]) => pattern.test(field))?.[1];
+  if (rule === undefined) throw new OmgfsError('NOT_WRITABLE');
+  return rule;
+}

@@ -1,0 +1,175 @@
+/**
+ * The one frozen configuration of a tracker: file, then environment, then flags (spec appendix C).
+ * Names are those of the original; what this version cannot honour is said at the start, and an
+ * unknown flag refuses the start.
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type OptionName, optionTable, type TrackerOption } from './options.ts';
+import type { ListenAddress } from './server/line-server.ts';
+
+export interface TrackerConfig {
+  listen: readonly ListenAddress[];
+  dsn: string;
+  dbUser: string;
+  dbPassword: string;
+  /** Create or complete the schema when it is missing. */
+  createSchema: boolean;
+  replicateJobs: number;
+  deleteJobs: number;
+  /** MiB a device must have free to take new files. */
+  freeSpaceMinMb: number;
+  mindevcountDefault: number;
+  nodeTimeoutMs: number;
+  connTimeoutMs: number;
+  connectionsPerHost: number;
+  connectionsMax: number;
+  /** Age from which an unclosed upload is given up, in seconds. */
+  tempfileAgeSeconds: number;
+  pidfile: string | undefined;
+  logLevel: string;
+  /** Sentences about options that are accepted but without effect. */
+  warnings: readonly string[];
+}
+
+/** What the command line asks for. */
+export type CommandLine =
+  | { action: 'run'; config: TrackerConfig }
+  | { action: 'help'; text: string }
+  | { action: 'refuse'; reason: string };
+
+const configFileDefault = '/etc/mogilefs/mogilefsd.conf';
+
+/** Reads arguments, the file they name and the environment; never throws for what a person typed. */
+export function readConfig(argv: readonly string[], env = process.env): CommandLine {
+  try {
+    const flags = readFlags(argv);
+    if (flags.has('help')) return { action: 'help', text: helpText() };
+    const fromFile = flags.has('skipconfig') ? new Map<string, string>() : readFile(flags, env);
+    const values = new Map([...fromFile, ...flags]);
+    return { action: 'run', config: Object.freeze(buildConfig(values, env)) };
+  } catch (error) {
+    return { action: 'refuse', reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function readFlags(argv: readonly string[]): Map<string, string> {
+  const options: Record<string, { type: 'string' | 'boolean'; short?: string }> = {};
+  const names = new Map<string, TrackerOption>();
+  for (const option of optionTable) {
+    const type = option.kind === 'flag' ? 'boolean' : 'string';
+    for (const [index, flag] of [...option.flags, option.name].entries()) {
+      options[flag] = { type, ...(index === 0 && option.short ? { short: option.short } : {}) };
+      names.set(flag, option);
+    }
+  }
+  // The original's parser takes dashes for underscores and `no_` or `no-` before a flag.
+  const args = argv.map((arg) =>
+    arg.replace(/^--[a-z_-]+/, (flag) => `--${flag.slice(2).replaceAll('-', '_')}`),
+  );
+  const { tokens } = parseArgs({ args, options, strict: false, tokens: true });
+  const values = new Map<string, string>();
+  for (const token of tokens) {
+    if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'positional') throw new Error(`unexpected argument '${token.value}'`);
+    const negated = names.get(token.name.replace(/^no_?/, ''));
+    const option = names.get(token.name);
+    if (option === undefined && negated?.kind !== 'flag') {
+      throw new Error(`unknown option ${token.rawName}; see --help`);
+    }
+    const { name, kind } = (option ?? negated) as TrackerOption;
+    if (kind !== 'flag' && token.value === undefined) throw new Error(`--${name} needs a value`);
+    const value = kind === 'flag' ? (option ? '1' : '0') : (token.value ?? '');
+    const before = values.get(name);
+    values.set(name, name === 'listen' && before !== undefined ? `${before},${value}` : value);
+  }
+  return values;
+}
+
+/** `name = value` or `name value`, one a line; unknown names belong to plugins and are kept out. */
+function readFile(flags: Map<string, string>, env: NodeJS.ProcessEnv): Map<string, string> {
+  const named = flags.get('config') ?? env.MOGILEFSD_CONFIG;
+  const path = named ?? configFileDefault;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (named === undefined) return new Map();
+    throw new Error(`cannot read the configuration file ${path}: ${String(error)}`);
+  }
+  const values = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const match = /^\s*([A-Za-z_]\w*)\s+(?:=\s*)?(.*?)\s*$/.exec(line);
+    if (match !== null) values.set(match[1] ?? '', match[2] ?? '');
+  }
+  return values;
+}
+
+function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv): TrackerConfig {
+  const text = (name: OptionName): string =>
+    values.get(name) ?? optionTable.find((option) => option.name === name)?.fallback ?? '';
+  const number = (name: OptionName): number => {
+    const value = Number(text(name));
+    if (Number.isFinite(value) && value >= 0) return value;
+    throw new Error(`${name} must be a number, not '${text(name)}'`);
+  };
+  const on = (name: OptionName): boolean => /^(?:1|y|yes|on|true)$/i.test(text(name));
+  const warnings = optionTable
+    .filter((option) => option.unused !== undefined && values.has(option.name))
+    .map((option) => `option ${option.name} has no effect: ${option.unused}`);
+  return {
+    listen: listenAddresses(text('listen'), number('conf_port')),
+    dsn: text('db_dsn'),
+    dbUser: text('db_user'),
+    dbPassword: text('db_pass'),
+    createSchema: on('create_schema'),
+    replicateJobs: on('job_master') ? number('replicate_jobs') : 0,
+    deleteJobs: on('job_master') ? number('delete_jobs') : 0,
+    freeSpaceMinMb: number('min_free_space'),
+    mindevcountDefault: number('default_mindevcount'),
+    nodeTimeoutMs: number('node_timeout') * 1000,
+    connTimeoutMs: number('conn_timeout') * 1000,
+    connectionsPerHost: Math.max(1, number('conn_pool_size')),
+    connectionsMax: Math.max(1, number('max_connections')),
+    // The environment hook of the original's test-suite (spec §10).
+    tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),
+    pidfile: text('pidfile') || undefined,
+    logLevel: on('debug') ? 'debug' : text('log_level'),
+    warnings,
+  };
+}
+
+/** `ip[:port]`, several by comma. */
+function listenAddresses(text: string, portDefault: number): ListenAddress[] {
+  return text.split(',').map((part) => {
+    const match = /^\s*([\d.]+)(?::(\d+))?\s*$/.exec(part);
+    const host = match?.[1];
+    const port = Number(match?.[2] ?? portDefault);
+    if (host === undefined || port > 65_535) {
+      throw new Error(`listen: '${part}' is not ip[:port]`);
+    }
+    return { host, port };
+  });
+}
+
+function helpText(): string {
+  const lines = optionTable.map((option) => {
+    const short = option.short ? `-${option.short}, ` : '    ';
+    const name = option.flags[0] ?? option.name;
+    const value = option.kind === 'flag' ? '' : ` ${option.kind}`;
+    const fallback = option.fallback ? ` [${option.fallback}]` : '';
+    return `  ${`${short}--${name}${value}`.padEnd(32)} ${option.help}${fallback}`;
+  });
+  return [
+    'mogilefsd: an omgfs tracker. It answers clients on the line protocol and runs the jobs.',
+    '',
+    'usage: mogilefsd [options]',
+    '',
+    ...lines,
+    '',
+    `Without --skipconfig it reads ${configFileDefault} first (name = value); flags win.`,
+    '',
+    'Try it:  mogilefsd --skipconfig --create_schema --dsn DBI:SQLite:/tmp/omgfs.sqlite',
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,239 @@
+/**
+ * Every option of `mogilefsd`: those of the original (spec appendix C) and our own. The file uses
+ * `name`; the command line takes `name` and the shorter flags.
+ */
+
+export interface TrackerOption {
+  name: string;
+  flags: readonly string[];
+  short?: string;
+  /** `flag`, or what the value is. */
+  kind: 'flag' | 'TEXT' | 'NUMBER' | 'FILE' | 'ADDRESS';
+  fallback?: string;
+  help: string;
+  /** Why the option is accepted and does nothing. */
+  unused?: string;
+}
+
+const oneProcess = 'one process serves all requests';
+
+const table = [
+  { name: 'help', flags: [], short: 'h', kind: 'flag', help: 'this text' },
+  { name: 'config', flags: [], short: 'c', kind: 'FILE', help: 'configuration file' },
+  { name: 'skipconfig', flags: [], short: 's', kind: 'flag', help: 'read no configuration file' },
+  {
+    name: 'listen',
+    flags: [],
+    short: 'l',
+    kind: 'ADDRESS',
+    fallback: '0.0.0.0',
+    help: 'ip[:port] to listen on; repeatable',
+  },
+  {
+    name: 'conf_port',
+    flags: ['confport'],
+    short: 'p',
+    kind: 'NUMBER',
+    fallback: '7001',
+    help: 'port when listen names none',
+  },
+  {
+    name: 'db_dsn',
+    flags: ['dsn'],
+    kind: 'TEXT',
+    fallback: 'DBI:mysql:mogilefs',
+    help: 'database, DBI:mysql:NAME;host=H;port=P or DBI:SQLite:FILE',
+  },
+  { name: 'db_user', flags: ['dbuser'], kind: 'TEXT', fallback: 'mogile', help: 'database user' },
+  { name: 'db_pass', flags: ['dbpass'], kind: 'TEXT', help: 'password of the database user' },
+  {
+    name: 'create_schema',
+    flags: [],
+    kind: 'flag',
+    help: 'create the tables when the database has none',
+  },
+  {
+    name: 'replicate_jobs',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '8',
+    help: 'replications that run at once',
+  },
+  {
+    name: 'delete_jobs',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '8',
+    help: 'deletions that run at once',
+  },
+  {
+    name: 'job_master',
+    flags: [],
+    kind: 'flag',
+    fallback: '1',
+    help: 'run background jobs; --no_job_master only answers requests',
+  },
+  {
+    name: 'min_free_space',
+    flags: ['minfreespace'],
+    kind: 'NUMBER',
+    fallback: '100',
+    help: 'MiB a device must have free to take new files',
+  },
+  {
+    name: 'default_mindevcount',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '2',
+    help: 'copies of files in the default class',
+  },
+  {
+    name: 'node_timeout',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '2',
+    help: 'seconds a storage node may take to answer',
+  },
+  {
+    name: 'conn_timeout',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '2',
+    help: 'seconds the monitor gives a device',
+  },
+  {
+    name: 'conn_pool_size',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '20',
+    help: 'connections to one storage node',
+  },
+  {
+    name: 'max_connections',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '10000',
+    help: 'clients at once; further ones are closed',
+  },
+  { name: 'pidfile', flags: [], kind: 'FILE', help: 'write the process id here' },
+  {
+    name: 'log_level',
+    flags: [],
+    kind: 'TEXT',
+    fallback: 'info',
+    help: 'error, warn, info or debug',
+  },
+  { name: 'debug', flags: [], short: 'd', kind: 'flag', help: 'same as --log_level debug' },
+  {
+    name: 'daemonize',
+    flags: ['daemon'],
+    short: 'D',
+    kind: 'flag',
+    help: 'accepted for old start scripts',
+    unused: 'it stays in the foreground; run it under systemd or another supervisor',
+  },
+  {
+    name: 'user',
+    flags: [],
+    short: 'u',
+    kind: 'TEXT',
+    help: 'accepted for old configurations',
+    unused: 'it runs as whoever starts it',
+  },
+  {
+    name: 'query_jobs',
+    flags: ['workers', 'listener_jobs'],
+    short: 'w',
+    kind: 'NUMBER',
+    help: 'accepted for old configurations',
+    unused: oneProcess,
+  },
+  {
+    name: 'fsck_jobs',
+    flags: [],
+    kind: 'NUMBER',
+    help: 'accepted for old configurations',
+    unused: 'this version has no fsck job',
+  },
+  {
+    name: 'reaper_jobs',
+    flags: [],
+    kind: 'NUMBER',
+    help: 'accepted for old configurations',
+    unused: 'this version has no reaper job',
+  },
+  {
+    name: 'monitor_jobs',
+    flags: [],
+    kind: 'NUMBER',
+    help: 'accepted for old configurations',
+    unused: 'there is always exactly one monitor',
+  },
+  {
+    name: 'max_handles',
+    flags: [],
+    kind: 'NUMBER',
+    help: 'accepted for old configurations',
+    unused: 'database connections are pooled',
+  },
+  {
+    name: 'max_disk_age',
+    flags: ['maxdiskage'],
+    kind: 'NUMBER',
+    help: 'accepted for old configurations',
+    unused: 'the original does not use it either',
+  },
+  {
+    name: 'mogstored_stream_port',
+    flags: [],
+    kind: 'NUMBER',
+    help: 'accepted for old configurations',
+    unused: 'this version does not read the side channel',
+  },
+  {
+    name: 'repl_use_get_port',
+    flags: [],
+    kind: 'flag',
+    help: 'accepted for old configurations',
+    unused: 'replication always reads by the port for reads',
+  },
+  {
+    name: 'rebalance_ignore_missing',
+    flags: [],
+    kind: 'flag',
+    help: 'accepted for old configurations',
+    unused: 'this version has no rebalance job',
+  },
+  {
+    name: 'local_network',
+    flags: [],
+    kind: 'TEXT',
+    help: 'accepted for old configurations',
+    unused: 'this version does not order by zone',
+  },
+  {
+    name: 'plugins',
+    flags: [],
+    kind: 'TEXT',
+    help: 'accepted for old configurations',
+    unused: 'Perl plugins cannot be loaded',
+  },
+  {
+    name: 'no_schema_check',
+    flags: [],
+    kind: 'flag',
+    help: 'accepted for old configurations',
+    unused: 'a database of another schema version is always refused',
+  },
+  {
+    name: 'no_http',
+    flags: ['workerport'],
+    kind: 'TEXT',
+    help: 'accepted for old start scripts',
+    unused: 'the original swallows it too',
+  },
+] as const satisfies readonly TrackerOption[];
+
+export type OptionName = (typeof table)[number]['name'];
+
+export const optionTable: readonly (TrackerOption & { name: OptionName })[] = table;

@@ -1,0 +1,112 @@
+/**
+ * Turns one request line into one reply line, whatever happens inside (I4), and counts what went
+ * through. It knows nothing of sockets; a connection asks it line by line.
+ */
+import {
+  decodeRequest,
+  encodeError,
+  encodeOk,
+  OmgfsError,
+  type ReplyFields,
+  toOmgfsError,
+  wireError,
+} from '@omgfs/protocol';
+import type { CommandTable } from '../commands/registry.ts';
+import type { Log } from '../log.ts';
+import { RecentQueries } from './recent-queries.ts';
+
+export interface DispatcherOptions {
+  /** Settles when commands can be served: the database is open and the first sweep is done. */
+  ready: Promise<CommandTable>;
+  /** How long a request waits for `ready` before it fails with DB_DOWN. */
+  readyWaitMs: number;
+  log: Log;
+}
+
+export class Dispatcher {
+  readonly recent = new RecentQueries();
+  /** Requests answered since the start. */
+  queries = 0;
+  /** Requests being executed now. */
+  processing = 0;
+  /** Requests that wait for the tracker to become ready, as `<ip> <line>`. */
+  readonly waiting = new Set<string>();
+  readonly #options: DispatcherOptions;
+  #commands: CommandTable | undefined;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    options.ready.then(
+      (commands) => {
+        this.#commands = commands;
+      },
+      () => {},
+    );
+  }
+
+  /** Executes a line; the reply comes at once when the command needed no waiting. */
+  execute(line: string, address: string): string | Promise<string> {
+    const startedMs = performance.now();
+    const { command, args } = decodeRequest(line);
+    const callid = args.callid;
+    this.processing += 1;
+    const finish = (reply: string): string => {
+      this.processing -= 1;
+      this.queries += 1;
+      this.recent.add({ address, line, ms: performance.now() - startedMs });
+      return reply;
+    };
+    const succeed = (fields: ReplyFields): string =>
+      finish(encodeOk(callid === undefined ? fields : { ...fields, callid }));
+    const fail = (thrown: unknown): string => finish(this.#failure(thrown, { line, callid }));
+    try {
+      const outcome =
+        this.#commands === undefined
+          ? this.#whenReady(line, address).then((commands) => run(commands, command, args, address))
+          : run(this.#commands, command, args, address);
+      return outcome instanceof Promise ? outcome.then(succeed, fail) : succeed(outcome);
+    } catch (error) {
+      return fail(error);
+    }
+  }
+
+  async #whenReady(line: string, address: string): Promise<CommandTable> {
+    const entry = `${address} ${line}`;
+    this.waiting.add(entry);
+    let timer: NodeJS.Timeout | undefined;
+    const overdue = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const message = 'The tracker has no connection to its database yet.';
+        reject(new OmgfsError('DB_DOWN', { message }));
+      }, this.#options.readyWaitMs);
+    });
+    try {
+      return await Promise.race([this.#options.ready, overdue]);
+    } finally {
+      clearTimeout(timer);
+      this.waiting.delete(entry);
+    }
+  }
+
+  #failure(thrown: unknown, request: { line: string; callid: string | undefined }): string {
+    const error = toOmgfsError(thrown);
+    // The wire text of these is generic by the protocol, so the reason must be in the log.
+    if (error.status >= 500) {
+      const line = request.line.slice(0, 500);
+      this.#options.log.error({ line, code: error.code, err: error }, 'command.failed');
+    }
+    const { callid } = request;
+    return encodeError({ ...wireError(error), ...(callid === undefined ? {} : { callid }) });
+  }
+}
+
+function run(
+  commands: CommandTable,
+  command: string,
+  args: Record<string, string>,
+  address: string,
+): ReplyFields | Promise<ReplyFields> {
+  const handler = commands.get(command);
+  if (handler === undefined) throw new OmgfsError('UNKNOWN_COMMAND');
+  return handler({ args, address });
+}

@@ -1,3 +1,4 @@
+/** How tests run: sources for this process, built files for the processes it starts. */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';

@@ -1,7 +1,7 @@
 /**
  * The one table of errors. A code is permanent: it is never renamed and never reused. `wire` is the
- * word of the line protocol (spec §2.8) and `text` its canned text where the original has one; where
- * it has none, text and word are equal on the wire, and clients compare that.
+ * word of the line protocol (spec §2.8) and `text` its canned text where the original has one;
+ * where it has none, text and word are equal on the wire, and clients compare that.
  */
 
 /** What a caller can do: give up, try again later, or try another tracker or device. */

@@ -40,7 +40,7 @@ export type CommandLine =
 
 const configFileDefault = '/etc/mogilefs/mogilefsd.conf';
 
-/** Reads arguments, the file they name and the environment; never throws for what a person typed. */
+/** Reads arguments, the file they name and the environment; a mistake of a person is refused. */
 export function readConfig(argv: readonly string[], env = process.env): CommandLine {
   try {
     const flags = readFlags(argv);

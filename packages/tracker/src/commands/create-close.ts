@@ -1,7 +1,7 @@
 /**
- * `create_close` (spec §2.6): makes an upload the current file of its key. The bytes are verified on
- * the device first; then one transaction does the rest, so that a crash before it leaves the upload
- * open and harmless, and a crash after it leaves it stored (I1, I3).
+ * `create_close` (spec §2.6): makes an upload the current file of its key. The bytes are verified
+ * on the device first; then one transaction does the rest, so that a crash before it leaves the
+ * upload open and harmless, and a crash after it leaves it stored (I1, I3).
  */
 import {
   type Checksum,
@@ -136,18 +136,21 @@ async function verifiedLength(
   const size = await devices.size(close.path);
   if (size.state !== 'present') {
     const reason = size.state === 'missing' ? 'missing' : `cantreach (${size.reason})`;
-    const wireText = `Expected: ${close.announcedBytes}; actual: 0 (${reason}); path: ${close.path}`;
-    throw new OmgfsError('SIZE_VERIFY_ERROR', { wireText });
+    throw new OmgfsError('SIZE_VERIFY_ERROR', { wireText: sizes(close, `0 (${reason})`) });
   }
   // A size of 0 means "do not compare" (spec §2.6).
   if (close.announcedBytes !== 0 && size.bytes !== close.announcedBytes) {
-    const wireText = `Expected: ${close.announcedBytes}; actual: ${size.bytes}; path: ${close.path}`;
-    throw new OmgfsError('SIZE_MISMATCH', { wireText });
+    throw new OmgfsError('SIZE_MISMATCH', { wireText: sizes(close, size.bytes) });
   }
   if (close.checksum !== undefined && close.verifyChecksum) {
     await verifyChecksum(devices, { path: close.path, checksum: close.checksum });
   }
   return size.bytes;
+}
+
+/** The text that tools parse (spec §2.8). */
+function sizes(close: CloseArguments, actual: string | number): string {
+  return `Expected: ${close.announcedBytes}; actual: ${actual}; path: ${close.path}`;
 }
 
 async function verifyChecksum(

@@ -1,0 +1,117 @@
+/**
+ * Everything the tracker says to storage nodes over HTTP (spec §9). Outcomes are values, never
+ * exceptions, because an unreachable node is ordinary; every wait is bounded; connections are kept
+ * and limited per host. Knows URLs only: which device to ask is decided elsewhere.
+ */
+import type { HashType } from '@omgfs/protocol';
+import { Agent } from 'undici';
+import {
+  type CopyOutcome,
+  type CopyRequest,
+  copyReplica,
+  type DigestOutcome,
+  digestReplica,
+} from './copy.ts';
+import { Directories } from './directories.ts';
+import { call, contentLengthOf, isSuccess } from './http.ts';
+import {
+  type DevicePlace,
+  findWriteFault,
+  readUsage,
+  refusesWrongMd5,
+  type UsageOutcome,
+} from './probes.ts';
+
+export interface DeviceClientOptions {
+  /** For one answer of a node. */
+  nodeTimeoutMs: number;
+  /** For a connection, and for everything the monitor asks. */
+  connTimeoutMs: number;
+  connectionsPerHost: number;
+  /** A copy or digest that makes no progress for so long is given up; by default 45 s (§9.4). */
+  stallMs?: number;
+}
+
+export type SizeOutcome =
+  | { state: 'present'; bytes: number }
+  | { state: 'missing' }
+  | { state: 'unreachable'; reason: string };
+
+export interface DeviceClient {
+  /** Length of a replica, by HEAD. */
+  size(url: string): Promise<SizeOutcome>;
+  /** Digest of a replica, by reading all of it. */
+  digest(url: string, type: HashType, options?: { signal?: AbortSignal }): Promise<DigestOutcome>;
+  /** Deletes a replica. */
+  remove(url: string): Promise<'removed' | 'missing' | { failed: string }>;
+  /** Makes the directories above a replica where the server wants that; ignores failures. */
+  makeDirectories(writeUrl: string): Promise<void>;
+  readUsage(place: DevicePlace): Promise<UsageOutcome>;
+  /** Why the device cannot be written, or undefined when it can. */
+  findWriteFault(place: DevicePlace): Promise<string | undefined>;
+  /** Whether a PUT with a wrong Content-MD5 is refused; undefined when nothing answered. */
+  refusesWrongMd5(place: DevicePlace): Promise<boolean | undefined>;
+  /** Streams a replica from one node to another through this process. */
+  copy(request: CopyRequest): Promise<CopyOutcome>;
+  /** Ends all connections; what is in flight fails. */
+  close(): Promise<void>;
+}
+
+const stallMsDefault = 45_000;
+
+export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
+  const { connTimeoutMs, connectionsPerHost: connections } = options;
+  const newAgent = () => new Agent({ connections, connect: { timeout: connTimeoutMs } });
+  // Three sets of connections, so that a long copy never delays a close, and so that the monitor's
+  // verdict on a host does not depend on how busy this tracker is.
+  const agents = { calls: newAgent(), bulk: newAgent(), probes: newAgent() };
+  const deadlineMs = connTimeoutMs + options.nodeTimeoutMs;
+  const stallMs = options.stallMs ?? stallMsDefault;
+  const directories = new Directories(agents.calls, { deadlineMs });
+  const probe = { agent: agents.probes, directories, deadlineMs: connTimeoutMs };
+  return {
+    size: (url) => size(agents.calls, { url, deadlineMs }),
+    remove: (url) => remove(agents.calls, { url, deadlineMs }),
+    makeDirectories: (writeUrl) => directories.make(writeUrl),
+    digest: (url, type, { signal } = {}) =>
+      digestReplica(agents.bulk, { url, type, stallMs, signal }),
+    copy: (request) => copyReplica(agents.bulk, { ...request, stallMs }),
+    readUsage: (place) => readUsage(probe, place),
+    findWriteFault: (place) => findWriteFault(probe, place),
+    refusesWrongMd5: (place) => refusesWrongMd5(probe, place),
+    close: async () => {
+      await Promise.all(Object.values(agents).map((agent) => agent.destroy()));
+    },
+  };
+}
+
+interface Target {
+  url: string;
+  deadlineMs: number;
+}
+
+async function size(agent: Agent, target: Target): Promise<SizeOutcome> {
+  const reply = await call(agent, { method: 'HEAD', ...target });
+  if (!reply.answered) return { state: 'unreachable', reason: reply.reason };
+  if (reply.status === 404) return { state: 'missing' };
+  if (!isSuccess(reply.status)) {
+    return { state: 'unreachable', reason: `answered ${reply.status}` };
+  }
+  const bytes = contentLengthOf(reply.headers);
+  if (bytes !== undefined) return { state: 'present', bytes };
+  // Lighttpd leaves the length of an empty file out (spec §9.3).
+  if (String(reply.headers.server ?? '').startsWith('lighttpd')) {
+    return { state: 'present', bytes: 0 };
+  }
+  return { state: 'unreachable', reason: 'answered without a length' };
+}
+
+async function remove(
+  agent: Agent,
+  target: Target,
+): Promise<'removed' | 'missing' | { failed: string }> {
+  const reply = await call(agent, { method: 'DELETE', ...target });
+  if (!reply.answered) return { failed: reply.reason };
+  if (reply.status === 404) return 'missing';
+  return isSuccess(reply.status) ? 'removed' : { failed: `answered ${reply.status}` };
+}

@@ -1,0 +1,107 @@
+/**
+ * One small HTTP exchange with a storage node, under one deadline that covers waiting for a
+ * connection, sending and the whole reply. Whatever goes wrong on the way is a value: a node that
+ * cannot be reached is ordinary. Replies are read up to a bound.
+ */
+import type { Agent, Dispatcher } from 'undici';
+
+export interface CallRequest {
+  url: string;
+  method: Dispatcher.HttpMethod | 'MKCOL';
+  headers?: Record<string, string>;
+  body?: string;
+  /** Until the last byte of the reply. */
+  deadlineMs: number;
+}
+
+export type CallReply =
+  | { answered: true; status: number; headers: Headers; text: string }
+  | { answered: false; reason: string };
+
+export type Headers = Dispatcher.ResponseData['headers'];
+
+/** Larger than any usage file or error page that is of interest. */
+const replyBytesMax = 64 * 1024;
+
+/**
+ * Sends a request that may be repeated safely. A connection that breaks before the reply is tried
+ * once more, because the node may have closed it while it was idle; a deadline is not.
+ */
+export async function call(agent: Agent, request: CallRequest): Promise<CallReply> {
+  const deadline = new AbortController();
+  const timer = setTimeout(
+    () => deadline.abort(new Error(`no answer within ${request.deadlineMs} ms`)),
+    request.deadlineMs,
+  );
+  try {
+    const reply = await sendTwice(agent, request, deadline.signal);
+    const text = await readText(reply.body);
+    return { answered: true, status: reply.statusCode, headers: reply.headers, text };
+  } catch (error) {
+    return { answered: false, reason: reasonOf(error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function sendTwice(agent: Agent, request: CallRequest, signal: AbortSignal) {
+  const { origin, pathname } = new URL(request.url);
+  const options = {
+    origin,
+    path: pathname,
+    // The methods undici names are HTTP's own; it sends WebDAV's as they are.
+    method: request.method as Dispatcher.HttpMethod,
+    headers: request.headers ?? {},
+    signal,
+    ...(request.body === undefined ? {} : { body: request.body }),
+  };
+  try {
+    return await agent.request(options);
+  } catch (error) {
+    if (signal.aborted || !isBrokenConnection(error)) throw error;
+    return await agent.request(options);
+  }
+}
+
+const brokenConnectionCodes = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+function isBrokenConnection(error: unknown): boolean {
+  return brokenConnectionCodes.has(codeOf(error));
+}
+
+async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    // Leaving the loop destroys the body and with it the connection: nothing more is read.
+    if (bytes >= replyBytesMax) break;
+  }
+  return Buffer.concat(chunks).toString('latin1');
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+/** Why an exchange failed, in words for an operator. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = codeOf(error);
+  if (code === 'ECONNREFUSED') return 'connection refused';
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'no connection in time';
+  return error.message === '' ? code || error.name : error.message;
+}
+
+/** Whether a status says that the request was carried out. */
+export function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
+}
+
+/** The length a reply announces; undefined when it announces none or nonsense. */
+export function contentLengthOf(headers: Headers): number | undefined {
+  const value = headers['content-length'];
+  if (typeof value !== 'string' || !/^\d{1,16}$/.test(value)) return undefined;
+  return Number(value);
+}

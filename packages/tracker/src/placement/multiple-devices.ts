@@ -1,14 +1,20 @@
-/** `MultipleDevices`: so many copies on any devices, hosts ignored (spec §6.4). */
-import type { PolicyQuestion, PolicyVerdict } from './policy.ts';
+/** The policy that counts devices and ignores hosts (spec §6.4). Pure. */
+import {
+  copyCandidates,
+  fillsAllDisks,
+  inOrder,
+  nowhereToGo,
+  type PolicyAnswer,
+  type PolicyQuestion,
+} from './contract.ts';
 
-export function multipleDevices(question: PolicyQuestion): PolicyVerdict {
-  const { mindevcount: wanted, holding, candidates, disks } = question;
-  const copies = holding.length;
-  if (copies === wanted) return { state: 'met' };
-  if (copies > wanted) return { state: 'over' };
-  if (copies >= 2 && copies === disks) return { state: 'met' };
-  if (candidates.length === 0) {
-    return { state: 'undecided', reason: 'no device can take another replica now' };
-  }
-  return { state: 'short', ideal: candidates.map(({ devid }) => devid), desperate: [] };
+/** The steps of spec §6.4, in their order. */
+export function multipleDevices(question: PolicyQuestion): PolicyAnswer {
+  const { holding, min, random } = question;
+  if (holding.length === min) return { verdict: 'met' };
+  if (holding.length > min) return { verdict: 'over' };
+  if (fillsAllDisks(question)) return { verdict: 'met' };
+  const candidates = copyCandidates(question);
+  if (candidates.length === 0) return nowhereToGo;
+  return { verdict: 'short', ideal: inOrder(candidates, random), desperate: [] };
 }

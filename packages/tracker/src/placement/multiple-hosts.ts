@@ -1,30 +1,30 @@
-/** `MultipleHosts`, the default: copies on different hosts while hosts allow it (spec §6.3). */
-import type { PolicyQuestion, PolicyVerdict } from './policy.ts';
+/** The default policy: copies on as many hosts as copies are wanted (spec §6.3). Pure. */
+import {
+  copyCandidates,
+  fillsAllDisks,
+  inOrder,
+  nowhereToGo,
+  type PolicyAnswer,
+  type PolicyQuestion,
+} from './contract.ts';
 
-/** The steps and their order are the original's; tests of it pin each one. */
-export function multipleHosts(question: PolicyQuestion): PolicyVerdict {
-  const { mindevcount: wanted, holding, candidates, hostsAlive, disks } = question;
-  const usedHosts = new Set(holding.map(({ hostid }) => hostid));
+/** The steps of spec §6.3, in their order. */
+export function multipleHosts(question: PolicyQuestion): PolicyAnswer {
+  const { holding, devices, min, random } = question;
   const copies = holding.length;
-  if (wanted === 1 && copies === 1) return { state: 'met' };
-  if (usedHosts.size > wanted || copies > wanted) return { state: 'over' };
-  if (usedHosts.size === wanted) return { state: 'met' };
-  if (usedHosts.size >= hostsAlive && copies >= wanted) return { state: 'met' };
-  if (copies >= 2 && copies === disks) return { state: 'met' };
-  if (candidates.length === 0) {
-    return { state: 'undecided', reason: 'no device can take another replica now' };
-  }
-  const onUsedHost = ({ hostid }: { hostid: number }) => usedHosts.has(hostid);
-  const hostsLeft = usedHosts.size < hostsAlive;
-  const ideal = hostsLeft ? candidates.filter((device) => !onUsedHost(device)) : candidates;
-  const desperate = hostsLeft ? candidates.filter(onUsedHost) : [];
-  if (copies >= wanted && ideal.length === 0) {
-    const reason = 'enough copies, but on too few hosts, and no other host can take one now';
-    return { state: 'undecided', reason };
-  }
-  return {
-    state: 'short',
-    ideal: ideal.map(({ devid }) => devid),
-    desperate: desperate.map(({ devid }) => devid),
-  };
+  const usedHosts = new Set(holding.map(({ hostid }) => hostid));
+  const hosts = new Set(devices.filter(({ alive }) => alive).map(({ hostid }) => hostid));
+  if (min === 1 && copies === 1) return { verdict: 'met' };
+  if (usedHosts.size > min || copies > min) return { verdict: 'over' };
+  if (usedHosts.size === min) return { verdict: 'met' };
+  if (usedHosts.size >= hosts.size && copies >= min) return { verdict: 'met' };
+  if (fillsAllDisks(question)) return { verdict: 'met' };
+  const candidates = copyCandidates(question);
+  const hostsLeft = usedHosts.size < hosts.size;
+  const isDesperate = (hostid: number): boolean => hostsLeft && usedHosts.has(hostid);
+  const ideal = candidates.filter(({ hostid }) => !isDesperate(hostid));
+  const desperate = candidates.filter(({ hostid }) => isDesperate(hostid));
+  // Enough copies on too few hosts: wait for another host rather than pile up on one.
+  if (candidates.length === 0 || (copies >= min && ideal.length === 0)) return nowhereToGo;
+  return { verdict: 'short', ideal: inOrder(ideal, random), desperate: inOrder(desperate, random) };
 }

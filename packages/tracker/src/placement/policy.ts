@@ -1,69 +1,60 @@
 /**
- * Replication policies (spec §6): the text of a class, parsed, and what a policy says of one file.
- * Pure: a policy sees plain facts and proposes; it never touches a device.
+ * Replication policies by their stored text, `Name(arguments)` (spec §6.1). A text that this version
+ * cannot follow is a value that says why: an adopted database may hold one, and its files are kept
+ * as they are, never copied or trimmed on a guess.
  */
+import type { PolicyAnswer, PolicyQuestion } from './contract.ts';
+import type { FileClass } from './model.ts';
 import { multipleDevices } from './multiple-devices.ts';
 import { multipleHosts } from './multiple-hosts.ts';
 
-/** What a policy is asked (spec §6.2). */
-export interface PolicyQuestion {
-  /** Copies wanted by the class. */
-  mindevcount: number;
-  /** Devices that hold the file: not dead, not masked. */
-  holding: readonly PlacedDevice[];
-  /** Devices that may take a replica now, in the order to prefer, neither holding nor failed. */
-  candidates: readonly PlacedDevice[];
-  /** Hosts that own at least one device marked alive, whatever is observed. */
-  hostsAlive: number;
-  /** Devices of the cluster that are not dead. */
-  disks: number;
-}
+export type Policy =
+  | {
+      known: true;
+      name: string;
+      /** Copies the policy itself asks for; undefined leaves it to the class. */
+      min: number | undefined;
+      decide: (question: PolicyQuestion) => PolicyAnswer;
+    }
+  | { known: false; reason: string };
 
-export interface PlacedDevice {
-  devid: number;
-  hostid: number;
-}
+const installed = new Map([
+  ['MultipleHosts', multipleHosts],
+  ['MultipleDevices', multipleDevices],
+]);
 
-/**
- * `met`: as wanted. `over`: more copies than wanted. `short`: put a replica on one of `ideal`, or
- * if there is none on one of `desperate`. `undecided`: nothing can be done now, for the reason.
- */
-export type PolicyVerdict =
-  | { state: 'met' }
-  | { state: 'over' }
-  | { state: 'short'; ideal: readonly number[]; desperate: readonly number[] }
-  | { state: 'undecided'; reason: string };
+/** Blanks and newlines are free around tokens; what follows the parenthesis is ignored. */
+const policyPattern = /^\s*([A-Za-z0-9_:]+)\s*\(([^()]*)\)/;
+const unionPattern = /^\s*Union\s*\(/;
 
-export type Policy = (question: PolicyQuestion) => PolicyVerdict;
-
-export type ParsedPolicy = { known: true; judge: Policy } | { known: false; reason: string };
-
-/** Policies with one optional count; a count of 0 or none means the class's mindevcount. */
-const countedPolicies: Readonly<Record<string, Policy>> = {
-  MultipleHosts: multipleHosts,
-  MultipleDevices: multipleDevices,
-};
-
-/**
- * Parses the text of a class; null and empty mean `MultipleHosts()`. A policy that is not installed
- * here is a value, not an error: its files are kept as they are (spec appendix D no. 7).
- */
-export function parsePolicy(text: string | null): ParsedPolicy {
-  if (text === null || text.trim() === '') return { known: true, judge: multipleHosts };
-  const match = /^\s*([A-Za-z0-9_:]+)\s*\(\s*(\d*)\s*\)/.exec(text);
-  const name = /^\s*([A-Za-z0-9_:]+)\s*\(/.exec(text)?.[1];
-  if (name === undefined) {
-    return { known: false, reason: `Cannot parse replication policy: ${text}` };
+/** Parses the text of a policy; none, or a blank one, is `MultipleHosts()`. Never throws. */
+export function parsePolicy(text: string | null): Policy {
+  if (text === null || text.trim() === '') return parsePolicy('MultipleHosts()');
+  if (unionPattern.test(text)) {
+    return { known: false, reason: 'Replication policy Union is not installed' };
   }
-  const policy = Object.hasOwn(countedPolicies, name) ? countedPolicies[name] : undefined;
-  if (policy === undefined) {
+  const match = policyPattern.exec(text);
+  if (match === null) {
+    return { known: false, reason: `Replication policy cannot be parsed: ${text}` };
+  }
+  const name = (match[1] ?? '').replace(/^MogileFS::ReplicationPolicy::/, '');
+  const decide = installed.get(name);
+  if (decide === undefined) {
     return { known: false, reason: `Replication policy ${name} is not installed` };
   }
-  if (match === null) return { known: false, reason: `Invalid arguments of ${name}: ${text}` };
-  const count = Number(match[2] || 0);
-  if (count === 0) return { known: true, judge: policy };
-  return {
-    known: true,
-    judge: (question) => policy({ ...question, mindevcount: count }),
-  };
+  const argument = (match[2] ?? '').trim();
+  if (!/^\d{0,9}$/.test(argument)) {
+    return { known: false, reason: `Replication policy ${name} takes a number, not ${argument}` };
+  }
+  return { known: true, name, min: Number(argument) || undefined, decide };
+}
+
+/** Asks the policy of a class. An unknown policy is `undecided`. */
+export function askPolicy(
+  { replpolicy, mindevcount }: Pick<FileClass, 'replpolicy' | 'mindevcount'>,
+  question: Omit<PolicyQuestion, 'min'>,
+): PolicyAnswer {
+  const policy = parsePolicy(replpolicy);
+  if (!policy.known) return { verdict: 'undecided', reason: policy.reason };
+  return policy.decide({ ...question, min: policy.min ?? mindevcount });
 }

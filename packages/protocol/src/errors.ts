@@ -232,6 +232,13 @@ export const errorTable = facts({
     retry: 'other',
     message: 'The database cannot be reached.',
   },
+  DB_BUSY: {
+    wire: 'failure',
+    text: 'Operation failed',
+    status: 503,
+    retry: 'same',
+    message: 'The database gave up on a deadlock or a lock wait, several times.',
+  },
   SHUTTING_DOWN: {
     wire: 'failure',
     text: 'Operation failed',

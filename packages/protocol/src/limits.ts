@@ -19,6 +19,8 @@ export const limits = {
   openDestinationsMax: 3,
   /** Rows that one batched statement or transaction of the store carries at most. */
   storeBatchRowsMax: 256,
+  /** Requests of one kind that wait for the database before more are refused. */
+  storeQueueMax: 10_000,
   /** Candidates that take part in a weighted choice of devices (spec §5.7). */
   placementCandidatesMax: 20,
   /** Largest fid that a JavaScript number holds exactly. */

@@ -148,7 +148,11 @@ export interface FilesStore {
   findChecksum(fid: number): Promise<Checksum | undefined>;
   /** Rows with fid > `after` in ascending order (spec §2.1 list_fids). */
   filesAfter(request: { after: number; limit: number }): Promise<FileRow[]>;
-  /** Keys below a prefix in byte order, strictly after `after`. */
+  /**
+   * Keys below a prefix, strictly after `after`, in the order of the index: bytes on schemas of
+   * ours, the collation on those MogileFS made. The last key of a page is where the next begins.
+   * `caseSensitive` matters only on the latter, whose comparison may ignore case.
+   */
   listKeys(request: {
     dmid: number;
     prefix: string;
@@ -231,12 +235,13 @@ export interface TopologyStore {
 
 export interface LockStore {
   /**
-   * Runs `work` while holding a cluster-wide lock of spec §3.7.
+   * Runs `work` while holding a cluster-wide lock of spec §3.7. Its signal fires when the lock was
+   * lost with the connection or lease: long work should stop then.
    * @returns undefined when the lock was not obtained within `waitMs`.
    */
   withLock<T>(
     request: { name: string; waitMs: number },
-    work: () => Promise<T>,
+    work: (lost: AbortSignal) => Promise<T>,
   ): Promise<T | undefined>;
 }
 
@@ -244,7 +249,7 @@ export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore 
   readonly engine: 'mysql' | 'sqlite';
   /** Resolves when the database answers. */
   ping(): Promise<void>;
-  /** Unix seconds by the clock of the database, which all queue times use. */
+  /** Ends all connections; calls in progress may fail. */
   close(): Promise<void>;
 }
 

@@ -1,0 +1,185 @@
+/**
+ * Connections to a MySQL or MariaDB server: a bounded pool whose sessions are all set up alike, and
+ * whose every wait has a bound. A server that cannot be reached shows as DB_DOWN within seconds;
+ * when it is back, the next call makes a new connection.
+ */
+import { OmgfsError } from '@omgfs/protocol';
+import mysql from 'mysql2';
+import type { MySqlDsn } from '../dsn.ts';
+import type { Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
+import { mysqlError } from './errors.ts';
+
+const connectTimeoutMs = 2000;
+/** How long a call waits for a free connection. */
+const acquireTimeoutMs = 3000;
+const connectionsMax = 12;
+/** A server that hangs is given up after this. */
+const readTimeoutMs = 10_000;
+/** Writes may wait for locks and may touch many rows. */
+const writeTimeoutMs = 60_000;
+const lockWaitSeconds = 5;
+
+/** What every connection is told first. */
+const sessionSettings = [
+  `SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION',
+   innodb_lock_wait_timeout = ${lockWaitSeconds}, autocommit = 1`,
+  // Locking reads take no gap locks, and each statement sees what was committed before it, which
+  // the claims of this store rely on.
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+];
+
+/** Options of the driver; the charset is binary, so that nothing converts the bytes of a key. */
+function connectionOptions(dsn: MySqlDsn): mysql.ConnectionOptions {
+  const { host, port, socketPath, user, password, database } = dsn;
+  return {
+    ...(socketPath === undefined ? { host, port } : { socketPath }),
+    user,
+    password,
+    database,
+    charset: 'BINARY',
+    connectTimeout: connectTimeoutMs,
+    supportBigNumbers: true,
+    enableKeepAlive: true,
+  };
+}
+
+/** Opens one connection outside of any pool, set up like the others. @throws DB_DOWN. */
+export function connect(dsn: MySqlDsn): Promise<MySqlSession> {
+  return new Promise((resolve, reject) => {
+    const connection = mysql.createConnection(connectionOptions(dsn));
+    // The calls in progress fail too, and the driver ends the process when nobody listens.
+    connection.on('error', () => {});
+    connection.connect((error) => {
+      if (error) {
+        connection.destroy();
+        reject(mysqlError(error));
+      } else resolve(new MySqlSession(connection));
+    });
+  });
+}
+
+/** One connection as a session. It serves one caller at a time. */
+export class MySqlSession implements Session {
+  readonly connection: mysql.Connection;
+  #idStep = 1;
+
+  constructor(connection: mysql.Connection) {
+    this.connection = connection;
+    for (const sql of sessionSettings) this.#setUp(sql);
+    // Differs between connections while nodes join a Galera cluster.
+    this.#setUp('SELECT @@auto_increment_increment AS step', (rows) => {
+      this.#idStep = Number(rows[0]?.['step']);
+    });
+  }
+
+  /** The driver runs commands in order, so this happens before anything else on the connection. */
+  #setUp(sql: string, seen: (rows: Row[]) => void = () => {}): void {
+    this.connection.query({ sql, timeout: readTimeoutMs }, (error, rows) => {
+      if (error === null) seen(rows as Row[]);
+      else this.connection.destroy();
+    });
+  }
+
+  rows(sql: string, values: readonly SqlValue[] = []): Promise<Row[]> {
+    return this.#execute<Row[]>({ sql, timeout: readTimeoutMs }, values);
+  }
+
+  async run(sql: string, values: readonly SqlValue[] = []): Promise<RunResult> {
+    return this.#done(await this.#execute({ sql, timeout: writeTimeoutMs }, values));
+  }
+
+  async runLiteral(sql: string): Promise<RunResult> {
+    return this.#done(await this.text(sql));
+  }
+
+  /** Sends a statement that is not prepared. */
+  text(sql: string): Promise<mysql.ResultSetHeader> {
+    return new Promise((resolve, reject) => {
+      this.connection.query({ sql, timeout: writeTimeoutMs }, (error, result) => {
+        if (error === null) resolve(result as mysql.ResultSetHeader);
+        else reject(this.#failed(error));
+      });
+    });
+  }
+
+  #execute<T>(options: mysql.QueryOptions, values: readonly SqlValue[]): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.connection.execute(options, values as SqlValue[], (error, result) => {
+        if (error === null) resolve(result as T);
+        else reject(this.#failed(error));
+      });
+    });
+  }
+
+  #done(result: mysql.ResultSetHeader): RunResult {
+    return { changes: result.affectedRows, firstId: result.insertId, idStep: this.#idStep };
+  }
+
+  /** A connection whose state is unknown, after a timeout for example, is not used again. */
+  #failed(thrown: unknown): OmgfsError {
+    const error = mysqlError(thrown);
+    if (error.code === 'DB_DOWN') this.connection.destroy();
+    return error;
+  }
+}
+
+export class Connections {
+  readonly #pool: mysql.Pool;
+  readonly #sessions = new WeakMap<mysql.PoolConnection, MySqlSession>();
+  #made = 0;
+
+  constructor(dsn: MySqlDsn) {
+    this.#pool = mysql.createPool({
+      ...connectionOptions(dsn),
+      connectionLimit: connectionsMax,
+      maxIdle: connectionsMax,
+    });
+    this.#pool.on('connection', (connection) => {
+      this.#made += 1;
+      this.#sessions.set(connection, new MySqlSession(connection));
+    });
+  }
+
+  /** How many connections were made so far. */
+  get made(): number {
+    return this.#made;
+  }
+
+  /** Lends a session to `work`. @throws DB_DOWN when none is free in time. */
+  async withSession<T>(work: (session: MySqlSession) => Promise<T>): Promise<T> {
+    const connection = await this.#acquire();
+    try {
+      return await work(this.#sessions.get(connection) as MySqlSession);
+    } finally {
+      connection.release();
+    }
+  }
+
+  #acquire(): Promise<mysql.PoolConnection> {
+    return new Promise((resolve, reject) => {
+      let waiting = true;
+      const timer = setTimeout(() => {
+        waiting = false;
+        const message = 'Database: no connection became free in time.';
+        reject(new NoConnection('DB_DOWN', { message }));
+      }, acquireTimeoutMs);
+      this.#pool.getConnection((error, connection) => {
+        clearTimeout(timer);
+        if (error !== null) {
+          const { message } = mysqlError(error);
+          reject(new NoConnection('DB_DOWN', { message, cause: error }));
+        } else if (waiting) resolve(connection);
+        else connection.release();
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#pool.end(() => resolve());
+    });
+  }
+}
+
+/** Nothing was sent: trying again at once would fail the same way. */
+export class NoConnection extends OmgfsError {}

@@ -1,0 +1,50 @@
+/** Errors of the driver and the server as the errors that the SQL of the store knows. */
+import { OmgfsError } from '@omgfs/protocol';
+
+/** The connection or the server is gone, shutting down, full, or not ready to write. */
+const lostNumbers = new Set([
+  1040, // too many connections
+  1044, // access denied to the database
+  1045, // access denied
+  1047, // Galera: no quorum, not ready
+  1049, // unknown database
+  1053, // shutdown in progress
+  1077, // normal shutdown
+  1079, // shutdown complete
+  1203, // too many connections of this user
+  1290, // read-only server, during a failover
+  1792, // read-only transaction, during a failover
+  1836, // read-only mode, during a failover
+  1927, // connection was killed
+  2006, // server has gone away
+  2013, // lost connection
+  3169, // session was killed
+]);
+
+/** Deadlock, lock wait timeout, changed record, interrupted: the transaction can be run again. */
+const busyNumbers = new Set([1020, 1205, 1213, 1317, 3101, 3572]);
+
+const duplicateNumbers = new Set([1062, 1586]);
+
+/** @returns DUPLICATE, DB_BUSY, DB_DOWN or FAILURE. */
+export function mysqlError(thrown: unknown): OmgfsError {
+  if (thrown instanceof OmgfsError) return thrown;
+  const error = (thrown ?? {}) as { errno?: unknown; code?: unknown; fatal?: unknown };
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const options = { message: `Database: ${message.replaceAll(/\s+/g, ' ')}`, cause: thrown };
+  const number = typeof error.errno === 'number' ? error.errno : 0;
+  if (duplicateNumbers.has(number)) return new OmgfsError('DUPLICATE', options);
+  if (busyNumbers.has(number)) return new OmgfsError('DB_BUSY', options);
+  if (lostNumbers.has(number) || error.fatal === true || isSocketError(error.code)) {
+    return new OmgfsError('DB_DOWN', options);
+  }
+  return new OmgfsError('FAILURE', options);
+}
+
+/** Codes of the system and of the driver, which has no numbers for the loss of a connection. */
+function isSocketError(code: unknown): boolean {
+  if (typeof code !== 'string') return false;
+  return (
+    code.startsWith('PROTOCOL_') || /^E(CONN|PIPE|TIMEDOUT|NOENT|HOST|NET|NOTFOUND)/.test(code)
+  );
+}

@@ -1,0 +1,187 @@
+/**
+ * The store's engine on MySQL 8, MariaDB and Galera: statements and transactions over a pool, run
+ * again after deadlocks and lost connections where that is safe.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { OmgfsError } from '@omgfs/protocol';
+import type { MySqlDsn } from '../dsn.ts';
+import { ensureSchema } from '../migrations.ts';
+import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
+import { NamedLocks } from '../sql/named-locks.ts';
+import { bytes } from '../sql/statements.ts';
+import { Connections, connect, NoConnection } from './connections.ts';
+import { detectDialect } from './dialect.ts';
+import { mysqlError } from './errors.ts';
+import { GetLockDriver } from './lock-driver.ts';
+
+const attemptsMax = 5;
+/** How long the outcome of a COMMIT that was not answered is looked for. */
+const inDoubtMsMax = 5000;
+const inDoubtPollMs = 200;
+const schemaLockSeconds = 60;
+
+/** Connects and makes sure of the schema. @throws as `openStore`. */
+export async function openMySqlEngine(
+  dsn: MySqlDsn,
+  options: { createSchema: boolean },
+): Promise<Engine> {
+  const dialect = await prepareDatabase(dsn, options);
+  return new MySqlEngine(dsn, dialect);
+}
+
+/** Under a lock, so that two starters do not wait for each other's tables in odd orders. */
+async function prepareDatabase(
+  dsn: MySqlDsn,
+  options: { createSchema: boolean },
+): Promise<Dialect> {
+  const session = await connect(dsn);
+  try {
+    const lock = bytes(`omgfs:schema:${dsn.database}`.slice(0, 64));
+    await session.rows(`SELECT GET_LOCK(?, ${schemaLockSeconds}) AS taken`, [lock]);
+    await ensureSchema(
+      {
+        engine: 'mysql',
+        rows: (sql) => session.rows(sql),
+        exec: async (sql) => {
+          await session.text(sql);
+        },
+        tableExists: async (name) => {
+          const sql = `SELECT table_name FROM information_schema.tables
+            WHERE table_schema = DATABASE() AND table_name = ?`;
+          return (await session.rows(sql, [bytes(name)])).length > 0;
+        },
+        bytes: (column) => `CAST(${column} AS BINARY)`,
+      },
+      options,
+    );
+    return await detectDialect(session);
+  } finally {
+    session.connection.destroy();
+  }
+}
+
+class MySqlEngine implements Engine {
+  readonly name = 'mysql';
+  readonly dialect: Dialect;
+  readonly #connections: Connections;
+  readonly #lockDriver: GetLockDriver;
+  readonly #locks: NamedLocks;
+
+  constructor(dsn: MySqlDsn, dialect: Dialect) {
+    this.dialect = dialect;
+    this.#connections = new Connections(dsn);
+    this.#lockDriver = new GetLockDriver(dsn);
+    this.#locks = new NamedLocks(this.#lockDriver);
+  }
+
+  generation(): number {
+    return this.#connections.made;
+  }
+
+  rows(sql: string, values?: readonly SqlValue[]): Promise<Row[]> {
+    return this.#alone((session) => session.rows(sql, values));
+  }
+
+  run(sql: string, values?: readonly SqlValue[]): Promise<RunResult> {
+    return this.#alone((session) => session.run(sql, values));
+  }
+
+  runLiteral(sql: string): Promise<RunResult> {
+    return this.#alone((session) => session.runLiteral(sql));
+  }
+
+  /** One statement by itself. */
+  async #alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#connections.withSession(work);
+      } catch (error) {
+        await waitToRetry(error, attempt);
+      }
+    }
+  }
+
+  async transaction<T>(
+    work: (session: Session) => Promise<T>,
+    wasCommitted?: (session: Session, result: T) => Promise<boolean>,
+  ): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      let sent: { result: T } | undefined;
+      try {
+        return await this.#transact(work, (result) => {
+          sent = { result };
+        });
+      } catch (error) {
+        if (sent !== undefined && wasCommitted !== undefined && isDown(error)) {
+          const { result } = sent;
+          if (await this.#lookUp((session) => wasCommitted(session, result))) return result;
+        }
+        await waitToRetry(error, attempt);
+      }
+    }
+  }
+
+  #transact<T>(
+    work: (session: Session) => Promise<T>,
+    committing: (result: T) => void,
+  ): Promise<T> {
+    return this.#connections.withSession(async (session) => {
+      try {
+        await session.text('BEGIN');
+        const result = await work(session);
+        committing(result);
+        await session.text('COMMIT');
+        return result;
+      } catch (thrown) {
+        const error = mysqlError(thrown);
+        // A lost connection has rolled back, or is in doubt; any other must not keep its locks.
+        if (!isDown(error)) await session.text('ROLLBACK').catch(() => {});
+        throw error;
+      }
+    });
+  }
+
+  /** Asks for the outcome of a transaction until the server is back, for a while. */
+  async #lookUp(wasCommitted: (session: Session) => Promise<boolean>): Promise<boolean> {
+    const deadline = performance.now() + inDoubtMsMax;
+    for (;;) {
+      try {
+        return await this.#transact(wasCommitted, () => {});
+      } catch (error) {
+        if (!isDown(error) || performance.now() > deadline) throw error;
+        await delay(inDoubtPollMs);
+      }
+    }
+  }
+
+  withLock<T>(
+    request: { name: string; waitMs: number },
+    work: (lost: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    return this.#locks.withLock(request, work);
+  }
+
+  async ping(): Promise<void> {
+    await this.rows('SELECT 1 AS one');
+  }
+
+  async close(): Promise<void> {
+    await this.#lockDriver.close();
+    await this.#connections.close();
+  }
+}
+
+function isDown(error: unknown): boolean {
+  return error instanceof OmgfsError && error.code === 'DB_DOWN';
+}
+
+/**
+ * Returns when what failed may be tried again: a deadlock or lock wait, or a connection that was
+ * there and got lost. Rethrows everything else, and after the last attempt.
+ */
+async function waitToRetry(thrown: unknown, attempt: number): Promise<void> {
+  const error = mysqlError(thrown);
+  const again = error.code === 'DB_BUSY' || error.code === 'DB_DOWN';
+  if (!again || error instanceof NoConnection || attempt >= attemptsMax) throw error;
+  await delay(Math.random() * 10 * 2 ** attempt);
+}

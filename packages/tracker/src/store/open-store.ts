@@ -1,0 +1,25 @@
+/** Opens the store a DSN names: the one place that knows all engines. */
+import type { Log } from '../log.ts';
+import type { Dsn } from './dsn.ts';
+import { openMySqlEngine } from './mysql/mysql-engine.ts';
+import { createSqlStore } from './sql/sql-store.ts';
+import { openSqliteEngine } from './sqlite/sqlite-engine.ts';
+import type { Store, StoreOptions } from './store.ts';
+
+export { type Dsn, parseDsn } from './dsn.ts';
+
+/**
+ * Opens a store whose database has the schema of this version.
+ * @throws DB_DOWN when the database cannot be reached; SCHEMA_MISSING and SCHEMA_TOO_NEW when its
+ * schema is not ours to use, with a message that says what to do.
+ */
+export async function openStore(
+  dsn: Dsn,
+  options: StoreOptions & { createSchema: boolean; log: Log },
+): Promise<Store> {
+  const engine =
+    dsn.engine === 'mysql'
+      ? await openMySqlEngine(dsn, options)
+      : await openSqliteEngine(dsn, options);
+  return createSqlStore(engine, options);
+}

@@ -1,0 +1,214 @@
+/** Changes to stored files: keys, classes, replicas, and uploads that were given up. */
+import { OmgfsError } from '@omgfs/protocol';
+import { deleteFids, queueDeletions } from './close.ts';
+import type { Engine, Session, SqlValue } from './engine.ts';
+import { currentFiles, type Key } from './files.ts';
+import { int, text } from './row.ts';
+import { bytes, integer, marks, padded, tuples } from './statements.ts';
+
+/** Removes keys and queues their fids for deletion. @returns which of them existed. */
+export function deleteKeys(engine: Engine, keys: readonly Key[]): Promise<boolean[]> {
+  const { dialect } = engine;
+  let fids: number[] = [];
+  return engine.transaction(
+    async (session) => {
+      const rows = await currentFiles({ session, dialect, keys, lock: true });
+      const found = rows.map((row) => (row === undefined ? undefined : int(row, 'fid')));
+      // Two spellings of one key may be in the batch on schemas that compare loosely.
+      const existed = found.map((fid, at) => fid !== undefined && found.indexOf(fid) === at);
+      fids = found.filter((fid, at): fid is number => fid !== undefined && existed[at] === true);
+      if (fids.length === 0) return existed;
+      await deleteFids(session, 'file', fids);
+      await queueDeletions(engine, session, fids);
+      return existed;
+    },
+    async (session) => fids.length === 0 || !(await anyLocked(engine, session, fids)),
+  );
+}
+
+async function anyLocked(engine: Engine, session: Session, fids: number[]): Promise<boolean> {
+  const list = padded(fids);
+  const sql = `SELECT fid FROM file WHERE fid IN ${marks(list.length)}${engine.dialect.forUpdate}`;
+  return (await session.rows(sql, list)).length > 0;
+}
+
+/** Gives a file another key; never overwrites. */
+export async function renameKey(
+  engine: Engine,
+  request: { dmid: number; from: string; to: string },
+): Promise<'renamed' | 'unknown_key' | 'key_exists'> {
+  const { dmid, from, to } = request;
+  const { dialect } = engine;
+  let fid = 0;
+  try {
+    return await engine.transaction(
+      async (session) => {
+        const [row] = await currentFiles({
+          session,
+          dialect,
+          keys: [{ dmid, dkey: from }],
+          lock: true,
+        });
+        if (row === undefined) return 'unknown_key';
+        fid = int(row, 'fid');
+        // Primary key; the unique key refuses a name that is taken.
+        await session.run('UPDATE file SET dkey = ? WHERE fid = ?', [bytes(to), fid]);
+        return 'renamed';
+      },
+      async (session, result) => {
+        const sql = `SELECT ${dialect.keyColumn} AS dkey FROM file f WHERE fid = ?`;
+        const [row] = await session.rows(sql + dialect.forUpdate, [fid]);
+        return result === 'unknown_key' || (row !== undefined && text(row, 'dkey') === to);
+      },
+    );
+  } catch (error) {
+    if (error instanceof OmgfsError && error.code === 'DUPLICATE') return 'key_exists';
+    throw error;
+  }
+}
+
+/** Changes the class of a file, if it still exists, and queues it for replication. */
+export function changeClass(
+  engine: Engine,
+  request: { fid: number; classid: number },
+): Promise<void> {
+  const { fid, classid } = request;
+  return engine.transaction(async (session) => {
+    const sql = 'UPDATE file SET classid = ? WHERE fid = ?';
+    const { changes } = await session.run(sql, [classid, fid]);
+    if (changes === 0) return;
+    await session.run(
+      `INSERT INTO file_to_replicate (fid, nexttry) VALUES (?, 0)${engine.dialect.keepEarlierTry}`,
+      [fid],
+    );
+  });
+}
+
+/** See the contract. The lock on the file row orders this with an overwrite or delete of the key. */
+export function addReplica(
+  engine: Engine,
+  request: { fid: number; devid: number },
+): Promise<boolean> {
+  const { fid } = request;
+  return engine.transaction(async (session) => {
+    const exists = await lockFile(engine, session, fid);
+    await insertReplicas(engine, session, fid, [request.devid]);
+    if (exists) await recountReplicas(session, fid);
+    else await queueDeletions(engine, session, [fid]);
+    return exists;
+  });
+}
+
+/** Forgets a replica and corrects the device count. */
+export function removeReplica(
+  engine: Engine,
+  request: { fid: number; devid: number },
+): Promise<void> {
+  const { fid, devid } = request;
+  return engine.transaction(async (session) => {
+    const exists = await lockFile(engine, session, fid);
+    await session.run('DELETE FROM file_on WHERE fid = ? AND devid = ?', [fid, devid]);
+    if (exists) await recountReplicas(session, fid);
+  });
+}
+
+/** Claims an upload and hands its bytes to the delete queue, unless its fid is a current file. */
+export function abandonTempfile(
+  engine: Engine,
+  request: { fid: number; devids: readonly number[] },
+): Promise<boolean> {
+  const { fid, devids } = request;
+  const locked = `SELECT fid FROM tempfile WHERE fid = ?${engine.dialect.forUpdate}`;
+  return engine.transaction(
+    async (session) => {
+      if ((await session.rows(locked, [fid])).length === 0) return false;
+      await deleteFids(session, 'tempfile', [fid]);
+      if (await lockFile(engine, session, fid)) return true;
+      if (devids.length > 0) await insertReplicas(engine, session, fid, devids);
+      await queueDeletions(engine, session, [fid]);
+      return true;
+    },
+    async (session, result) => !result || (await session.rows(locked, [fid])).length === 0,
+  );
+}
+
+/** Drops a tempfile row whose fid is a current file. Primary keys. */
+export async function dropClosedTempfile(engine: Engine, fid: number): Promise<boolean> {
+  const { changes } = await engine.run(
+    `DELETE FROM tempfile
+     WHERE fid = ? AND EXISTS (SELECT 1 FROM file WHERE file.fid = tempfile.fid)`,
+    [fid],
+  );
+  return changes > 0;
+}
+
+async function lockFile(engine: Engine, session: Session, fid: number): Promise<boolean> {
+  const sql = `SELECT fid FROM file WHERE fid = ?${engine.dialect.forUpdate}`;
+  return (await session.rows(sql, [fid])).length > 0;
+}
+
+async function insertReplicas(
+  engine: Engine,
+  session: Session,
+  fid: number,
+  devids: readonly number[],
+): Promise<void> {
+  const rows = tuples(devids.map((devid) => [fid, devid]));
+  const sql = `INSERT INTO file_on (fid, devid) VALUES ${rows}${engine.dialect.keepRow('fid')}`;
+  await session.runLiteral(sql);
+}
+
+async function recountReplicas(session: Session, fid: number): Promise<void> {
+  await session.run(
+    `UPDATE file SET devcount = (SELECT COUNT(*) FROM file_on WHERE fid = ?) WHERE fid = ?`,
+    [fid, fid],
+  );
+}
+
+/**
+ * Keys below a prefix after a key, in the order of the unique index (dmid, dkey): bytes on schemas
+ * of ours, their collation on schemas that MogileFS made, so that pages neither skip nor repeat.
+ */
+export async function listKeys(
+  engine: Engine,
+  request: {
+    dmid: number;
+    prefix: string;
+    after: string;
+    limit: number;
+    caseSensitive: boolean;
+  },
+): Promise<string[]> {
+  const { dialect } = engine;
+  const prefix = bytes(request.prefix);
+  const conditions = ['f.dmid = ?', `f.dkey > ${dialect.keyMark}`];
+  const values: SqlValue[] = [request.dmid, bytes(request.after)];
+  if (prefix.length > 0 && dialect.exactKeys) {
+    const end = successor(prefix);
+    conditions.push('f.dkey >= ?', ...(end === undefined ? [] : ['f.dkey < ?']));
+    values.push(prefix, ...(end === undefined ? [] : [end]));
+  } else if (prefix.length > 0) {
+    conditions.push(`f.dkey LIKE ${dialect.keyMark}`);
+    values.push(bytes(`${request.prefix.replace(/[%_\\]/g, '\\$&')}%`));
+    if (request.caseSensitive) {
+      conditions.push(`SUBSTRING(${dialect.keyColumn}, 1, ${prefix.length}) = ?`);
+      values.push(prefix);
+    }
+  }
+  const rows = await engine.rows(
+    `SELECT ${dialect.keyColumn} AS dkey FROM file f WHERE ${conditions.join(' AND ')}
+     ORDER BY f.dkey LIMIT ${integer(request.limit)}`,
+    values,
+  );
+  return rows.map((row) => text(row, 'dkey'));
+}
+
+/** The first byte string after all that begin with `prefix`; undefined when there is none. */
+function successor(prefix: Buffer): Buffer | undefined {
+  let length = prefix.length;
+  while (length > 0 && prefix[length - 1] === 0xff) length -= 1;
+  if (length === 0) return undefined;
+  const next = Buffer.from(prefix.subarray(0, length));
+  next[length - 1] = (next[length - 1] as number) + 1;
+  return next;
+}

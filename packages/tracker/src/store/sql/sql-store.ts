@@ -1,0 +1,271 @@
+/**
+ * The store over either engine: every method of the contract in one place, and the batchers of the
+ * hot ones. The SQL is in the modules beside this one.
+ */
+import { limits } from '@omgfs/protocol';
+import { Batcher, type BatcherOptions } from '../batcher.ts';
+import type * as contract from '../store.ts';
+import { closeTempfiles } from './close.ts';
+import type { Engine } from './engine.ts';
+import * as files from './files.ts';
+import * as keys from './keys.ts';
+import * as machines from './machines.ts';
+import * as namespace from './namespace.ts';
+import { FidSource } from './open.ts';
+import { Queues } from './queues.ts';
+
+/** Batches of one kind at the same time, measured with 64 callers (bench of the store). */
+const readsInFlight = 3;
+const writesInFlight = 2;
+
+export function createSqlStore(engine: Engine, options: contract.StoreOptions): contract.Store {
+  return new SqlStore(engine, options);
+}
+
+function batched<Request, Result>(
+  options: Pick<BatcherOptions<Request, Result>, 'send' | 'conflictKeys' | 'inFlightMax'>,
+): Batcher<Request, Result> {
+  const { storeBatchRowsMax: rowsMax, storeQueueMax: queueMax } = limits;
+  return new Batcher({ rowsMax, queueMax, ...options });
+}
+
+function keyConflict({ dmid, dkey }: files.Key): string {
+  return `key ${dmid}:${dkey}`;
+}
+
+class SqlStore implements contract.Store {
+  readonly engine: 'mysql' | 'sqlite';
+  readonly #db: Engine;
+  readonly #options: contract.StoreOptions;
+  readonly #fids: FidSource;
+  readonly #queues: Queues;
+  readonly #opens: Batcher<contract.OpenRequest, number>;
+  readonly #closes: Batcher<contract.CloseRequest, contract.CloseOutcome>;
+  readonly #finds: Batcher<files.Key, contract.FileWithReplicas | undefined>;
+  readonly #tempfiles: Batcher<number, contract.TempfileRow | undefined>;
+  readonly #deletes: Batcher<files.Key, boolean>;
+
+  constructor(db: Engine, options: contract.StoreOptions) {
+    this.engine = db.name;
+    this.#db = db;
+    this.#options = options;
+    this.#fids = new FidSource(db);
+    this.#queues = new Queues(db);
+    const reads = { inFlightMax: readsInFlight };
+    const writes = { inFlightMax: writesInFlight };
+    this.#opens = batched({ ...writes, send: (requests) => this.#fids.open(requests) });
+    this.#closes = batched({
+      ...writes,
+      conflictKeys: (request) => [`fid ${request.fid}`, keyConflict(request)],
+      send: (requests) => closeTempfiles(db, requests),
+    });
+    this.#finds = batched({ ...reads, send: (requests) => files.findFiles(db, requests) });
+    this.#tempfiles = batched({ ...reads, send: (fids) => files.findTempfiles(db, fids) });
+    this.#deletes = batched({
+      ...writes,
+      conflictKeys: (request) => [keyConflict(request)],
+      send: (requests) => keys.deleteKeys(db, requests),
+    });
+  }
+
+  openTempfile(request: contract.OpenRequest): Promise<number> {
+    if (request.fid === undefined) return this.#opens.run(request);
+    return this.#fids.openAs(request, request.fid);
+  }
+
+  findTempfile(fid: number): Promise<contract.TempfileRow | undefined> {
+    return this.#tempfiles.run(fid);
+  }
+
+  closeTempfile(request: contract.CloseRequest): Promise<contract.CloseOutcome> {
+    return this.#closes.run(request);
+  }
+
+  abandonTempfile(request: { fid: number; devids: readonly number[] }): Promise<boolean> {
+    return keys.abandonTempfile(this.#db, request);
+  }
+
+  staleTempfiles(request: { ageSeconds: number; limit: number }): Promise<contract.TempfileRow[]> {
+    return files.staleTempfiles(this.#db, request);
+  }
+
+  dropClosedTempfile(fid: number): Promise<boolean> {
+    return keys.dropClosedTempfile(this.#db, fid);
+  }
+
+  findFile(request: files.Key): Promise<contract.FileWithReplicas | undefined> {
+    return this.#finds.run(request);
+  }
+
+  filesByFid(fids: readonly number[]): Promise<contract.FileWithReplicas[]> {
+    return files.filesByFid(this.#db, fids);
+  }
+
+  replicasOf(fids: readonly number[]): Promise<Map<number, number[]>> {
+    return files.replicasOf(this.#db, fids);
+  }
+
+  findChecksum(fid: number): ReturnType<contract.FilesStore['findChecksum']> {
+    return files.findChecksum(this.#db, fid);
+  }
+
+  filesAfter(request: { after: number; limit: number }): Promise<contract.FileRow[]> {
+    return files.filesAfter(this.#db, request);
+  }
+
+  listKeys(request: Parameters<contract.FilesStore['listKeys']>[0]): Promise<string[]> {
+    return keys.listKeys(this.#db, request);
+  }
+
+  deleteKey(request: files.Key): Promise<boolean> {
+    return this.#deletes.run(request);
+  }
+
+  renameKey(
+    request: Parameters<contract.FilesStore['renameKey']>[0],
+  ): ReturnType<contract.FilesStore['renameKey']> {
+    return keys.renameKey(this.#db, request);
+  }
+
+  changeClass(request: { fid: number; classid: number }): Promise<void> {
+    return keys.changeClass(this.#db, request);
+  }
+
+  addReplica(request: { fid: number; devid: number }): Promise<boolean> {
+    return keys.addReplica(this.#db, request);
+  }
+
+  removeReplica(request: { fid: number; devid: number }): Promise<void> {
+    return keys.removeReplica(this.#db, request);
+  }
+
+  claimReplications(limit: number): Promise<contract.ReplicationRow[]> {
+    return this.#queues.claimReplications(limit);
+  }
+
+  enqueueReplication(
+    request: Parameters<contract.QueueStore['enqueueReplication']>[0],
+  ): Promise<void> {
+    return this.#queues.enqueueReplication(request);
+  }
+
+  finishReplications(fids: readonly number[]): Promise<void> {
+    return this.#queues.finishReplications(fids);
+  }
+
+  postponeReplication(
+    request: Parameters<contract.QueueStore['postponeReplication']>[0],
+  ): Promise<void> {
+    return this.#queues.postponeReplication(request);
+  }
+
+  hastenReplications(): Promise<number> {
+    return this.#queues.hastenReplications();
+  }
+
+  claimDeletions(limit: number): Promise<contract.DeletionRow[]> {
+    return this.#queues.claimDeletions(limit);
+  }
+
+  postponeDeletion(request: Parameters<contract.QueueStore['postponeDeletion']>[0]): Promise<void> {
+    return this.#queues.postponeDeletion(request);
+  }
+
+  finishDeletions(fids: readonly number[]): Promise<void> {
+    return this.#queues.finishDeletions(fids);
+  }
+
+  queueDepths(): ReturnType<contract.QueueStore['queueDepths']> {
+    return this.#queues.queueDepths();
+  }
+
+  async loadTopology(): Promise<contract.TopologyRows> {
+    const [domains, classes, hosts, devices, settings] = await Promise.all([
+      namespace.loadDomains(this.#db),
+      namespace.loadClasses(this.#db),
+      machines.loadHosts(this.#db),
+      machines.loadDevices(this.#db),
+      namespace.listSettings(this.#db),
+    ]);
+    return { domains, classes, hosts, devices, settings };
+  }
+
+  createDomain(name: string): Promise<number> {
+    return namespace.createDomain(this.#db, name);
+  }
+
+  deleteDomain(dmid: number): Promise<void> {
+    return namespace.deleteDomain(this.#db, dmid);
+  }
+
+  createClass(request: { dmid: number; name: string } & contract.ClassFields): Promise<number> {
+    const mindevcount = request.mindevcount ?? this.#options.mindevcountDefault;
+    return namespace.createClass(this.#db, { ...request, mindevcount });
+  }
+
+  updateClass(request: { dmid: number; classid: number } & contract.ClassFields): Promise<void> {
+    const { mindevcountDefault } = this.#options;
+    return namespace.updateClass(this.#db, { ...request, mindevcountDefault });
+  }
+
+  deleteClass(request: { dmid: number; classid: number }): Promise<void> {
+    return namespace.deleteClass(this.#db, request);
+  }
+
+  createHost(request: Parameters<contract.TopologyStore['createHost']>[0]): Promise<number> {
+    return machines.createHost(this.#db, request);
+  }
+
+  updateHost(request: { hostid: number } & contract.HostFields): Promise<void> {
+    return machines.updateHost(this.#db, request);
+  }
+
+  deleteHost(hostid: number): Promise<void> {
+    return machines.deleteHost(this.#db, hostid);
+  }
+
+  createDevice(request: Parameters<contract.TopologyStore['createDevice']>[0]): Promise<void> {
+    return machines.createDevice(this.#db, request);
+  }
+
+  setDeviceStatus(
+    request: Parameters<contract.TopologyStore['setDeviceStatus']>[0],
+  ): Promise<void> {
+    return machines.setDevice(this.#db, request);
+  }
+
+  setDeviceWeight(request: { devid: number; weight: number }): Promise<void> {
+    return machines.setDevice(this.#db, request);
+  }
+
+  setDeviceUsage(usage: readonly contract.DeviceUsage[]): Promise<void> {
+    return machines.setDeviceUsage(this.#db, usage);
+  }
+
+  findSetting(field: string): Promise<string | undefined> {
+    return namespace.findSetting(this.#db, field);
+  }
+
+  listSettings(): Promise<{ field: string; value: string }[]> {
+    return namespace.listSettings(this.#db);
+  }
+
+  setSetting(request: { field: string; value: string | undefined }): Promise<void> {
+    return namespace.setSetting(this.#db, request);
+  }
+
+  withLock<T>(
+    request: { name: string; waitMs: number },
+    work: (lost: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    return this.#db.withLock(request, work);
+  }
+
+  ping(): Promise<void> {
+    return this.#db.ping();
+  }
+
+  close(): Promise<void> {
+    return this.#db.close();
+  }
+}

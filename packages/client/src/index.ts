@@ -1,1 +1,2 @@
-export {};
+export type { RequestOptions, TrackerPool, TrackerPoolOptions } from './tracker-pool.ts';
+export { createTrackerPool } from './tracker-pool.ts';

@@ -142,13 +142,13 @@ class RunningTracker implements Tracker {
   }
 
   #createJobs(store: Store): Jobs {
-    const { replicateJobs, deleteJobs, tempfileAgeSeconds, connTimeoutMs } = this.#config;
+    const { replicateJobs, deleteJobs, tempfileAgeSeconds } = this.#config;
     return createJobs({
       store,
       topology: this.#topology,
       devices: this.#devices,
       log: this.#log,
-      settings: { replicateJobs, deleteJobs, tempfileAgeSeconds, connTimeoutMs },
+      settings: { replicateJobs, deleteJobs, tempfileAgeSeconds },
     });
   }
 

@@ -19,7 +19,8 @@ export interface CopyRequest {
   expected?: Checksum | undefined;
   /** Digest to compute when nothing is expected. */
   hashtype?: HashType | undefined;
-  signal?: AbortSignal | undefined;
+  /** Each of them ends the copy. */
+  signals?: readonly AbortSignal[];
 }
 
 /** `copied` with the digest that was asked for; or which end failed and why. */
@@ -39,15 +40,17 @@ class SourceError extends Error {}
 class Watchdog {
   readonly #abort = new AbortController();
   readonly #timer: NodeJS.Timeout;
-  readonly #outer: AbortSignal | undefined;
+  readonly #outer: readonly AbortSignal[];
   readonly #onOuter = () => this.#abort.abort(new Error('stopped'));
 
-  constructor(stallMs: number, outer: AbortSignal | undefined) {
+  constructor(stallMs: number, outer: readonly AbortSignal[]) {
     const reason = `no progress for ${stallMs} ms`;
     this.#timer = setTimeout(() => this.#abort.abort(new Error(reason)), stallMs);
     this.#outer = outer;
-    if (outer?.aborted === true) this.#onOuter();
-    outer?.addEventListener('abort', this.#onOuter, { once: true });
+    for (const signal of outer) {
+      if (signal.aborted) this.#onOuter();
+      signal.addEventListener('abort', this.#onOuter, { once: true });
+    }
   }
 
   get signal(): AbortSignal {
@@ -60,7 +63,7 @@ class Watchdog {
 
   end(): void {
     clearTimeout(this.#timer);
-    this.#outer?.removeEventListener('abort', this.#onOuter);
+    for (const signal of this.#outer) signal.removeEventListener('abort', this.#onOuter);
   }
 }
 
@@ -69,7 +72,7 @@ export async function copyReplica(
   agent: Agent,
   request: CopyRequest & { stallMs: number },
 ): Promise<CopyOutcome> {
-  const watchdog = new Watchdog(request.stallMs, request.signal);
+  const watchdog = new Watchdog(request.stallMs, request.signals ?? []);
   try {
     const source = await openSource(agent, request, watchdog);
     try {
@@ -182,7 +185,7 @@ export async function digestReplica(
   agent: Agent,
   request: { url: string; type: HashType; stallMs: number; signal?: AbortSignal | undefined },
 ): Promise<DigestOutcome> {
-  const watchdog = new Watchdog(request.stallMs, request.signal);
+  const watchdog = new Watchdog(request.stallMs, request.signal ? [request.signal] : []);
   try {
     const reply = await get(agent, request.url, watchdog);
     if (!isSuccess(reply.statusCode)) {

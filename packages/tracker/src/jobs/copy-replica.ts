@@ -1,0 +1,45 @@
+/** Makes one more replica of a file, from one device to another (spec §9.4). */
+import { isTrue } from '@omgfs/protocol';
+import type { FileWithReplicas } from '../store/store.ts';
+import type { JobServices } from './services.ts';
+import { findReplicaFault } from './verify.ts';
+
+export type CopyResult =
+  | { state: 'copied' }
+  | { state: 'source_failed' | 'target_failed'; reason: string };
+
+/**
+ * Copies, asks the target for what it has, and only then records the replica. The database queues
+ * the replica for deletion instead when the file was deleted meanwhile.
+ */
+export async function copyTo(
+  { store, topology, devices, log }: JobServices,
+  request: {
+    file: FileWithReplicas;
+    source: number;
+    target: number;
+    signals: readonly AbortSignal[];
+  },
+): Promise<CopyResult> {
+  const { source, target, signals } = request;
+  const { fid, length, dmid, classid } = request.file;
+  const from = topology.readUrl({ devid: source, fid });
+  const to = topology.writeUrl({ devid: target, fid });
+  if (from === undefined) return { state: 'source_failed', reason: 'its host is unknown' };
+  if (to === undefined) return { state: 'target_failed', reason: 'its host is unknown' };
+  const expected = await store.findChecksum(fid);
+  const hashtype = topology.classOf(dmid, classid).hashtype ?? undefined;
+  if (!isTrue(topology.setting('skip_mkcol'))) await devices.makeDirectories(to);
+  const outcome = await devices.copy({ from, to, length, expected, hashtype, signals });
+  if (outcome.state !== 'copied') return outcome;
+  // A node that refuses a wrong Content-MD5 has checked the bytes already, if it was sent one; the
+  // original forgets the second half of that (spec §11.1 no. 12).
+  const { rejectBadMd5 } = topology.observedDevice(target);
+  const checkedByNode = expected?.type === 'MD5' && rejectBadMd5 === true;
+  const checksum = checkedByNode ? undefined : outcome.checksum;
+  const fault = await findReplicaFault(devices, { url: to, length, checksum });
+  if (fault !== undefined) return { state: 'target_failed', reason: `after the copy: ${fault}` };
+  const isCurrent = await store.addReplica({ fid, devid: target });
+  log.info({ fid, source, target, bytes: length, isCurrent }, 'replica.written');
+  return { state: 'copied' };
+}

@@ -1,0 +1,147 @@
+/**
+ * A background job: claims due units from a queue of the database and works on some of them at once.
+ * It claims only what it can begin at once, so that a tracker that dies holds little back. A failing
+ * unit never ends it; a failing database slows it down. How many run at once can change meanwhile.
+ */
+import type { Log } from '../log.ts';
+import { FaultLog } from './fault-log.ts';
+import { Repeater } from './repeater.ts';
+
+export interface JobOptions<Unit> {
+  name: string;
+  log: Log;
+  /** Units that run at once; 0 lets the job rest. */
+  concurrency: number;
+  /** The wait after the queue was found empty, in milliseconds. */
+  idleMs: number;
+  /** Claims up to `limit` due units. */
+  claim: (limit: number) => Promise<Unit[]>;
+  /** Works on one unit; `stopping` fires when the tracker stops. */
+  work: (unit: Unit, stopping: AbortSignal) => Promise<void>;
+  /** Queues a unit whose work threw for another try, sooner than its claim would run out. */
+  putOff: (unit: Unit) => Promise<void>;
+}
+
+export interface JobStatus {
+  name: string;
+  state: 'running' | 'paused' | 'stopped';
+  concurrency: number;
+  /** Units in work now. */
+  running: number;
+  processed: number;
+  failed: number;
+  /** What failed last, unless something went well since. */
+  lastError: string | undefined;
+}
+
+export class Job<Unit> {
+  readonly #options: JobOptions<Unit>;
+  readonly #repeater: Repeater;
+  readonly #stopping = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  #concurrency: number;
+  #paused = false;
+  #onSlot: () => void = () => {};
+  #processed = 0;
+  #failed = 0;
+  readonly #faults: FaultLog;
+
+  constructor(options: JobOptions<Unit>) {
+    this.#options = options;
+    this.#concurrency = options.concurrency;
+    this.#faults = new FaultLog(options.log, options.name);
+    this.#repeater = new Repeater({
+      everyMs: options.idleMs,
+      run: () => this.#drain(),
+      onError: (error) => this.#faults.failed(error),
+    });
+  }
+
+  start(): void {
+    this.#repeater.start();
+  }
+
+  /** Lets the units in work come to an end and starts no other. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#onSlot();
+    await this.#repeater.stop();
+    await Promise.all(this.#running);
+  }
+
+  /** Says that a unit may wait in the queue. */
+  wake(): void {
+    this.#repeater.wake();
+  }
+
+  /** Lets units in work come to an end and starts no other until `resume`. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#slotsChanged();
+  }
+
+  /** Sets how many units run at once from now on; those in work are not cut off. */
+  setConcurrency(count: number): void {
+    this.#concurrency = count;
+    this.#slotsChanged();
+  }
+
+  status(): JobStatus {
+    const stopped = this.#stopping.signal.aborted;
+    return {
+      name: this.#options.name,
+      state: stopped ? 'stopped' : this.#paused ? 'paused' : 'running',
+      concurrency: this.#concurrency,
+      running: this.#running.size,
+      processed: this.#processed,
+      failed: this.#failed,
+      lastError: this.#faults.last,
+    };
+  }
+
+  /** Works until the queue is empty or the job must rest. */
+  async #drain(): Promise<void> {
+    while (!this.#stopping.signal.aborted && !this.#paused && this.#concurrency > 0) {
+      const free = this.#concurrency - this.#running.size;
+      if (free <= 0) {
+        await new Promise<void>((resolve) => {
+          this.#onSlot = resolve;
+        });
+        continue;
+      }
+      const units = await this.#options.claim(free);
+      if (units.length === 0) return;
+      for (const unit of units) this.#begin(unit);
+    }
+  }
+
+  #begin(unit: Unit): void {
+    const done = this.#work(unit).finally(() => {
+      this.#running.delete(done);
+      this.#onSlot();
+    });
+    this.#running.add(done);
+  }
+
+  async #work(unit: Unit): Promise<void> {
+    try {
+      await this.#options.work(unit, this.#stopping.signal);
+      this.#processed += 1;
+      this.#faults.wentWell();
+    } catch (error) {
+      this.#failed += 1;
+      this.#faults.failed(error);
+      // When this fails too, the claim runs out some time and the unit comes up again.
+      await this.#options.putOff(unit).catch((again: unknown) => this.#faults.failed(again));
+    }
+  }
+
+  #slotsChanged(): void {
+    this.#onSlot();
+    this.wake();
+  }
+}

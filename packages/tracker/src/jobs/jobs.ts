@@ -1,0 +1,182 @@
+/** All background jobs of a tracker, started, steered and stopped together. */
+
+import type { DeletionRow, ReplicationRow } from '../store/store.ts';
+import { Chances } from './chances.ts';
+import { createDeleteJob } from './delete.ts';
+import { FaultLog } from './fault-log.ts';
+import type { Job, JobStatus } from './job.ts';
+import { Monitor, type MonitorOptions } from './monitor.ts';
+import { reapTempfiles } from './reap-tempfiles.ts';
+import { Repeater } from './repeater.ts';
+import { createReplicateJob } from './replicate.ts';
+import type { JobServices } from './services.ts';
+
+export interface JobSettings extends Partial<MonitorOptions> {
+  /** Replications that run at once; 0 for none. */
+  replicateJobs: number;
+  /** Deletions that run at once; 0 for none, and then no upload is given up either. */
+  deleteJobs: number;
+  /** Age from which an open upload counts as abandoned. */
+  tempfileAgeSeconds: number;
+  /** The wait of a job after it found its queue empty. */
+  idleMs?: number;
+  /** The wait between two looks for abandoned uploads. */
+  tempfileEveryMs?: number;
+  /** The least time between two times that waiting files are hurried by a change of the cluster. */
+  hastenEveryMs?: number;
+  /** Seconds until the next try of a replication after so many failures. */
+  replicationDelaySeconds?: (failcount: number) => number;
+}
+
+/** One kind of job as `!jobs` shows it. */
+export interface JobCount {
+  name: string;
+  count: number;
+  desired: number;
+}
+
+export interface Jobs {
+  readonly monitor: Monitor;
+  start(): void;
+  /** Lets units in work come to an end; the database must stay open until this resolves. */
+  stop(): Promise<void>;
+  wakeReplicate(): void;
+  wakeDelete(): void;
+  /** Wakes a job by its name; others are ignored. */
+  wake(name: string): void;
+  /** Sets how many units of a job run at once; ignored for jobs of which there is one. */
+  want(name: string, count: number): void;
+  counts(): JobCount[];
+  status(): JobStatus[];
+  /** Rows per queue as counted a moment ago, by the name of the job that works them off. */
+  queueDepths(): ReadonlyMap<string, number>;
+}
+
+const depthsAgeMsMax = 5_000;
+
+export function createJobs(
+  options: Omit<JobServices, 'random'> & { random?: () => number; settings: JobSettings },
+): Jobs {
+  const { settings, random = Math.random, ...rest } = options;
+  const services: JobServices = { ...rest, random };
+  const monitor = createMonitor(services, settings);
+  const { idleMs = 1_000 } = settings;
+  const replicateJob = createReplicateJob(services, {
+    concurrency: settings.replicateJobs,
+    idleMs,
+    delaySeconds: settings.replicationDelaySeconds,
+  });
+  const deleteJob = createDeleteJob(services, {
+    concurrency: settings.deleteJobs,
+    idleMs,
+    reloadTopology: () => monitor.reload(),
+  });
+  const reaper = createReaper(services, settings, deleteJob);
+  const chances = createChances(services, settings, replicateJob);
+  const byName = { monitor, replicate: replicateJob, delete: deleteJob };
+  const starting = [replicateJob, deleteJob, reaper, chances];
+  let stopped = false;
+  return {
+    monitor,
+    start: () => {
+      monitor.start();
+      // Before the first sweep no device counts as readable, and files would be put off for that.
+      void monitor.firstRun.then(() => {
+        if (!stopped) for (const part of starting) part.start();
+      });
+    },
+    stop: async () => {
+      stopped = true;
+      await Promise.all([monitor, ...starting].map((part) => part.stop()));
+    },
+    wakeReplicate: () => replicateJob.wake(),
+    wakeDelete: () => deleteJob.wake(),
+    wake: (name) => {
+      if (isJobName(name)) byName[name].wake();
+    },
+    want: (name, count) => {
+      if (isJobName(name) && name !== 'monitor') byName[name].setConcurrency(count);
+    },
+    counts: () => {
+      const all = Object.values(byName).map((job) => job.status());
+      return all.map(({ name, concurrency }) => {
+        return { name, count: concurrency, desired: concurrency };
+      });
+    },
+    status: () => Object.values(byName).map((job) => job.status()),
+    queueDepths: lazyDepths(services),
+  };
+}
+
+const jobNames = ['monitor', 'replicate', 'delete'] as const;
+
+function isJobName(name: string): name is (typeof jobNames)[number] {
+  return (jobNames as readonly string[]).includes(name);
+}
+
+function createMonitor(services: JobServices, settings: JobSettings): Monitor {
+  return new Monitor(services, {
+    topologyEveryMs: settings.topologyEveryMs ?? 4_000,
+    sweepEveryMs: settings.sweepEveryMs ?? 2_500,
+    writeTestEveryMs: settings.writeTestEveryMs ?? 15_000,
+    usageEverySeconds: settings.usageEverySeconds ?? 15,
+  });
+}
+
+function createReaper(
+  { store, log }: JobServices,
+  settings: JobSettings,
+  deleteJob: Job<DeletionRow>,
+): Repeater {
+  const faults = new FaultLog(log, 'tempfiles');
+  const ageSeconds = settings.tempfileAgeSeconds;
+  return new Repeater({
+    everyMs: settings.tempfileEveryMs ?? 5_000,
+    onError: (error) => faults.failed(error),
+    run: async () => {
+      if (deleteJob.status().concurrency === 0) return;
+      await reapTempfiles({ store, log, ageSeconds, onAbandoned: () => deleteJob.wake() });
+      faults.wentWell();
+    },
+  });
+}
+
+function createChances(
+  { store, topology, log }: JobServices,
+  settings: JobSettings,
+  replicateJob: Job<ReplicationRow>,
+): Chances {
+  const faults = new FaultLog(log, 'hasten');
+  return new Chances({
+    topology,
+    everyMs: settings.hastenEveryMs ?? 30_000,
+    onChance: () => {
+      store.hastenReplications().then(
+        () => replicateJob.wake(),
+        (error: unknown) => faults.failed(error),
+      );
+    },
+  });
+}
+
+/** Counting a long queue costs, so it is done only while somebody asks, and not more often. */
+function lazyDepths({ store, log }: JobServices): () => ReadonlyMap<string, number> {
+  const faults = new FaultLog(log, 'depths');
+  let counted = new Map<string, number>();
+  let countedAtMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (performance.now() - countedAtMs > depthsAgeMsMax) {
+      countedAtMs = performance.now();
+      store.queueDepths().then(
+        (depths) => {
+          counted = new Map([
+            ['replicate', depths.replicate],
+            ['delete', depths.delete],
+          ]);
+        },
+        (error: unknown) => faults.failed(error),
+      );
+    }
+    return counted;
+  };
+}

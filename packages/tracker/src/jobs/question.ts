@@ -1,0 +1,38 @@
+/** Puts what is known of a file before the policy of its class. */
+import type { PolicyAnswer, PolicyDevice } from '../placement/contract.ts';
+import { type Device, freeShare } from '../placement/model.ts';
+import { askPolicy } from '../placement/policy.ts';
+import type { FileWithReplicas } from '../store/store.ts';
+import type { Topology } from '../topology/topology.ts';
+import type { JobServices } from './services.ts';
+
+/**
+ * What the policy says of a file. Devices that are dead or unknown hold nothing; `holding` replaces
+ * the devices that the database names.
+ */
+export function askAbout(
+  { topology, random }: Pick<JobServices, 'topology' | 'random'>,
+  file: FileWithReplicas,
+  options: { failed?: ReadonlySet<number>; holding?: readonly number[] } = {},
+): PolicyAnswer {
+  const devices = [...topology.devices()].map((device) => policyDevice(topology, device));
+  const holding = new Set(options.holding ?? file.devids);
+  return askPolicy(topology.classOf(file.dmid, file.classid), {
+    holding: devices.filter(({ devid, dead }) => holding.has(devid) && !dead),
+    devices,
+    failed: options.failed ?? new Set(),
+    random,
+  });
+}
+
+function policyDevice(topology: Topology, device: Device): PolicyDevice {
+  return {
+    devid: device.devid,
+    hostid: device.hostid,
+    weight: device.weight,
+    freeShare: freeShare(device),
+    alive: device.status === 'alive',
+    dead: device.status === 'dead',
+    takesFiles: topology.getsNewFiles(device.devid),
+  };
+}

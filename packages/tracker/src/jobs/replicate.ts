@@ -1,0 +1,143 @@
+/**
+ * Gives files the replicas their class wants (spec §5.2): copies while the policy says short, trims
+ * while it says over, and otherwise puts the file off with a reason. It works under the lock of the
+ * fid, looks at the database and the policy again after each step, and counts a copy only once the
+ * target itself has shown it.
+ */
+import { endOfTime, type FileWithReplicas, type ReplicationRow } from '../store/store.ts';
+import { replicationDelaySeconds } from './backoff.ts';
+import { copyTo } from './copy-replica.ts';
+import { Job } from './job.ts';
+import { askAbout } from './question.ts';
+import { fidLock, type JobServices, nowSeconds } from './services.ts';
+import { trim } from './trim.ts';
+
+export interface ReplicateOptions {
+  concurrency: number;
+  idleMs: number;
+  /** Seconds until the next try after so many failures; by default those of spec §5.2. */
+  delaySeconds?: ((failcount: number) => number) | undefined;
+}
+
+/** What became of a file; `parked` waits until somebody enqueues it again. */
+type Outcome =
+  | { state: 'settled' }
+  | { state: 'stopped' }
+  | { state: 'postponed' | 'parked'; code: ReasonCode; reason: string };
+
+/** The words of the original, which operators grep for. */
+type ReasonCode =
+  | 'no_source'
+  | 'source_down'
+  | 'policy_no_suggestions'
+  | 'too_happy'
+  | 'copy_error';
+
+const busyDelaySeconds = 15;
+
+export function createReplicateJob(
+  services: JobServices,
+  options: ReplicateOptions,
+): Job<ReplicationRow> {
+  const { store, log, random } = services;
+  const delaySeconds =
+    options.delaySeconds ?? ((failcount) => replicationDelaySeconds(failcount, random));
+
+  function settle(row: ReplicationRow, outcome: Outcome): Promise<void> {
+    const { fid, failcount } = row;
+    if (outcome.state === 'settled') return store.finishReplications([fid]);
+    if (outcome.state === 'stopped') {
+      return store.postponeReplication({ fid, failcount, nexttry: nowSeconds() });
+    }
+    const { code, reason } = outcome;
+    const nexttry = outcome.state === 'parked' ? endOfTime : nowSeconds() + delaySeconds(failcount);
+    log.warn({ fid, code, reason, failcount, nexttry }, `replication.${outcome.state}`);
+    return store.postponeReplication({ fid, failcount: failcount + 1, nexttry });
+  }
+
+  return new Job<ReplicationRow>({
+    name: 'replicate',
+    log,
+    concurrency: options.concurrency,
+    idleMs: options.idleMs,
+    claim: (limit) => store.claimReplications(limit),
+    putOff: ({ fid, failcount }) => {
+      const nexttry = nowSeconds() + delaySeconds(failcount);
+      return store.postponeReplication({ fid, failcount: failcount + 1, nexttry });
+    },
+    work: async (row, stopping) => {
+      const { fid, failcount } = row;
+      const worked = await store.withLock(fidLock(fid), async (lost) => {
+        await settle(row, await replicate(services, row, [lost, stopping]));
+        return true;
+      });
+      if (worked) return;
+      // The original leaves the row to the lease of its claim, about a quarter of an hour.
+      const nexttry = nowSeconds() + busyDelaySeconds;
+      await store.postponeReplication({ fid, nexttry, failcount });
+    },
+  });
+}
+
+/** Works on one file until its policy is met or nothing can be done now. */
+async function replicate(
+  services: JobServices,
+  { fid, fromdevid }: ReplicationRow,
+  signals: readonly AbortSignal[],
+): Promise<Outcome> {
+  const { store } = services;
+  const failedTargets = new Set<number>();
+  const failedSources = new Set<number>();
+  const made = new Set<number>();
+  let fault = '';
+  for (;;) {
+    if (signals.some(({ aborted }) => aborted)) return { state: 'stopped' };
+    const [current] = await store.filesByFid([fid]);
+    if (current === undefined) return { state: 'settled' };
+    // On a cluster of databases a read may not show yet what was just written.
+    const file = { ...current, devids: [...new Set([...current.devids, ...made])] };
+    if (file.devids.length === 0) {
+      const reason = 'no device is known to hold the file; fsck has to search for it';
+      return { state: 'parked', code: 'no_source', reason };
+    }
+    const answer = askAbout(services, file, { failed: failedTargets });
+    if (answer.verdict === 'met') return { state: 'settled' };
+    if (answer.verdict === 'over') {
+      const obstacle = await trim(services, file, signals);
+      if (obstacle === undefined) continue;
+      return { state: 'postponed', code: 'too_happy', reason: obstacle };
+    }
+    const target =
+      answer.verdict === 'short' ? (answer.ideal[0] ?? answer.desperate[0]) : undefined;
+    if (target === undefined) {
+      // After a failed copy, why that failed says more than that no other device is left.
+      if (fault !== '') return { state: 'postponed', code: 'copy_error', reason: fault };
+      const reason = answer.verdict === 'undecided' ? answer.reason : 'no device has room';
+      return { state: 'postponed', code: 'policy_no_suggestions', reason };
+    }
+    const source = chooseSource(services, file, { failed: failedSources, hint: fromdevid });
+    if (source === undefined) {
+      const reason = fault || 'no device that holds the file can be read now';
+      return { state: 'postponed', code: 'source_down', reason };
+    }
+    const outcome = await copyTo(services, { file, source, target, signals });
+    if (outcome.state === 'copied') {
+      made.add(target);
+      continue;
+    }
+    const bad = outcome.state === 'source_failed' ? source : target;
+    fault = `dev${bad}: ${outcome.reason}`;
+    (outcome.state === 'source_failed' ? failedSources : failedTargets).add(bad);
+  }
+}
+
+/** The device hinted at if it will do, else any that can be read. */
+function chooseSource(
+  { topology, random }: JobServices,
+  file: FileWithReplicas,
+  { failed, hint }: { failed: ReadonlySet<number>; hint: number | null },
+): number | undefined {
+  const usable = file.devids.filter((devid) => topology.isReadable(devid) && !failed.has(devid));
+  if (hint !== null && usable.includes(hint)) return hint;
+  return usable[Math.floor(random() * usable.length)];
+}

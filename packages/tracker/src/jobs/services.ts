@@ -1,0 +1,27 @@
+/** What the jobs work with, and what they share. */
+import type { DeviceClient } from '../devices/device-client.ts';
+import type { Log } from '../log.ts';
+import type { Store } from '../store/store.ts';
+import type { Topology } from '../topology/topology.ts';
+
+export interface JobServices {
+  store: Store;
+  topology: Topology;
+  devices: DeviceClient;
+  log: Log;
+  /** A number in [0, 1). */
+  random: () => number;
+}
+
+/** The lock that everything that adds or removes replicas of a fid shares (spec §3.7). */
+export function fidLock(fid: number): { name: string; waitMs: number } {
+  return { name: `mgfs:fid:${fid}:replicate`, waitMs: 1000 };
+}
+
+/**
+ * Unix seconds of this machine. Queue times are compared by the database's clock; a skew between the
+ * two only makes a wait that much shorter or longer, as with the original.
+ */
+export function nowSeconds(): number {
+  return Math.floor(Date.now() / 1000);
+}

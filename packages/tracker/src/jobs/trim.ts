@@ -1,0 +1,67 @@
+/** Removes a replica that a file has too many, under invariant I2. */
+import type { FileWithReplicas } from '../store/store.ts';
+import { askAbout } from './question.ts';
+import type { JobServices } from './services.ts';
+import { findReplicaFault } from './verify.ts';
+
+/**
+ * Removes one replica. All the others are verified on their devices right before, and it goes only
+ * if the policy is content with the verified ones alone; so what cannot be read now counts as lost.
+ * @returns why none was removed, or undefined when one was.
+ */
+export async function trim(
+  services: JobServices,
+  file: FileWithReplicas,
+  signals: readonly AbortSignal[],
+): Promise<string | undefined> {
+  const { store, topology, devices, log } = services;
+  const { fid } = file;
+  const verified = await verifiedReplicas(services, file);
+  for (const devid of leastWantedFirst(services, file)) {
+    const others = verified.filter((other) => other !== devid);
+    const { verdict } = askAbout(services, file, { holding: others });
+    if (others.length === 0 || (verdict !== 'met' && verdict !== 'over')) continue;
+    const url = topology.writeUrl({ devid, fid });
+    if (url === undefined) continue;
+    if (signals.some(({ aborted }) => aborted)) return 'stopped';
+    const outcome = await devices.remove(url);
+    if (typeof outcome === 'object') return `dev${devid}: ${outcome.failed}`;
+    await store.removeReplica({ fid, devid });
+    log.info({ fid, devid, kept: others }, 'replica.trimmed');
+    return undefined;
+  }
+  return 'more copies than wanted, but too few of them can be verified now to remove one';
+}
+
+async function verifiedReplicas(
+  { store, topology, devices, log }: JobServices,
+  { fid, length, devids }: FileWithReplicas,
+): Promise<number[]> {
+  const checksum = await store.findChecksum(fid);
+  const readable = devids.filter((devid) => topology.isReadable(devid));
+  const checked = await Promise.all(
+    readable.map(async (devid) => {
+      const url = topology.readUrl({ devid, fid });
+      if (url === undefined) return [];
+      const fault = await findReplicaFault(devices, { url, length, checksum });
+      if (fault === undefined) return [devid];
+      log.warn({ fid, devid, reason: fault }, 'replica.faulty');
+      return [];
+    }),
+  );
+  return checked.flat();
+}
+
+/**
+ * Replicas that may be deleted: those on devices being emptied first, then the newest device. The
+ * order depends on nothing that changes by the minute: should two trackers ever work on one fid, for
+ * example because a lock was lost, they take the same replica and never one each (I2).
+ */
+function leastWantedFirst({ topology }: JobServices, { devids }: FileWithReplicas): number[] {
+  const isDraining = (devid: number): number => {
+    return topology.device(devid)?.status === 'drain' ? 1 : 0;
+  };
+  return devids
+    .filter((devid) => topology.canDeleteFrom(devid) && topology.isReadable(devid))
+    .sort((a, b) => isDraining(b) - isDraining(a) || b - a);
+}

@@ -1,2 +1,7 @@
+export type { Client, ClientOptions, FileInfo, Key, PutOptions } from './client.ts';
+export { createClient } from './client.ts';
+export type { ByteRange, Download } from './download.ts';
+export type { UploadSource } from './source.ts';
 export type { RequestOptions, TrackerPool, TrackerPoolOptions } from './tracker-pool.ts';
 export { createTrackerPool } from './tracker-pool.ts';
+export type { StoredFile } from './upload.ts';

@@ -104,7 +104,19 @@ export const errorTable = facts({
     'Status cannot go from dead to alive; must use down',
   ),
   NOT_WRITABLE: input('not_writable', 'That setting cannot be changed by a client.'),
+  INVALID_PATH: input('failure', 'The path is not one that this node stores files under.'),
+  BAD_REQUEST: input('failure', 'The request cannot be carried out as it is.'),
+  BAD_DIGEST: input('failure', 'The body does not have the digest that was announced.'),
+  PATH_FORBIDDEN: { ...input('failure', 'The path is reserved for the node.'), status: 403 },
+  METHOD_NOT_ALLOWED: { ...input('failure', 'The method is not offered.'), status: 405 },
+  RANGE_NOT_SATISFIABLE: {
+    wire: 'failure',
+    status: 416,
+    retry: 'never',
+    message: 'The file has no byte in the range.',
+  },
   // Absence.
+  NO_FILE: absent('failure', 'No such file on the device.'),
   UNREG_DOMAIN: absent(
     'unreg_domain',
     'The domain does not exist.',
@@ -177,6 +189,7 @@ export const errorTable = facts({
   FID_IN_USE: conflict('fid_in_use', 'The fid is in use.'),
   FID_EXISTS: conflict('fid_exists', 'The fid is the current one of the key already.'),
   DUPLICATE: conflict('dup', 'A name or address is taken.', 'Duplicate name/number used.'),
+  PATH_CONFLICT: conflict('failure', 'Something else exists under that path.'),
   // Integrity.
   SIZE_MISMATCH: {
     wire: 'size_mismatch',
@@ -224,6 +237,12 @@ export const errorTable = facts({
     status: 503,
     retry: 'other',
     message: 'The device cannot be reached.',
+  },
+  DEVICE_REFUSED: {
+    wire: 'failure',
+    status: 503,
+    retry: 'other',
+    message: 'The directory of the device does not hold the disk it should.',
   },
   DB_DOWN: {
     wire: 'failure',

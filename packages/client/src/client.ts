@@ -1,0 +1,288 @@
+/**
+ * The client library of omgfs and MogileFS: stores, reads, finds and lists the files of one domain.
+ * Every promise is bounded by a deadline and can be aborted; every failure is an OmgfsError whose
+ * `code` says what happened and whose `retry` says what the caller can do.
+ */
+import {
+  type Fields,
+  fromByteString,
+  type HashType,
+  OmgfsError,
+  toByteString,
+  toOmgfsError,
+} from '@omgfs/protocol';
+import { Agent } from 'undici';
+import { type ByteRange, type Download, download } from './download.ts';
+import { openSource, type UploadSource } from './source.ts';
+import { createTrackerPool, type TrackerPool, type TrackerPoolOptions } from './tracker-pool.ts';
+import { type StoredFile, upload } from './upload.ts';
+
+export interface ClientOptions extends TrackerPoolOptions {
+  domain: string;
+  /** A storage node that makes no progress for so long is given up; default 30 s. */
+  stallMs?: number;
+  /** Connections to one storage node; default 64. */
+  storageConnectionsMax?: number;
+}
+
+/** A key as text, which travels as UTF-8, or as the bytes themselves. */
+export type Key = string | Buffer;
+
+export interface PutOptions {
+  /** Class of the file; the default class when left out. */
+  class?: string;
+  /** Length of a stream in bytes where it is known: lets the tracker find room for it. */
+  size?: number;
+  /** Computes the checksum on the way and has the tracker keep it where the class does. */
+  checksum?: HashType;
+  signal?: AbortSignal;
+  /** Called with the bytes handed to the network so far. */
+  onProgress?: (bytes: number) => void;
+}
+
+export interface FileInfo {
+  fid: number;
+  domain: string;
+  class: string;
+  key: string;
+  length: number;
+  devcount: number;
+  /** `ALG:hex`, or `MISSING` where the class keeps checksums and there is none. */
+  checksum?: string;
+  devids: number[];
+}
+
+export interface Client {
+  /**
+   * Stores a file under a key, replacing what was there. Resolves when the file is durable on one
+   * device and the tracker has committed it; further copies follow by themselves.
+   *
+   * @example await client.put('a/photo.jpg', { file: '/tmp/photo.jpg' });
+   * @throws NO_DEVICES, DEVICE_DOWN, NO_TRACKER_UP, UNREG_DOMAIN, UNREG_CLASS, KEY_TOO_LONG.
+   */
+  put(key: Key, source: UploadSource, options?: PutOptions): Promise<StoredFile>;
+  /**
+   * Opens a file for reading. Resolves when a replica answered; the stream goes on with another
+   * replica when the first breaks.
+   *
+   * @example (await client.get('a/photo.jpg')).stream.pipe(response);
+   * @throws UNKNOWN_KEY, NO_REPLICA_UP, RANGE_NOT_SATISFIABLE.
+   */
+  get(key: Key, options?: { range?: ByteRange; signal?: AbortSignal }): Promise<Download>;
+  /**
+   * URLs of the replicas, best first, for a proxy to fetch from. With `verify` the tracker checks
+   * the first ones on their devices.
+   * @throws UNKNOWN_KEY.
+   */
+  paths(
+    key: Key,
+    options?: { count?: number; verify?: boolean; signal?: AbortSignal },
+  ): Promise<string[]>;
+  /** What the tracker knows of a file. @throws UNKNOWN_KEY. */
+  info(key: Key, options?: { signal?: AbortSignal }): Promise<FileInfo>;
+  /** Removes a key. @returns whether it was there. */
+  delete(key: Key, options?: { signal?: AbortSignal }): Promise<boolean>;
+  /** Gives a file another key. @throws UNKNOWN_KEY, KEY_EXISTS. */
+  rename(from: Key, to: Key, options?: { signal?: AbortSignal }): Promise<void>;
+  /**
+   * Keys below a prefix in byte order, page by page as they are asked for.
+   *
+   * @example for await (const key of client.list({ prefix: 'a/' })) console.log(key);
+   */
+  list(options?: {
+    prefix?: Key;
+    after?: Key;
+    limit?: number;
+    signal?: AbortSignal;
+  }): AsyncGenerator<string>;
+  /** As `list`, for keys that are not UTF-8. */
+  listBytes(options?: { prefix?: Key; after?: Key; limit?: number }): AsyncGenerator<Buffer>;
+  /** Any other command, with byte strings, for administration. */
+  readonly trackers: TrackerPool;
+  /** Closes all connections; what is in flight fails. */
+  close(): Promise<void>;
+}
+
+const pageKeysMax = 1000;
+const pathCountMax = 16;
+
+/** Connects lazily: nothing is sent before the first call. */
+export function createClient(options: ClientOptions): Client {
+  return new DomainClient(options);
+}
+
+class DomainClient implements Client {
+  readonly trackers: TrackerPool;
+  readonly #agent: Agent;
+  readonly #domain: string;
+  readonly #stallMs: number;
+
+  constructor(options: ClientOptions) {
+    this.trackers = createTrackerPool(options);
+    this.#domain = toByteString(options.domain);
+    this.#stallMs = options.stallMs ?? 30_000;
+    this.#agent = new Agent({
+      connections: options.storageConnectionsMax ?? 64,
+      connect: { timeout: options.connectTimeoutMs ?? 2_000 },
+      // The stall guard bounds every wait; it alone knows who is waited for.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  async put(key: Key, source: UploadSource, options: PutOptions = {}): Promise<StoredFile> {
+    options.signal?.throwIfAborted();
+    const opened = await openSource(source, options.size);
+    try {
+      return await upload(this.#context(), {
+        key: bytesOf(key),
+        className: toByteString(options.class ?? ''),
+        source: opened,
+        checksum: options.checksum,
+        signal: options.signal,
+        onProgress: options.onProgress,
+      });
+    } finally {
+      await opened.close();
+    }
+  }
+
+  async get(
+    key: Key,
+    options: { range?: ByteRange; signal?: AbortSignal } = {},
+  ): Promise<Download> {
+    const { range, signal } = options;
+    const find = () => this.paths(key, { count: pathCountMax, ...(signal ? { signal } : {}) });
+    try {
+      return await download(this.#context(), { paths: await find(), range, signal });
+    } catch (error) {
+      if (toOmgfsError(error).code !== 'NO_REPLICA_UP') throw error;
+      // The key may have been overwritten since, and the old bytes deleted: look once more.
+      return download(this.#context(), { paths: await find(), range, signal });
+    }
+  }
+
+  async paths(
+    key: Key,
+    options: { count?: number; verify?: boolean; signal?: AbortSignal } = {},
+  ): Promise<string[]> {
+    const fields = await this.#ask('get_paths', options.signal, {
+      key: bytesOf(key),
+      pathcount: options.count ?? 2,
+      noverify: options.verify ? 0 : 1,
+    });
+    const count = Number(fields.paths ?? 0);
+    return Array.from({ length: count }, (_, at) => fields[`path${at + 1}`] ?? '');
+  }
+
+  async info(key: Key, options: { signal?: AbortSignal } = {}): Promise<FileInfo> {
+    const args = { key: bytesOf(key), devices: 1 };
+    const fields = await this.#ask('file_info', options.signal, args);
+    return {
+      fid: Number(fields.fid),
+      domain: fromByteString(fields.domain ?? ''),
+      class: fromByteString(fields.class ?? ''),
+      key: fromByteString(fields.key ?? ''),
+      length: Number(fields.length),
+      devcount: Number(fields.devcount),
+      ...(fields.checksum === undefined ? {} : { checksum: fields.checksum }),
+      devids: (fields.devids ?? '')
+        .split(',')
+        .filter((devid) => devid !== '')
+        .map(Number),
+    };
+  }
+
+  async delete(key: Key, options: { signal?: AbortSignal } = {}): Promise<boolean> {
+    const args = { key: bytesOf(key) };
+    return this.#change(
+      (uncertain) =>
+        this.#ask('delete', options.signal, args).then(
+          () => true,
+          (error: unknown) => {
+            if (toOmgfsError(error).code !== 'UNKNOWN_KEY') throw error;
+            return uncertain;
+          },
+        ),
+      options.signal,
+    );
+  }
+
+  async rename(from: Key, to: Key, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const args = { from_key: bytesOf(from), to_key: bytesOf(to) };
+    await this.#change(
+      (uncertain) =>
+        this.#ask('rename', options.signal, args).catch((error: unknown) => {
+          // Gone after a try whose answer got lost: that try did it.
+          if (!uncertain || toOmgfsError(error).code !== 'UNKNOWN_KEY') throw error;
+        }),
+      options.signal,
+    );
+  }
+
+  async *list(options: Parameters<Client['list']>[0] = {}): AsyncGenerator<string> {
+    for await (const key of this.#listKeys(options)) yield fromByteString(key);
+  }
+
+  async *listBytes(options: Parameters<Client['listBytes']>[0] = {}): AsyncGenerator<Buffer> {
+    for await (const key of this.#listKeys(options)) yield Buffer.from(key, 'latin1');
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.trackers.close(), this.#agent.destroy()]);
+  }
+
+  async *#listKeys(options: {
+    prefix?: Key;
+    after?: Key;
+    limit?: number;
+    signal?: AbortSignal;
+  }): AsyncGenerator<string> {
+    const prefix = bytesOf(options.prefix ?? '');
+    let after = bytesOf(options.after ?? '');
+    let left = options.limit ?? Number.POSITIVE_INFINITY;
+    while (left > 0) {
+      const limit = Math.min(left, pageKeysMax);
+      const fields = await this.#ask('list_keys', options.signal, { prefix, after, limit }).catch(
+        (error: unknown) => {
+          // The protocol's way to say that the list has ended.
+          if (toOmgfsError(error).code === 'NONE_MATCH') return undefined;
+          throw error;
+        },
+      );
+      const count = Number(fields?.key_count ?? 0);
+      if (fields === undefined || count === 0) return;
+      for (let number = 1; number <= count; number += 1) yield fields[`key_${number}`] ?? '';
+      after = fields.next_after ?? '';
+      left -= count;
+      if (count < limit) return;
+    }
+  }
+
+  /** Repeats a change whose answer got lost; the second try is told so. */
+  async #change<T>(
+    attempt: (uncertain: boolean) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    try {
+      return await attempt(false);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof OmgfsError && error.details.executed === true) return attempt(true);
+      throw error;
+    }
+  }
+
+  #ask(command: string, signal: AbortSignal | undefined, args: object): Promise<Fields> {
+    return this.trackers.request(command, { domain: this.#domain, ...args }, { signal });
+  }
+
+  #context() {
+    const { trackers: pool } = this;
+    return { pool, agent: this.#agent, domain: this.#domain, stallMs: this.#stallMs };
+  }
+}
+
+function bytesOf(key: Key): string {
+  return typeof key === 'string' ? toByteString(key) : key.toString('latin1');
+}

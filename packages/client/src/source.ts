@@ -1,0 +1,114 @@
+/**
+ * What can be uploaded, in one shape: an optional length, and bytes that can be read again as often
+ * as the upload has to start over. A stream can be read again only from its first bytes, which are
+ * kept up to a bound.
+ */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { OmgfsError } from '@omgfs/protocol';
+
+/** Bytes in memory, a file on disk, or any stream of bytes. */
+export type UploadSource =
+  | Uint8Array
+  | { file: string }
+  | AsyncIterable<Uint8Array>
+  | ReadableStream<Uint8Array>;
+
+export interface Source {
+  /** Known length in bytes. */
+  size: number | undefined;
+  /** Whether `open` still yields everything from the first byte. */
+  replayable(): boolean;
+  open(): AsyncIterable<Uint8Array>;
+  /** Frees what the source holds; a stream that was not read to its end is cancelled. */
+  close(): Promise<void>;
+}
+
+/** First bytes of a stream that are kept, so that a refused destination costs nothing. */
+const headBytesMax = 1024 * 1024;
+const fileChunkBytes = 256 * 1024;
+
+/** @throws BAD_ARGS when the file cannot be read or is no file. */
+export async function openSource(
+  source: UploadSource,
+  announced: number | undefined,
+): Promise<Source> {
+  if (source instanceof Uint8Array) return fromBytes(source);
+  if ('file' in source) return fromFile(source.file);
+  return fromStream(source as AsyncIterable<Uint8Array>, announced);
+}
+
+function fromBytes(bytes: Uint8Array): Source {
+  return {
+    size: bytes.length,
+    replayable: () => true,
+    async *open() {
+      if (bytes.length > 0) yield bytes;
+    },
+    close: async () => {},
+  };
+}
+
+async function fromFile(path: string): Promise<Source> {
+  const stats = await stat(path).catch((cause: unknown) => {
+    const message = `cannot read ${path}: ${cause instanceof Error ? cause.message : cause}`;
+    throw new OmgfsError('BAD_ARGS', { message, cause });
+  });
+  if (!stats.isFile()) throw new OmgfsError('BAD_ARGS', { message: `${path} is not a file` });
+  return {
+    size: stats.size,
+    replayable: () => true,
+    // A file that grows meanwhile is stored as long as it was; one that shrinks is refused.
+    open: () =>
+      stats.size === 0
+        ? fromBytes(new Uint8Array()).open()
+        : createReadStream(path, { end: stats.size - 1, highWaterMark: fileChunkBytes }),
+    close: async () => {},
+  };
+}
+
+/** Reads ahead to the bound: a short stream becomes plain bytes of known length. */
+async function fromStream(
+  stream: AsyncIterable<Uint8Array>,
+  announced: number | undefined,
+): Promise<Source> {
+  const iterator = stream[Symbol.asyncIterator]();
+  const head: Uint8Array[] = [];
+  let headBytes = 0;
+  let ended = false;
+  while (headBytes < headBytesMax) {
+    const next = await iterator.next();
+    if (next.done) {
+      ended = true;
+      break;
+    }
+    head.push(next.value);
+    headBytes += next.value.length;
+  }
+  if (ended) {
+    if (announced !== undefined && announced !== headBytes) throw wrongLength(announced, headBytes);
+    return fromBytes(Buffer.concat(head));
+  }
+  let beyondHead = false;
+  return {
+    size: announced,
+    replayable: () => !beyondHead,
+    async *open() {
+      yield* head;
+      beyondHead = true;
+      head.length = 0;
+      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+        yield next.value;
+      }
+    },
+    close: async () => {
+      await iterator.return?.();
+    },
+  };
+}
+
+/** @returns the error of a source that was longer or shorter than announced. */
+export function wrongLength(announced: number, actual: number): OmgfsError {
+  const message = `the source has ${actual} bytes, but ${announced} were announced`;
+  return new OmgfsError('SIZE_MISMATCH', { message });
+}

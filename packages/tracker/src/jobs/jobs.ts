@@ -5,10 +5,10 @@ import { Chances } from './chances.ts';
 import { createDeleteJob } from './delete.ts';
 import { FaultLog } from './fault-log.ts';
 import type { Job, JobStatus } from './job.ts';
-import { Monitor, type MonitorOptions } from './monitor.ts';
+import { Monitor, type MonitorOptions } from './monitor/monitor.ts';
 import { reapTempfiles } from './reap-tempfiles.ts';
 import { Repeater } from './repeater.ts';
-import { createReplicateJob } from './replicate.ts';
+import { createReplicateJob } from './replication/replicate.ts';
 import type { JobServices } from './services.ts';
 
 export interface JobSettings extends Partial<MonitorOptions> {

@@ -1,10 +1,10 @@
 /** Puts what is known of a file before the policy of its class. */
-import type { PolicyAnswer, PolicyDevice } from '../placement/contract.ts';
-import { type Device, freeShare } from '../placement/model.ts';
-import { askPolicy } from '../placement/policy.ts';
-import type { FileWithReplicas } from '../store/store.ts';
-import type { Topology } from '../topology/topology.ts';
-import type { JobServices } from './services.ts';
+import type { PolicyAnswer, PolicyDevice } from '../../placement/contract.ts';
+import { type Device, freeShare } from '../../placement/model.ts';
+import { askPolicy } from '../../placement/policy.ts';
+import type { FileWithReplicas } from '../../store/store.ts';
+import type { Topology } from '../../topology/topology.ts';
+import type { JobServices } from '../services.ts';
 
 /**
  * What the policy says of a file. Devices that are dead or unknown hold nothing; `holding` replaces

@@ -3,11 +3,11 @@
  * seconds, looks at all devices every few seconds, and writes their usage to the database where no
  * other tracker does. A database that is down is tried again for ever and logged once.
  */
-import { FaultLog } from './fault-log.ts';
-import type { JobStatus } from './job.ts';
-import { Repeater } from './repeater.ts';
-import { Rounds } from './rounds.ts';
-import { type JobServices, nowSeconds } from './services.ts';
+import { FaultLog } from '../fault-log.ts';
+import type { JobStatus } from '../job.ts';
+import { Repeater } from '../repeater.ts';
+import { Rounds } from '../rounds.ts';
+import { type JobServices, nowSeconds } from '../services.ts';
 import { Sweep } from './sweep.ts';
 
 export interface MonitorOptions {

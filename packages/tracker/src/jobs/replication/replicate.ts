@@ -4,12 +4,12 @@
  * fid, looks at the database and the policy again after each step, and counts a copy only once the
  * target itself has shown it.
  */
-import { endOfTime, type FileWithReplicas, type ReplicationRow } from '../store/store.ts';
+import { endOfTime, type FileWithReplicas, type ReplicationRow } from '../../store/store.ts';
+import { Job } from '../job.ts';
+import { fidLock, type JobServices, nowSeconds } from '../services.ts';
 import { replicationDelaySeconds } from './backoff.ts';
 import { copyTo } from './copy-replica.ts';
-import { Job } from './job.ts';
 import { askAbout } from './question.ts';
-import { fidLock, type JobServices, nowSeconds } from './services.ts';
 import { trim } from './trim.ts';
 
 export interface ReplicateOptions {

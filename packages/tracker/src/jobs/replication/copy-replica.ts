@@ -1,7 +1,7 @@
 /** Makes one more replica of a file, from one device to another (spec §9.4). */
 import { isTrue } from '@omgfs/protocol';
-import type { FileWithReplicas } from '../store/store.ts';
-import type { JobServices } from './services.ts';
+import type { FileWithReplicas } from '../../store/store.ts';
+import type { JobServices } from '../services.ts';
 import { findReplicaFault } from './verify.ts';
 
 export type CopyResult =

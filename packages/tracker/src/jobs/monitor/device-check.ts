@@ -2,9 +2,9 @@
  * Looks at one device as the monitor does in each sweep (spec §5.1): usage always, the write test
  * now and then. What it finds is a value; it changes nothing.
  */
-import type { DeviceClient } from '../devices/device-client.ts';
-import type { DevicePlace } from '../devices/probes.ts';
-import { type Device, deviceRules, type Host, hostRules } from '../placement/model.ts';
+import type { DeviceClient } from '../../devices/device-client.ts';
+import type { DevicePlace } from '../../devices/probes.ts';
+import { type Device, deviceRules, type Host, hostRules } from '../../placement/model.ts';
 
 export interface DeviceFinding {
   state: 'writeable' | 'readable' | 'unreachable';

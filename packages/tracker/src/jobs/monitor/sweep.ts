@@ -2,10 +2,15 @@
  * One look at all devices, all at once, in bounded time however many are dead. It tells the topology
  * what it saw, logs each change of state once with its reason, and remembers the write tests.
  */
-import type { Device, Host, ObservedDeviceState, ObservedHostState } from '../placement/model.ts';
-import type { DeviceUsage } from '../store/store.ts';
+import type {
+  Device,
+  Host,
+  ObservedDeviceState,
+  ObservedHostState,
+} from '../../placement/model.ts';
+import type { DeviceUsage } from '../../store/store.ts';
+import { type JobServices, nowSeconds } from '../services.ts';
 import { checkDevice, type DeviceFinding } from './device-check.ts';
-import { type JobServices, nowSeconds } from './services.ts';
 
 /** What the sweeps so far know of a device. */
 interface Memory {

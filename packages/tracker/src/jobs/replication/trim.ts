@@ -1,7 +1,7 @@
 /** Removes a replica that a file has too many, under invariant I2. */
-import type { FileWithReplicas } from '../store/store.ts';
+import type { FileWithReplicas } from '../../store/store.ts';
+import type { JobServices } from '../services.ts';
 import { askAbout } from './question.ts';
-import type { JobServices } from './services.ts';
 import { findReplicaFault } from './verify.ts';
 
 /**

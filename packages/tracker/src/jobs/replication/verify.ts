@@ -1,6 +1,6 @@
 /** Whether a replica is really there and right, asked of the device itself (I2). */
 import type { Checksum } from '@omgfs/protocol';
-import type { DeviceClient } from '../devices/device-client.ts';
+import type { DeviceClient } from '../../devices/device-client.ts';
 
 /**
  * Checks a replica by its length, or where a checksum is known by reading all of it.

@@ -1,1 +1,7 @@
-export {};
+export type { Daemon } from './local-cluster/daemon.ts';
+export type {
+  LocalCluster,
+  LocalClusterOptions,
+  LocalHost,
+} from './local-cluster/local-cluster.ts';
+export { startLocalCluster } from './local-cluster/local-cluster.ts';

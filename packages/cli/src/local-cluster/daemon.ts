@@ -1,0 +1,139 @@
+/**
+ * One daemon as a child process: started until it says that it listens, restarted on the port it
+ * got, killed with the parent. Its log goes to a file.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { OmgfsError } from '@omgfs/protocol';
+
+export interface DaemonOptions {
+  /** For messages: `tracker1`, `node2`. */
+  name: string;
+  /** The built script to run. */
+  script: string;
+  /** Arguments; `port` is 0 for the first start without a wish, later the one it got. */
+  argsFor: (port: number) => string[];
+  /** Port to begin with; 0 lets the system choose. */
+  port: number;
+  /** Event of the log line that says it listens, and the field of that line with its port. */
+  ready: { event: string; portField: string };
+  logFile: string;
+}
+
+const startMsMax = 30_000;
+const stopMsMax = 15_000;
+const lastLinesKept = 20;
+
+/** Children that must not outlive this process. */
+const living = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of living) child.kill('SIGKILL');
+});
+
+export class Daemon {
+  readonly name: string;
+  readonly #options: DaemonOptions;
+  #port: number;
+  #child: ChildProcess | undefined;
+  readonly #lastLines: string[] = [];
+
+  constructor(options: DaemonOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#port = options.port;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Process id while it runs. */
+  get pid(): number | undefined {
+    return this.running ? this.#child?.pid : undefined;
+  }
+
+  get running(): boolean {
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
+  /** Starts it and waits until it listens. @throws FAILURE with its last words. */
+  async start(): Promise<void> {
+    if (this.running) return;
+    const { script, argsFor, logFile } = this.#options;
+    this.#lastLines.length = 0;
+    const child = spawn(process.execPath, [script, ...argsFor(this.#port)], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    living.add(child);
+    child.once('exit', () => living.delete(child));
+    const log = createWriteStream(logFile, { flags: 'a' });
+    child.stderr?.on('data', (chunk: Buffer) => {
+      log.write(chunk);
+      this.#keep(chunk.toString());
+    });
+    const lines = createInterface({ input: child.stdout ?? process.stdin });
+    lines.on('close', () => log.end());
+    await new Promise<void>((resolve, reject) => {
+      const give = (what: string) => reject(this.#failure(what));
+      const timer = setTimeout(() => give(`did not listen within ${startMsMax} ms`), startMsMax);
+      child.once('exit', (code, signal) => {
+        clearTimeout(timer);
+        give(`ended at once (${signal ?? `exit code ${code}`})`);
+      });
+      lines.on('line', (line) => {
+        log.write(`${line}\n`);
+        this.#keep(line);
+        const port = this.#readyPort(line);
+        if (port === undefined) return;
+        clearTimeout(timer);
+        this.#port = port;
+        resolve();
+      });
+    });
+  }
+
+  /** Sends a signal and waits for the end. */
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !this.running) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  }
+
+  /** Asks it to stop, and kills it when it does not. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !this.running) return;
+    const killer = setTimeout(() => child.kill('SIGKILL'), stopMsMax);
+    await this.kill('SIGTERM');
+    clearTimeout(killer);
+  }
+
+  #readyPort(line: string): number | undefined {
+    const { event, portField } = this.#options.ready;
+    if (!line.includes(event)) return undefined;
+    try {
+      const fields = JSON.parse(line) as Record<string, unknown>;
+      return fields.event === event ? Number(fields[portField]) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #keep(text: string): void {
+    this.#lastLines.push(...text.split('\n').filter((line) => line !== ''));
+    this.#lastLines.splice(0, this.#lastLines.length - lastLinesKept);
+  }
+
+  #failure(what: string): OmgfsError {
+    const words = this.#lastLines.length === 0 ? 'it said nothing' : this.#lastLines.join('\n');
+    return new OmgfsError('FAILURE', {
+      message: `${this.name} ${what}; see ${this.#options.logFile}. Its last words:\n${words}`,
+    });
+  }
+}

@@ -1,1 +1,2 @@
-export {};
+export type { StorageConfig } from './config.ts';
+export { createStorageNode, type StorageNode, type StorageOptions } from './storage.ts';

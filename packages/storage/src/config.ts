@@ -1,0 +1,233 @@
+/**
+ * The one frozen configuration of a storage node: file, then environment, then flags (spec §8.4).
+ * An unknown option refuses the start; one of the original that this version cannot honour is said
+ * in a warning.
+ */
+import { readFileSync } from 'node:fs';
+import { devidOf } from './http/path.ts';
+import { type OptionName, optionNamed, optionTable } from './options.ts';
+
+export interface StorageConfig {
+  docroot: string;
+  httpHost: string;
+  httpPort: number;
+  connectionsMax: number;
+  /** When a PUT is answered: after its bytes are on the disk, or before. */
+  sync: 'always' | 'never';
+  freeReserveMb: number;
+  /** Devids whose present disk is accepted whatever was there before. */
+  adopt: readonly number[];
+  /** A connection on which nothing moves is closed after this long. */
+  stallMs: number;
+  /** How long requests in flight may take to finish when the node is closed. */
+  closeGraceMs: number;
+  pidfile: string | undefined;
+  logLevel: string;
+  /** Sentences about options that are accepted but without effect. */
+  warnings: readonly string[];
+}
+
+/** What a node without any option does, but for the docroot. */
+export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
+  httpHost: '0.0.0.0',
+  httpPort: 7500,
+  connectionsMax: 10_000,
+  sync: 'always',
+  freeReserveMb: 100,
+  adopt: [],
+  stallMs: 60_000,
+  closeGraceMs: 10_000,
+  pidfile: undefined,
+  logLevel: 'info',
+  warnings: [],
+};
+
+/** What the command line asks for. */
+export type CommandLine =
+  | { action: 'run'; config: StorageConfig }
+  | { action: 'help'; text: string }
+  | { action: 'refuse'; reason: string };
+
+const configFileDefault = '/etc/mogilefs/mogstored.conf';
+const logLevels = ['error', 'warn', 'info', 'debug'];
+
+type Values = Map<OptionName, string>;
+
+/** Reads arguments, the file they name and the environment; a mistake of a person is refused. */
+export function readConfig(argv: readonly string[], env = process.env): CommandLine {
+  try {
+    const flags = readFlags(argv);
+    if (flags.has('help')) return { action: 'help', text: helpText() };
+    const environment = readEnvironment(env);
+    const named = flags.get('config') ?? environment.get('config');
+    const skip = flags.has('skipconfig') || environment.has('skipconfig');
+    const file: Values = skip ? new Map() : readFile(named);
+    const values = new Map([...file, ...environment, ...flags]);
+    return { action: 'run', config: Object.freeze(buildConfig(values, env)) };
+  } catch (error) {
+    return { action: 'refuse', reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** `--name value`, `--name=value`, `-x`; a name may be shortened while it is unambiguous. */
+function readFlags(argv: readonly string[]): Values {
+  const values: Values = new Map();
+  for (let at = 0; at < argv.length; at += 1) {
+    const argument = argv[at] ?? '';
+    const match = /^(--?)([A-Za-z][\w-]*)(?:=(.*))?$/s.exec(argument);
+    if (match === null) throw new Error(`unexpected argument '${argument}'; see --help`);
+    const [, dashes, text = '', given] = match;
+    const short = optionTable.find((option) => dashes === '-' && option.short === text);
+    const option = short ?? optionNamed(text);
+    if (option.kind === 'flag') {
+      set(values, option.name, given ?? '1');
+      continue;
+    }
+    const value = given ?? argv[at + 1];
+    if (value === undefined) throw new Error(`--${option.name} needs a value (${option.kind})`);
+    if (given === undefined) at += 1;
+    set(values, option.name, value);
+  }
+  return values;
+}
+
+function set(values: Values, name: OptionName, value: string): void {
+  const before = values.get(name);
+  values.set(name, name === 'adopt' && before !== undefined ? `${before},${value}` : value);
+}
+
+/** `MOGSTORED_` and the name of an option in capitals. */
+function readEnvironment(env: NodeJS.ProcessEnv): Values {
+  const values: Values = new Map();
+  for (const { name } of optionTable) {
+    const value = env[`MOGSTORED_${name.toUpperCase().replaceAll('-', '_')}`];
+    if (value !== undefined && value !== '') values.set(name, value);
+  }
+  return values;
+}
+
+/** `name = value` a line; `#` begins a comment; a bare name is a flag. */
+function readFile(named: string | undefined): Values {
+  const path = named ?? configFileDefault;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (named === undefined) return new Map();
+    throw new Error(`cannot read the configuration file: ${String(error)}`);
+  }
+  const values: Values = new Map();
+  for (const [index, line] of text.split('\n').entries()) {
+    const content = line.replace(/#.*/, '').trim();
+    if (content === '') continue;
+    const match = /^([A-Za-z][\w-]*)(?:\s*=\s*(.*))?$/.exec(content);
+    try {
+      if (match === null) throw new Error(`'${content}' is not name = value`);
+      set(values, optionNamed(match[1] ?? '').name, match[2] ?? '1');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`${path}, line ${index + 1}: ${reason}`);
+    }
+  }
+  return values;
+}
+
+function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
+  const text = (name: OptionName): string =>
+    values.get(name) ?? optionTable.find((option) => option.name === name)?.fallback ?? '';
+  const number = (name: OptionName): number => {
+    if (/^\d{1,12}$/.test(text(name))) return Number(text(name));
+    throw new Error(`${name} must be a whole number, not '${text(name)}'`);
+  };
+  if (values.has('daemonize') && isOn(text('daemonize'))) {
+    throw new Error(
+      'daemonize is not supported: run mogstored in the foreground under systemd or another ' +
+        'supervisor, and take the option out of the command line or the configuration file',
+    );
+  }
+  return {
+    ...storageDefaults,
+    docroot: text('docroot'),
+    ...listenAddress(text('httplisten')),
+    connectionsMax: atLeastOne('maxconns', number('maxconns')),
+    sync: choice('sync', text('sync'), ['always', 'never']),
+    freeReserveMb: number('free-reserve-mb'),
+    adopt: adoptedDevids(text('adopt')),
+    pidfile: text('pidfile') || undefined,
+    logLevel: choice('log-level', text('log-level'), logLevels),
+    warnings: findWarnings(values, env),
+  };
+}
+
+function findWarnings(values: Values, env: NodeJS.ProcessEnv): string[] {
+  const warnings = optionTable.flatMap(({ name, unused }) =>
+    unused !== undefined && values.has(name) ? [`option ${name} has no effect: ${unused}`] : [],
+  );
+  for (const name of ['MOGSTORED_SERVER_TYPE', 'MOG_DEV_USAGE_VIA_DU', 'MOG_IOSTAT_CMD']) {
+    if (env[name]) warnings.push(`the environment variable ${name} has no effect in this version`);
+  }
+  return warnings;
+}
+
+function atLeastOne(name: OptionName, value: number): number {
+  if (value >= 1) return value;
+  throw new Error(`${name} must be at least 1`);
+}
+
+function choice<const T extends string>(name: OptionName, value: string, of: readonly T[]): T {
+  const found = of.find((word) => word === value);
+  if (found !== undefined) return found;
+  throw new Error(`${name} must be one of ${of.join(', ')}, not '${value}'`);
+}
+
+function listenAddress(text: string): { httpHost: string; httpPort: number } {
+  const match = /^(?:(\[[0-9A-Fa-f:.]+\]|[^:[\]\s]+):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65_535) {
+    throw new Error(`httplisten must be [ip:]port, not '${text}'`);
+  }
+  const host = match[1] ?? storageDefaults.httpHost;
+  return { httpHost: host.replace(/^\[|\]$/g, ''), httpPort: port };
+}
+
+function adoptedDevids(text: string): number[] {
+  if (text === '') return [];
+  return text.split(',').map((name) => {
+    const devid = devidOf(name.trim());
+    if (devid === undefined) throw new Error(`adopt must name a device like dev3, not '${name}'`);
+    return devid;
+  });
+}
+
+function isOn(text: string): boolean {
+  return /^(?:1|y|yes|on|true)$/i.test(text);
+}
+
+function helpText(): string {
+  const lines = optionTable.map((option) => {
+    const short = option.short ? `-${option.short}, ` : '    ';
+    const value = option.kind === 'flag' ? '' : ` ${option.kind}`;
+    const fallback = option.fallback ? ` [${option.fallback}]` : '';
+    return `  ${`${short}--${option.name}${value}`.padEnd(28)} ${option.help}${fallback}`;
+  });
+  return [
+    'mogstored: an omgfs storage node. It serves the files below docroot/devN over HTTP.',
+    '',
+    'usage: mogstored [options]',
+    '',
+    ...lines,
+    '',
+    `Without --skipconfig it reads ${configFileDefault} first (name = value);`,
+    'then MOGSTORED_<OPTION> from the environment; flags win.',
+    '',
+    'Each device needs an existing directory devN; new ones are noticed without a restart. A device',
+    'gets an identity file when it is first seen; a directory whose disk is not mounted, or holds',
+    'another disk than before, is then refused with 503 until the disk is back or was adopted.',
+    '',
+    'Try it:  mkdir -p /tmp/omgfs/dev1 &&',
+    '         mogstored --skipconfig --docroot /tmp/omgfs --httplisten 127.0.0.1:7500',
+    '         curl -T README.md http://127.0.0.1:7500/dev1/hello && \\',
+    '         curl http://127.0.0.1:7500/dev1/hello',
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,45 @@
+/**
+ * Memory for bodies in flight, bounded for the whole node (I7): who gets no large buffer works
+ * with a small one instead of waiting. Buffers of a few sizes are used again, because allocating
+ * them costs as much as reading a small file.
+ */
+
+const sizes = [4, 16, 64, 256].map((kib) => kib * 1024);
+/** Free buffers kept, per size. */
+const freeBytesMax = 8 * 1024 * 1024;
+
+export class Buffers {
+  #leftBytes: number;
+  readonly #free = sizes.map((): Buffer[] => []);
+
+  constructor(bytesMax: number) {
+    this.#leftBytes = bytesMax;
+  }
+
+  /** Accounts for memory that someone else allocates; false when there is not enough. */
+  claim(bytes: number): boolean {
+    if (bytes > this.#leftBytes) return false;
+    this.#leftBytes -= bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#leftBytes += bytes;
+  }
+
+  /** A buffer of at least `bytes`, to be given back; undefined when memory is short. */
+  take(bytes: number): Buffer | undefined {
+    const index = sizes.findIndex((size) => size >= bytes);
+    const size = sizes[index];
+    if (size === undefined || !this.claim(size)) return undefined;
+    return this.#free[index]?.pop() ?? Buffer.allocUnsafeSlow(size);
+  }
+
+  /** Takes a buffer back; `reusable` only when nobody can still read or write it. */
+  give(buffer: Buffer, options: { reusable: boolean }): void {
+    this.release(buffer.length);
+    const free = this.#free[sizes.indexOf(buffer.length)];
+    if (free === undefined || !options.reusable) return;
+    if ((free.length + 1) * buffer.length <= freeBytesMax) free.push(buffer);
+  }
+}

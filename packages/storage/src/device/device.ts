@@ -1,0 +1,350 @@
+/**
+ * One device directory and what the node thinks of it. A request is let through only while the
+ * disk in the slot is known to be the right one (I6); that is looked at again at least every
+ * second while there are requests, and after every file that was not found.
+ */
+import type { StatsFs } from 'node:fs';
+import { OmgfsError } from '@omgfs/protocol';
+import type { Log } from '../log.ts';
+import { Directories } from './directories.ts';
+import {
+  errnoOf,
+  mkdir,
+  readdir,
+  realpath,
+  rename,
+  stat,
+  statfs,
+  unlink,
+  writeAtomically,
+  writeFully,
+} from './files.ts';
+import { type Identity, identityStamp, readIdentity, writeIdentity } from './identity.ts';
+import type { NodeMemory } from './node-memory.ts';
+import { SharedRun } from './shared-run.ts';
+import { Space } from './space.ts';
+import { type Mount, usageText } from './usage.ts';
+
+/** `readable`: it could not be marked as ours, because it is full or read-only. */
+export type Condition =
+  | { state: 'ready' }
+  | { state: 'readable'; reason: string }
+  | { state: 'refused'; reason: string };
+
+export interface DeviceContext {
+  docroot: string;
+  memory: NodeMemory;
+  log: Log;
+  durable: boolean;
+  reserveBytes: number;
+  /** Begins the name of every temporary file of this process. */
+  tempPrefix: string;
+}
+
+const tempName = '.tmp';
+/** A verdict on the disk is trusted this long. */
+const checkedForMs = 1000;
+/** A disk that takes longer to answer a stat is refused until it has answered. */
+const answerMsMax = 5000;
+
+export class Device {
+  readonly devid: number;
+  readonly #slot: string;
+  readonly #context: DeviceContext;
+  readonly space: Space;
+  #condition: Condition = { state: 'refused', reason: 'it has not been looked at yet' };
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
+  #stamp = '';
+  #root: string;
+  #directories: Directories;
+  #stats: StatsFs | undefined;
+  #usage: string | undefined;
+  #usageFailed = false;
+  #accept = false;
+  #swept = false;
+  #sweeping: Promise<void> | undefined;
+  #probing: Promise<void> | undefined;
+  #temps = 0;
+  readonly #checking = new SharedRun(() => this.#check());
+
+  constructor(devid: number, context: DeviceContext) {
+    this.devid = devid;
+    this.#context = context;
+    this.#slot = `${context.docroot}/dev${devid}`;
+    this.#root = this.#slot;
+    this.#directories = new Directories(this.#root, { durable: context.durable });
+    this.space = new Space(context.reserveBytes);
+  }
+
+  /** The device directory without symbolic links. */
+  get root(): string {
+    return this.#root;
+  }
+
+  get directories(): Directories {
+    return this.#directories;
+  }
+
+  get condition(): Condition {
+    return this.#condition;
+  }
+
+  get durable(): boolean {
+    return this.#context.durable;
+  }
+
+  /** The usage file as it should be now, whether or not the disk could take it. */
+  get usage(): string | undefined {
+    return this.#usage;
+  }
+
+  /** Takes the disk that is in the slot at the next look, whatever was there before. */
+  acceptDisk(): void {
+    this.#accept = true;
+  }
+
+  /** Whether the last look at the disk is too old to serve a request on. */
+  get stale(): boolean {
+    return performance.now() - this.#checkedAtMs > checkedForMs;
+  }
+
+  /** Looks at the disk now; never fails, the result is the condition. */
+  look(): Promise<void> {
+    return this.#checking.run();
+  }
+
+  /** @throws DEVICE_REFUSED unless the disk may be read and deleted from. */
+  assertReadable(): void {
+    if (this.#condition.state === 'refused') throw this.#refusal(this.#condition.reason);
+  }
+
+  /** @throws DEVICE_REFUSED unless the disk may be written. */
+  assertWritable(): void {
+    if (this.#condition.state !== 'ready') throw this.#refusal(this.#condition.reason);
+  }
+
+  /** A name for a temporary file that nobody else uses. */
+  tempPath(): string {
+    this.#temps += 1;
+    return `${this.#root}/${tempName}/${this.#context.tempPrefix}${this.#temps}`;
+  }
+
+  /** Makes the directory of temporary files, which someone may have removed. */
+  async makeTempDirectory(): Promise<void> {
+    await mkdir(`${this.#root}/${tempName}`, 0o755).catch((error: unknown) => {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    });
+  }
+
+  /** Looks at the disk, removes what a dead process left, and renews the usage file. */
+  sweep(mounts: readonly Mount[]): Promise<void> {
+    this.#sweeping ??= this.#sweep(mounts).finally(() => {
+      this.#sweeping = undefined;
+    });
+    return this.#sweeping;
+  }
+
+  async #sweep(mounts: readonly Mount[]): Promise<void> {
+    await this.look();
+    const stats = this.#stats;
+    if (this.#condition.state === 'refused' || stats === undefined) return;
+    const timeSeconds = Math.floor(Date.now() / 1000);
+    this.#usage = usageText({ root: this.#root, stats, mounts, timeSeconds });
+    if (this.#condition.state !== 'ready') return;
+    if (!this.#swept) await this.#removeLeftovers();
+    await this.#writeUsage(this.#usage);
+  }
+
+  async #writeUsage(text: string): Promise<void> {
+    const temp = this.tempPath();
+    try {
+      await writeAtomically({
+        temp,
+        durable: false,
+        fill: (fd) => writeFully(fd, Buffer.from(text)),
+        place: () => rename(temp, `${this.#root}/usage`),
+      });
+      this.#usageFailed = false;
+    } catch (error) {
+      if (this.#usageFailed) return;
+      this.#usageFailed = true;
+      const reason = `the usage file on disk goes stale: ${String(error)}`;
+      this.#context.log.warn({ devid: this.devid, reason }, 'usage.stale');
+    }
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    this.#swept = true;
+    const directory = `${this.#root}/${tempName}`;
+    try {
+      const names = await readdir(directory);
+      const leftovers = names.filter((name) => !name.startsWith(this.#context.tempPrefix));
+      for (const name of leftovers) await unlink(`${directory}/${name}`);
+      if (leftovers.length === 0) return;
+      this.#context.log.info({ devid: this.devid, files: leftovers.length }, 'leftovers.removed');
+    } catch (error) {
+      const reason = String(error);
+      this.#context.log.warn({ devid: this.devid, reason }, 'leftovers.kept');
+    }
+  }
+
+  /** One look with a bound; a disk that hangs keeps one thread busy and not one per look. */
+  async #check(): Promise<void> {
+    this.#probing ??= this.#probe().finally(() => {
+      this.#probing = undefined;
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        const seconds = answerMsMax / 1000;
+        this.#become(refused(`its disk has not answered for ${seconds} s`));
+        resolve();
+      }, answerMsMax);
+    });
+    await Promise.race([this.#probing, late]);
+    clearTimeout(timer);
+    this.#checkedAtMs = performance.now();
+  }
+
+  async #probe(): Promise<void> {
+    try {
+      if (!(await this.#isUnchanged())) this.#become(await this.#identify());
+      if (this.#condition.state === 'refused') return;
+      this.#stats = await statfs(this.#root);
+      this.space.refresh(this.#stats.bavail * this.#stats.bsize);
+    } catch (error) {
+      this.#become(refused(`its disk cannot be read: ${String(error)}`));
+    }
+  }
+
+  async #isUnchanged(): Promise<boolean> {
+    if (this.#condition.state !== 'ready') return false;
+    try {
+      return (await identityStamp(this.#slot)) === this.#stamp;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
+  async #identify(): Promise<Condition> {
+    const { memory, docroot } = this.#context;
+    const known = memory.get(this.devid);
+    let root: string;
+    try {
+      root = await realpath(this.#slot);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      return refused(
+        `its directory ${this.#slot} is gone. Mount the disk again, or, if it was removed for ` +
+          'good, stop the node and take the device out of .omgfs-node.json',
+      );
+    }
+    this.#changeRoot(root);
+    const mounted = (await stat(root)).dev !== (await stat(docroot)).dev;
+    const file = await readIdentity(root);
+    if (!this.#accept) {
+      if (file.state === 'damaged') {
+        return refused(`its identity file is damaged (${file.reason}). ${this.#advice()}`);
+      }
+      if (file.state === 'absent' && known !== undefined) {
+        const why = known.mounted && !mounted ? 'its disk is not mounted' : 'it has no identity';
+        return refused(`${why}: the disk ${known.uuid} is expected here. ${this.#advice()}`);
+      }
+      if (file.state === 'present' && !this.#isExpected(file.identity)) {
+        return refused(`${this.#describeStranger(file.identity)}. ${this.#advice()}`);
+      }
+    }
+    if (file.state === 'present' && file.identity.devid === this.devid) {
+      return this.#recognise(file.identity, { mounted });
+    }
+    return this.#adopt({ mounted });
+  }
+
+  #isExpected({ uuid, devid }: Identity): boolean {
+    const known = this.#context.memory.get(this.devid);
+    return devid === this.devid && (known === undefined || known.uuid === uuid);
+  }
+
+  #describeStranger({ uuid, devid }: Identity): string {
+    const slot = this.#context.memory.slotOf(uuid) ?? devid;
+    if (slot === this.devid) return `another disk (${uuid}) is mounted here than before`;
+    return `the disk mounted here is that of dev${slot} (${uuid}), so disks have changed places`;
+  }
+
+  #advice(): string {
+    return (
+      'Mount the right disk, or, if this one is meant to take its place, start the node once ' +
+      `with --adopt dev${this.devid}`
+    );
+  }
+
+  async #recognise(identity: Identity, { mounted }: { mounted: boolean }): Promise<Condition> {
+    await this.makeTempDirectory().catch(() => {});
+    await this.#remember(identity, { mounted });
+    return { state: 'ready' };
+  }
+
+  async #adopt({ mounted }: { mounted: boolean }): Promise<Condition> {
+    try {
+      await this.makeTempDirectory();
+      const identity = await writeIdentity(this.#root, this.devid, this.tempPath());
+      const { devid } = this;
+      this.#context.log.info({ devid, uuid: identity.uuid, mounted }, 'device.adopted');
+      await this.#remember(identity, { mounted });
+      return { state: 'ready' };
+    } catch (error) {
+      // What is on a full or read-only disk may be the last copy: it must stay readable.
+      const reason = `it cannot be given an identity file: ${String(error)}`;
+      return { state: 'readable', reason };
+    }
+  }
+
+  async #remember({ uuid }: Identity, { mounted }: { mounted: boolean }): Promise<void> {
+    const { memory, log } = this.#context;
+    this.#accept = false;
+    this.#stamp = await identityStamp(this.#root);
+    const known = memory.get(this.devid);
+    if (known?.uuid === uuid && known.mounted === mounted) return;
+    try {
+      await memory.remember(this.devid, { uuid, mounted });
+    } catch (error) {
+      const reason = `after a restart a missing disk will not be noticed: ${String(error)}`;
+      log.warn({ devid: this.devid, reason }, 'device.unremembered');
+    }
+  }
+
+  #changeRoot(root: string): void {
+    // Another disk may be under the same path: what was known of its directories is void.
+    this.#root = root;
+    this.#directories = new Directories(root, { durable: this.#context.durable });
+    this.#swept = false;
+  }
+
+  #become(condition: Condition): void {
+    const before = this.#condition;
+    this.#condition = condition;
+    const reason = condition.state === 'ready' ? undefined : condition.reason;
+    const reasonBefore = before.state === 'ready' ? undefined : before.reason;
+    if (before.state === condition.state && reason === reasonBefore) return;
+    const { devid } = this;
+    if (reason === undefined) {
+      this.#context.log.info({ devid, root: this.#root }, 'device.ready');
+    } else if (condition.state === 'readable') {
+      this.#context.log.warn({ devid, reason }, 'device.readonly');
+    } else {
+      this.#context.log.error({ devid, reason }, 'device.refused');
+    }
+  }
+
+  #refusal(reason: string): OmgfsError {
+    return new OmgfsError('DEVICE_REFUSED', {
+      message: `dev${this.devid} is not served: ${reason}.`,
+      details: { devid: this.devid },
+    });
+  }
+}
+
+function refused(reason: string): Condition {
+  return { state: 'refused', reason };
+}

@@ -1,0 +1,139 @@
+/**
+ * The devices of this node: found below the docroot, looked at regularly, adopted on first sight.
+ * A device that was there once and is not now stays known, so that its files are never called
+ * missing.
+ */
+import { randomBytes } from 'node:crypto';
+import { OmgfsError } from '@omgfs/protocol';
+import { devidOf, noDevice } from '../http/path.ts';
+import type { Log } from '../log.ts';
+import { Device, type DeviceContext } from './device.ts';
+import { errnoOf, readdir, realpath, stat } from './files.ts';
+import { NodeMemory } from './node-memory.ts';
+import { readMounts } from './usage.ts';
+
+export interface DevicesOptions {
+  docroot: string;
+  durable: boolean;
+  /** Bytes of each device that uploads leave free. */
+  reserveBytes: number;
+  /** Devids whose present disk is accepted whatever was there before. */
+  adopt: readonly number[];
+  log: Log;
+}
+
+/** How often usage files are written, as in the original (spec §8.2). */
+const sweepMs = 10_000;
+
+export class Devices {
+  readonly #context: DeviceContext;
+  readonly #devices = new Map<number, Device>();
+  #timer: NodeJS.Timeout | undefined;
+  #sweeping: Promise<void> | undefined;
+  #closed = false;
+
+  private constructor(context: DeviceContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Finds and looks at the devices.
+   * @throws FAILURE when the docroot is no directory; NO_DEVICE when one to adopt is not there.
+   */
+  static async open(options: DevicesOptions): Promise<Devices> {
+    const { durable, reserveBytes, log } = options;
+    const docroot = await realDirectory(options.docroot);
+    const memory = await NodeMemory.load(docroot);
+    // Other than any of before, so that leftovers of a dead process are told from our own.
+    const tempPrefix = `${randomBytes(6).toString('hex')}-`;
+    const devices = new Devices({ docroot, memory, log, durable, reserveBytes, tempPrefix });
+    for (const devid of await devices.#present()) devices.#add(devid);
+    for (const devid of options.adopt) {
+      const device = devices.#devices.get(devid);
+      if (device === undefined) throw noDevice(`dev${devid}`);
+      device.acceptDisk();
+    }
+    for (const devid of memory.devids) devices.#add(devid);
+    await Promise.all(devices.all().map((device) => device.look()));
+    return devices;
+  }
+
+  /** Removes leftovers, writes usage files, and goes on doing so until `close`. */
+  async start(): Promise<void> {
+    this.#timer = setInterval(() => void this.#sweepOnce(), sweepMs);
+    await this.#sweepOnce();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#sweeping;
+  }
+
+  /** Every known device, in the order of their ids. */
+  all(): Device[] {
+    return [...this.#devices.values()].sort((a, b) => a.devid - b.devid);
+  }
+
+  /** A device whose disk was looked at just now. @throws NO_DEVICE. */
+  async find(devid: number): Promise<Device> {
+    const device = this.#devices.get(devid) ?? (await this.#discover(devid));
+    if (device.stale) await device.look();
+    return device;
+  }
+
+  async #discover(devid: number): Promise<Device> {
+    try {
+      if ((await stat(`${this.#context.docroot}/dev${devid}`)).isDirectory()) {
+        return this.#add(devid);
+      }
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
+    throw noDevice(`dev${devid}`);
+  }
+
+  #add(devid: number): Device {
+    const known = this.#devices.get(devid);
+    if (known !== undefined) return known;
+    const device = new Device(devid, this.#context);
+    this.#devices.set(devid, device);
+    return device;
+  }
+
+  #sweepOnce(): Promise<void> {
+    // A disk that hangs delays its own sweep only; the others go on with the next tick.
+    const sweeping = this.#sweep();
+    this.#sweeping = sweeping;
+    return sweeping;
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      for (const devid of await this.#present()) this.#add(devid);
+    } catch (error) {
+      this.#context.log.error({ reason: String(error) }, 'docroot.unreadable');
+    }
+    const mounts = await readMounts();
+    if (this.#closed) return;
+    await Promise.all(this.all().map((device) => device.sweep(mounts)));
+  }
+
+  async #present(): Promise<number[]> {
+    const names = await readdir(this.#context.docroot);
+    return names.flatMap((name) => devidOf(name) ?? []);
+  }
+}
+
+async function realDirectory(path: string): Promise<string> {
+  try {
+    const real = await realpath(path);
+    if ((await stat(real)).isDirectory()) return real;
+  } catch (cause) {
+    throw new OmgfsError('FAILURE', {
+      message: `The docroot ${path} cannot be read (${String(cause)}); create it or fix --docroot.`,
+      cause,
+    });
+  }
+  throw new OmgfsError('FAILURE', { message: `The docroot ${path} is no directory.` });
+}

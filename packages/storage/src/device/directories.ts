@@ -1,0 +1,115 @@
+/**
+ * The directories below one device: made when needed, durable before they are relied upon, and
+ * never a symbolic link that leads out of the device. The protocol cannot make links, so a
+ * directory is looked at once and then remembered, up to a bound.
+ */
+import { OmgfsError } from '@omgfs/protocol';
+import { errnoOf, lstat, mkdir, realpath, syncDirectory } from './files.ts';
+import { SharedRun } from './shared-run.ts';
+
+/** About 8 MB at most; beyond it the oldest is looked at again. */
+const rememberedMax = 50_000;
+
+export class Directories {
+  readonly #root: string;
+  readonly #durable: boolean;
+  /** Directories whose entry in their parent this process has synced. */
+  readonly #made = new Set<string>();
+  /** Directories that were seen to be no links, with none above them. */
+  readonly #seen = new Set<string>();
+  readonly #making = new Map<string, Promise<boolean>>();
+  readonly #syncs = new Map<string, SharedRun>();
+
+  /** @param root the device directory, without symbolic links. */
+  constructor(root: string, options: { durable: boolean }) {
+    this.#root = root;
+    this.#durable = options.durable;
+  }
+
+  /**
+   * Makes a directory, relative to the device, and those above it. When it resolves, all of them
+   * survive a power cut. @returns whether it was not there before.
+   * @throws PATH_CONFLICT when something else has one of the names.
+   */
+  ensure(directory: string): Promise<boolean> {
+    if (directory === '' || this.#made.has(directory)) return Promise.resolve(false);
+    const running = this.#making.get(directory);
+    if (running !== undefined) return running.then(() => false);
+    const making = this.#make(directory).finally(() => this.#making.delete(directory));
+    this.#making.set(directory, making);
+    return making;
+  }
+
+  /** Makes the names in a directory durable; concurrent callers share the work. */
+  async sync(directory: string): Promise<void> {
+    if (!this.#durable) return;
+    let shared = this.#syncs.get(directory);
+    if (shared === undefined) {
+      shared = new SharedRun(() => syncDirectory(this.#pathOf(directory)));
+      this.#syncs.set(directory, shared);
+    }
+    try {
+      await shared.run();
+    } finally {
+      if (shared.idle && this.#syncs.get(directory) === shared) this.#syncs.delete(directory);
+    }
+  }
+
+  /** @throws PATH_FORBIDDEN when a link leads elsewhere; ENOENT or ENOTDIR of the system. */
+  async check(directory: string): Promise<void> {
+    if (directory === '' || this.#seen.has(directory)) return;
+    const path = this.#pathOf(directory);
+    if ((await realpath(path)) !== path) {
+      throw new OmgfsError('PATH_FORBIDDEN', {
+        message: `${directory} leads over a symbolic link; links are not followed in a device.`,
+      });
+    }
+    remember(this.#seen, directory);
+  }
+
+  /** Forgets what is known, because someone else changed the directories. */
+  forget(): void {
+    this.#made.clear();
+    this.#seen.clear();
+  }
+
+  async #make(directory: string): Promise<boolean> {
+    const parent = parentOf(directory);
+    await this.ensure(parent);
+    const path = this.#pathOf(directory);
+    let created = true;
+    try {
+      await mkdir(path, 0o755);
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+      created = false;
+      if (!(await lstat(path)).isDirectory()) {
+        throw new OmgfsError('PATH_CONFLICT', { message: `${directory} is not a directory.` });
+      }
+    }
+    // Also for one that was there: whoever made it may have died before its own sync.
+    await this.sync(parent);
+    remember(this.#made, directory);
+    return created;
+  }
+
+  #pathOf(directory: string): string {
+    return directory === '' ? this.#root : `${this.#root}/${directory}`;
+  }
+}
+
+/** The directory that holds a name, both relative to the device; empty for the device itself. */
+export function parentOf(name: string): string {
+  const slash = name.lastIndexOf('/');
+  return slash < 0 ? '' : name.slice(0, slash);
+}
+
+function remember(set: Set<string>, name: string): void {
+  set.add(name);
+  if (set.size <= rememberedMax) return;
+  // A Set iterates in insertion order, so the first is the oldest.
+  for (const oldest of set) {
+    set.delete(oldest);
+    break;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * The system calls the node makes, as promises, and the one way it writes a file: to an exclusive
+ * temporary file that is moved into place when it is whole. The callback functions underneath cost
+ * about half of `node:fs/promises`.
+ */
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+
+export const open = promisify(fs.open);
+export const lstat = promisify(fs.lstat);
+export const stat = promisify(fs.stat);
+export const statfs = promisify(fs.statfs);
+export const mkdir = promisify(fs.mkdir);
+export const rename = promisify(fs.rename);
+export const unlink = promisify(fs.unlink);
+export const readdir = promisify(fs.readdir);
+export const readFile = promisify(fs.readFile);
+export const realpath = promisify(fs.realpath.native);
+const fdatasync = promisify(fs.fdatasync);
+const fsync = promisify(fs.fsync);
+const writeAt = promisify(fs.write);
+const readAt = promisify(fs.read);
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
+
+/** Closes without leaving the thread: nothing is written back by a close of a local file. */
+export function closeNow(fd: number): void {
+  fs.closeSync(fd);
+}
+
+/**
+ * Opens for reading and says what was opened. A symbolic link is not followed (ELOOP), and a FIFO
+ * does not block. The stat is synchronous: open has brought the inode into memory, and a trip to
+ * the thread pool costs more (56 instead of 75 µs for a whole GET of 4 KiB, 2026-11).
+ */
+export async function openForRead(path: string): Promise<{ fd: number; stats: fs.Stats }> {
+  const fd = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    return { fd, stats: fs.fstatSync(fd) };
+  } catch (error) {
+    closeNow(fd);
+    throw error;
+  }
+}
+
+/** Reads from `position` until `buffer` is full. @returns the bytes read, fewer at the end. */
+export async function readFully(fd: number, buffer: Buffer, position: number): Promise<number> {
+  let done = 0;
+  while (done < buffer.length) {
+    const length = buffer.length - done;
+    const { bytesRead } = await readAt(fd, buffer, done, length, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
+
+/** Appends all of `buffer`; a short write is continued, so that ENOSPC shows as an error. */
+export async function writeFully(fd: number, buffer: Buffer): Promise<void> {
+  let done = 0;
+  while (done < buffer.length) {
+    const { bytesWritten } = await writeAt(fd, buffer, done, buffer.length - done, null);
+    done += bytesWritten;
+  }
+}
+
+/** Makes the names in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const fd = await open(path, O_RDONLY | fs.constants.O_DIRECTORY);
+  try {
+    await fsync(fd);
+  } finally {
+    closeNow(fd);
+  }
+}
+
+export interface AtomicWrite {
+  /** A name on the same file system that nobody else uses. */
+  temp: string;
+  /** Sync the bytes before they are moved into place. */
+  durable: boolean;
+  fill: (fd: number) => Promise<void>;
+  /** Moves the temporary file to where it belongs, and syncs the directory if need be. */
+  place: () => Promise<void>;
+}
+
+/** Writes a whole file or nothing; whatever fails, the temporary file is gone afterwards. */
+export async function writeAtomically({ temp, durable, fill, place }: AtomicWrite): Promise<void> {
+  const fd = await open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644);
+  try {
+    try {
+      await fill(fd);
+      if (durable) await fdatasync(fd);
+    } finally {
+      closeNow(fd);
+    }
+    await place();
+  } catch (error) {
+    // After a successful rename there is nothing under this name; the error is what matters.
+    await unlink(temp).catch(() => {});
+    throw error;
+  }
+}
+
+/** The system's code of an error, for example ENOENT; empty when it has none. */
+export function errnoOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}

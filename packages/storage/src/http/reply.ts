@@ -1,0 +1,106 @@
+/**
+ * Answers without a file behind them: texts, refusals, and the care that a refused upload needs so
+ * that its client can read the reason.
+ */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { OmgfsError } from '@omgfs/protocol';
+
+/** One request and its answer. */
+export interface Exchange {
+  req: IncomingMessage;
+  res: ServerResponse;
+  /** The request target as it was sent. */
+  target: string;
+}
+
+/** RFC 9110 §15.5.6: a 405 says what is offered. */
+const methodsOffered = 'GET, HEAD, PUT, DELETE, MKCOL';
+
+const serverHeader = { Server: 'omgfs' } as const;
+
+/** How much of a body that nobody wants is read, so that the client gets to see the answer. */
+const lingerBytesMax = 4 * 1024 * 1024;
+const lingerMsMax = 2000;
+
+/** Sends the head of an answer; every answer of the node goes through here. */
+export function sendHead(res: ServerResponse, status: number, headers: OutgoingHttpHeaders): void {
+  res.writeHead(status, { ...serverHeader, ...headers });
+}
+
+/** An answer without a body. */
+export function sendEmpty(res: ServerResponse, status: number): void {
+  // RFC 9110 §8.6: no Content-Length with 204.
+  sendHead(res, status, status === 204 ? {} : { 'Content-Length': 0 });
+  res.end();
+}
+
+/** A short text; a HEAD gets its length only, because node:http drops the body itself. */
+export function sendText(
+  { res }: Exchange,
+  status: number,
+  text: string,
+  headers: OutgoingHttpHeaders = {},
+): void {
+  const body = Buffer.from(text);
+  sendHead(res, status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': body.length,
+    ...headers,
+  });
+  res.end(body);
+}
+
+/**
+ * Answers with an error. Where the body of the request has not been read, the connection is closed
+ * after the answer, because what follows on it cannot be told from the next request.
+ */
+export function sendError(exchange: Exchange, error: OmgfsError): void {
+  const { req, res } = exchange;
+  if (res.destroyed || req.socket.destroyed) return;
+  if (res.headersSent) {
+    // The client must not take what it got for the whole answer.
+    req.socket.destroy();
+    return;
+  }
+  const body = Buffer.from(`${error.message}\n`);
+  const unread = !req.complete && hasBody(req);
+  sendHead(res, error.status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': body.length,
+    ...(error.status === 405 ? { Allow: methodsOffered } : {}),
+    ...(unread ? { Connection: 'close' } : {}),
+  });
+  if (!unread) {
+    res.end(body);
+    return;
+  }
+  res.write(body);
+  void discardBody(req).then(() => res.end());
+}
+
+/**
+ * Reads on for a while after a refusal: closing a socket with unread bytes resets it, and a reset
+ * can overtake the answer (RFC 9112 §9.6).
+ */
+function discardBody(req: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let bytes = 0;
+    const done = () => {
+      clearTimeout(timer);
+      req.pause();
+      resolve();
+    };
+    const timer = setTimeout(done, lingerMsMax);
+    req.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > lingerBytesMax) done();
+    });
+    req.once('end', done).once('close', done).on('error', done);
+    req.resume();
+  });
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  if (headers['transfer-encoding'] !== undefined) return true;
+  return (headers['content-length'] ?? '0') !== '0';
+}

@@ -1,0 +1,125 @@
+/**
+ * Every option of `mogstored`: those of the original (spec §8.4) and our own. The file and the
+ * environment use the same names as the command line.
+ */
+
+export interface StorageOption {
+  name: string;
+  short?: string;
+  /** `flag`, or what the value is. */
+  kind: 'flag' | 'TEXT' | 'NUMBER' | 'FILE' | 'DIR' | 'ADDRESS' | 'devN';
+  fallback?: string;
+  help: string;
+  /** Why the option is accepted and does nothing. */
+  unused?: string;
+}
+
+const table = [
+  { name: 'help', short: 'h', kind: 'flag', help: 'this text' },
+  { name: 'config', short: 'c', kind: 'FILE', help: 'configuration file, name = value' },
+  { name: 'skipconfig', short: 's', kind: 'flag', help: 'read no configuration file' },
+  {
+    name: 'docroot',
+    kind: 'DIR',
+    fallback: '/var/mogdata',
+    help: 'holds one directory devN for each device',
+  },
+  {
+    name: 'httplisten',
+    kind: 'ADDRESS',
+    fallback: '0.0.0.0:7500',
+    help: '[ip:]port to serve on; port 0 takes any free one',
+  },
+  {
+    name: 'maxconns',
+    kind: 'NUMBER',
+    fallback: '10000',
+    help: 'connections at once; further ones are closed',
+  },
+  {
+    name: 'sync',
+    kind: 'TEXT',
+    fallback: 'always',
+    help: 'always: answer a PUT when it is on the disk; never: leave that to the system',
+  },
+  {
+    name: 'free-reserve-mb',
+    kind: 'NUMBER',
+    fallback: '100',
+    help: 'MiB that uploads leave free on each device',
+  },
+  {
+    name: 'adopt',
+    kind: 'devN',
+    help: 'accept the disk that is mounted there now in place of another; repeatable',
+  },
+  { name: 'log-level', kind: 'TEXT', fallback: 'info', help: 'error, warn, info or debug' },
+  { name: 'pidfile', kind: 'FILE', help: 'write the process id here' },
+  {
+    name: 'daemonize',
+    short: 'd',
+    kind: 'flag',
+    help: 'refused: it stays in the foreground, for systemd or another supervisor',
+  },
+  {
+    name: 'mgmtlisten',
+    kind: 'ADDRESS',
+    help: 'without effect in this version',
+    unused:
+      'there is no side channel in this version, so trackers get no device utilisation and read ' +
+      'files whole to digest them',
+  },
+  {
+    name: 'server',
+    kind: 'TEXT',
+    help: 'without effect in this version',
+    unused: 'files are always served by this process itself',
+  },
+  {
+    name: 'serverbin',
+    kind: 'FILE',
+    help: 'without effect in this version',
+    unused: 'files are always served by this process itself',
+  },
+  {
+    name: 'iostat',
+    kind: 'flag',
+    help: 'without effect in this version',
+    unused: 'device utilisation is not measured in this version',
+  },
+] as const satisfies readonly StorageOption[];
+
+export type OptionName = (typeof table)[number]['name'];
+
+export const optionTable: readonly (StorageOption & { name: OptionName })[] = table;
+
+/**
+ * The option a person means: its name, or the beginning of exactly one name, as in the original.
+ * @throws Error that names the nearest option when there is none.
+ */
+export function optionNamed(text: string): StorageOption & { name: OptionName } {
+  const name = text.toLowerCase().replaceAll('_', '-');
+  const exact = optionTable.find((option) => option.name === name);
+  if (exact !== undefined) return exact;
+  const candidates = optionTable.filter((option) => option.name.startsWith(name));
+  const [only] = candidates;
+  if (only !== undefined && candidates.length === 1) return only;
+  const nearest = [...optionTable].sort(
+    (a, b) => editDistance(a.name, name) - editDistance(b.name, name),
+  )[0];
+  throw new Error(`unknown option '${text}'; did you mean '${nearest?.name}'? See --help`);
+}
+
+/** Levenshtein's distance between two short words. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const replace = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replace, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

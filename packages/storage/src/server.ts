@@ -1,0 +1,139 @@
+/**
+ * The HTTP server: fastify with its decoding and body parsing out of the way, because paths are
+ * decoded by our own rules and bodies go from the socket to the disk. One handler per method.
+ */
+import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { OmgfsError } from '@omgfs/protocol';
+import { type FastifyInstance, fastify } from 'fastify';
+import type { Buffers } from './device/buffers.ts';
+import type { Devices } from './device/devices.ts';
+import { toHttpError } from './device/failures.ts';
+import { handleDelete } from './handlers/delete.ts';
+import { handleGet } from './handlers/get.ts';
+import { handleMkcol } from './handlers/mkcol.ts';
+import { handlePut } from './handlers/put.ts';
+import { type Exchange, sendError } from './http/reply.ts';
+import type { Log } from './log.ts';
+
+export interface ServerOptions {
+  devices: Devices;
+  buffers: Buffers;
+  log: Log;
+  connectionsMax: number;
+  /** A connection on which nothing moves is closed after this long. */
+  stallMs: number;
+}
+
+/** The head of a request must be complete within this time. */
+const headersMsMax = 20_000;
+const headerBytesMax = 16 * 1024;
+/** Longer than the 30 s of the original, because clients keep connections for about that long. */
+const keepAliveMs = 60_000;
+const drainPollMs = 50;
+
+export class StorageServer {
+  readonly #app: FastifyInstance;
+
+  constructor(options: ServerOptions) {
+    this.#app = createApp(options);
+    const { server } = this.#app;
+    server.maxConnections = options.connectionsMax;
+    // A client that asks first is told to go on only after all checks (see PUT).
+    server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+      this.#app.routing(req, res);
+    });
+    server.on('dropRequest', (_req: IncomingMessage, socket: Socket) => socket.destroy());
+  }
+
+  /** @returns the port, which is another one than asked for when that was 0. */
+  async listen({ host, port }: { host: string; port: number }): Promise<number> {
+    await this.#app.listen({ host, port });
+    return (this.#app.server.address() as AddressInfo).port;
+  }
+
+  /** Stops listening and lets requests in flight finish for at most `graceMs`. */
+  async close({ graceMs }: { graceMs: number }): Promise<void> {
+    const { server } = this.#app;
+    // A connection that becomes idle later would otherwise be kept open for its whole time.
+    const idle = setInterval(() => server.closeIdleConnections(), drainPollMs);
+    const deadline = setTimeout(() => server.closeAllConnections(), graceMs);
+    try {
+      await this.#app.close();
+    } finally {
+      clearInterval(idle);
+      clearTimeout(deadline);
+    }
+  }
+}
+
+function createApp(options: ServerOptions): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    // Every target goes to the one route; fastify would refuse what it cannot decode itself.
+    rewriteUrl: () => '/',
+    bodyLimit: Number.MAX_SAFE_INTEGER,
+    // Uploads may last for hours; what stands still is caught by the connection timeout.
+    requestTimeout: 0,
+    connectionTimeout: options.stallMs,
+    keepAliveTimeout: keepAliveMs,
+    http: {
+      maxHeaderSize: headerBytesMax,
+      headersTimeout: headersMsMax,
+      connectionsCheckingInterval: 5000,
+      // HTTP/1.0 tools and old trackers send none.
+      requireHostHeader: false,
+    },
+  });
+  // Without a body in fastify's eyes, bodies stay unread and Content-Type is not looked at.
+  for (const method of METHODS) {
+    app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
+  }
+  app.route({
+    method: METHODS,
+    url: '/',
+    handler: (request, reply) => {
+      reply.hijack();
+      const { raw: req, originalUrl: target } = request;
+      void serve(options, { req, res: reply.raw, target });
+    },
+  });
+  return app;
+}
+
+/** Serves one request; whatever fails is answered here and goes no further. */
+async function serve(options: ServerOptions, exchange: Exchange): Promise<void> {
+  try {
+    await dispatch(options, exchange);
+  } catch (thrown) {
+    const error = toHttpError(thrown);
+    const { req, target } = exchange;
+    const facts = { method: req.method, target, code: error.code, reason: error.message };
+    if (error.status === 500 && !req.socket.destroyed) {
+      options.log.error({ ...facts, err: thrown }, 'request.failed');
+    } else {
+      options.log.debug(facts, 'request.refused');
+    }
+    sendError(exchange, error);
+  }
+}
+
+function dispatch(options: ServerOptions, exchange: Exchange): Promise<void> {
+  switch (exchange.req.method) {
+    case 'GET':
+    case 'HEAD':
+      return handleGet(options, exchange);
+    case 'PUT':
+      return handlePut(options, exchange);
+    case 'DELETE':
+      return handleDelete(options, exchange);
+    case 'MKCOL':
+      return handleMkcol(options, exchange);
+    default:
+      // The original answers 400 to all of these. Trackers send none but MKCOL, and the right
+      // status with the list of methods is what WebDAV clients ask for.
+      throw new OmgfsError('METHOD_NOT_ALLOWED');
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * Goal: whatever a storage node does, the client answers with a value, in time.
+ * Method: real servers on loopback that hang, lie, cut and refuse; deadlines of a fifth of a second.
+ */
+import { fidPath } from '@omgfs/protocol';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createDeviceClient } from '../../src/devices/device-client.ts';
+import { startTcpNode, startTestNode } from './http-node.ts';
+
+function newClient(options: { stallMs?: number } = {}) {
+  const client = createDeviceClient({
+    nodeTimeoutMs: 100,
+    connTimeoutMs: 100,
+    connectionsPerHost: 4,
+    ...options,
+  });
+  onTestFinished(() => client.close());
+  return client;
+}
+
+/** A port of loopback on which nobody listens. */
+const nobody = 'http://127.0.0.1:1';
+const path = fidPath(1, 7);
+
+describe('size', () => {
+  test('is the length that HEAD announces', async () => {
+    const node = await startTestNode();
+    node.files.set(path, Buffer.from('12345'));
+    node.files.set(fidPath(1, 8), Buffer.alloc(0));
+    const client = newClient();
+    expect(await client.size(node.base + path)).toEqual({ state: 'present', bytes: 5 });
+    expect(await client.size(node.base + fidPath(1, 8))).toEqual({ state: 'present', bytes: 0 });
+    expect(await client.size(node.base + fidPath(1, 9))).toEqual({ state: 'missing' });
+  });
+
+  test.each([
+    [{}, { state: 'unreachable', reason: 'answered without a length' }],
+    [{ server: 'lighttpd/1.4' }, { state: 'present', bytes: 0 }],
+  ])('an answer without a length and with headers %j', async (headers, expected) => {
+    const node = await startTestNode((_, response) => {
+      // Chunked, so that no length is announced.
+      response.writeHead(200, { ...headers, 'transfer-encoding': 'chunked' });
+      return response.end();
+    });
+    expect(await newClient().size(node.base + path)).toEqual(expected);
+  });
+
+  test('a node that refuses its disk is not a missing file (I6)', async () => {
+    const node = await startTestNode((_, response) => response.writeHead(503).end());
+    const expected = { state: 'unreachable', reason: 'answered 503' };
+    expect(await newClient().size(node.base + path)).toEqual(expected);
+  });
+
+  test('a node that hangs, talks nonsense, hangs up or is not there is unreachable', async () => {
+    const hanging = await startTcpNode(() => {});
+    const babbling = await startTcpNode((socket) => socket.end('garbage\r\n\r\n'));
+    const closing = await startTcpNode((socket) => socket.destroy());
+    const client = newClient();
+    const reasons = [];
+    for (const base of [hanging, babbling, closing, nobody]) {
+      const size = await client.size(base + path);
+      reasons.push(size.state === 'unreachable' ? size.reason : size.state);
+    }
+    expect(reasons).toEqual([
+      'no answer within 200 ms',
+      expect.stringMatching(/./),
+      expect.stringMatching(/./),
+      'connection refused',
+    ]);
+  });
+
+  test('many questions to a hanging node all end, though they share few connections', async () => {
+    const hanging = await startTcpNode(() => {});
+    const client = newClient();
+    const sizes = await Promise.all(Array.from({ length: 200 }, () => client.size(hanging + path)));
+    expect(new Set(sizes.map(({ state }) => state))).toEqual(new Set(['unreachable']));
+  });
+
+  test('a kept connection that breaks before the reply is tried once more', async () => {
+    const reply = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n';
+    const connections: number[] = [];
+    const base = await startTcpNode((socket, number) => {
+      connections.push(number);
+      let requests = 0;
+      socket.on('data', () => {
+        requests += 1;
+        if (requests === 1) socket.write(reply);
+        else socket.destroy();
+      });
+    });
+    const client = newClient();
+    expect(await client.size(base + path)).toEqual({ state: 'present', bytes: 5 });
+    expect(await client.size(base + path)).toEqual({ state: 'present', bytes: 5 });
+    expect(connections).toEqual([1, 2]);
+  });
+});
+
+test('remove tells gone, missing and failed apart', async () => {
+  const node = await startTestNode((request, response) => {
+    return request.url === '/dev2/x' ? response.writeHead(500).end() : undefined;
+  });
+  node.files.set(path, Buffer.from('x'));
+  const client = newClient();
+  expect(await client.remove(node.base + path)).toBe('removed');
+  expect(await client.remove(node.base + path)).toBe('missing');
+  expect(await client.remove(`${node.base}/dev2/x`)).toEqual({ failed: 'answered 500' });
+  expect(await client.remove(nobody + path)).toEqual({ failed: 'connection refused' });
+});
+
+describe('makeDirectories', () => {
+  const three = ['MKCOL /dev1/0/', 'MKCOL /dev1/0/000/', 'MKCOL /dev1/0/000/000/'];
+
+  test.each([201, 405])('makes the three levels once when MKCOL answers %i', async (status) => {
+    const node = await startTestNode((_, response) => response.writeHead(status).end());
+    const client = newClient();
+    await client.makeDirectories(node.base + path);
+    await client.makeDirectories(node.base + fidPath(1, 8));
+    expect(node.seen).toEqual(three);
+    await client.makeDirectories(node.base + fidPath(1, 1000));
+    expect(node.seen.slice(3)).toEqual(['MKCOL /dev1/0/000/001/']);
+  });
+
+  test.each([400, 501])('leaves a device alone that answers %i', async (status) => {
+    const node = await startTestNode((_, response) => response.writeHead(status).end());
+    const client = newClient();
+    await client.makeDirectories(node.base + path);
+    await client.makeDirectories(node.base + fidPath(1, 1000));
+    await client.makeDirectories(node.base + fidPath(2, 7));
+    expect(node.seen).toEqual(['MKCOL /dev1/0/', 'MKCOL /dev2/0/']);
+  });
+
+  test('callers at the same time share one request', async () => {
+    const node = await startTestNode((_, response) => response.writeHead(201).end());
+    const client = newClient();
+    const fids = [1, 2, 3, 4, 5];
+    await Promise.all(fids.map((fid) => client.makeDirectories(node.base + fidPath(1, fid))));
+    expect(node.seen).toEqual(three);
+  });
+
+  test('a failure is ignored and asked again next time', async () => {
+    const node = await startTestNode((_, response) => response.writeHead(500).end());
+    const client = newClient();
+    await client.makeDirectories(nobody + path);
+    await client.makeDirectories(node.base + path);
+    await client.makeDirectories(node.base + path);
+    expect(node.seen).toEqual(['MKCOL /dev1/0/', 'MKCOL /dev1/0/']);
+  });
+});
+
+describe('digest', () => {
+  test('is that of the bytes', async () => {
+    const node = await startTestNode();
+    node.files.set(path, Buffer.from('abc'));
+    const client = newClient();
+    expect(await client.digest(node.base + path, 'MD5')).toEqual({
+      state: 'present',
+      hex: '900150983cd24fb0d6963f7d28e17f72',
+      bytes: 3,
+    });
+    expect(await client.digest(node.base + path, 'SHA-1')).toMatchObject({
+      hex: 'a9993e364706816aba3e25717850c26c9cd0d89d',
+    });
+    expect(await client.digest(node.base + fidPath(1, 9), 'MD5')).toEqual({ state: 'missing' });
+  });
+
+  test('half a file has none', async () => {
+    const cut = await startTestNode((_, response) => {
+      response.writeHead(200, { 'content-length': 10 });
+      response.write('abc', () => response.destroy());
+      return true;
+    });
+    const stalled = await startTestNode((_, response) => {
+      response.writeHead(200, { 'content-length': 10 });
+      return response.write('abc');
+    });
+    const client = newClient({ stallMs: 200 });
+    expect(await client.digest(cut.base + path, 'MD5')).toMatchObject({ state: 'unreachable' });
+    expect(await client.digest(stalled.base + path, 'MD5')).toEqual({
+      state: 'unreachable',
+      reason: 'no progress for 200 ms',
+    });
+  });
+});

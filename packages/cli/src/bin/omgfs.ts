@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+/** The `omgfs` command. */
+import { runCommandLine } from '../program.ts';
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // The reader of a pipe has enough; that is no failure of ours.
+  if (error.code === 'EPIPE') process.exit(0);
+});
+process.exitCode = await runCommandLine(process.argv.slice(2));

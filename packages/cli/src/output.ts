@@ -1,0 +1,83 @@
+/** What the command shows: progress bars on terminals, JSON for scripts, errors with advice. */
+import { type ErrorCode, OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import { SingleBar } from 'cli-progress';
+
+export interface Progress {
+  /** Counts on; `items` are files, `bytes` what was moved. */
+  add(step: { items?: number; bytes?: number }): void;
+  stop(): void;
+}
+
+const silent: Progress = { add: () => {}, stop: () => {} };
+
+/** A bar on standard error, if that is a terminal and nothing but JSON was not asked for. */
+export function createProgress(options: {
+  label: string;
+  unit: 'items' | 'bytes';
+  total: number;
+  json: boolean;
+}): Progress {
+  if (!process.stderr.isTTY || options.json) return silent;
+  const bytes = options.unit === 'bytes';
+  const bar = new SingleBar({
+    format: `${options.label} {bar} {percentage}% {value}/{total}${bytes ? '' : ' files'} {eta_formatted}`,
+    formatValue: (value, _, type) =>
+      bytes && (type === 'value' || type === 'total') ? formatBytes(value) : String(value),
+    hideCursor: true,
+    stream: process.stderr,
+  });
+  bar.start(Math.max(1, options.total), 0);
+  return {
+    add: (step) => bar.increment((bytes ? step.bytes : step.items) ?? 0),
+    stop: () => bar.stop(),
+  };
+}
+
+/** `1.5 MiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function printLine(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** What to try next, by error code. */
+const advice: Partial<Record<ErrorCode, string>> = {
+  NO_TRACKER_UP: "Is a tracker running there? Start a cluster here with 'omgfs up'.",
+  UNREG_DOMAIN: 'Name another domain with --domain, or create it at the tracker.',
+  UNREG_CLASS: 'Leave --class out for the default class, or create the class at the tracker.',
+  UNKNOWN_KEY: "See what is stored with 'omgfs ls'.",
+  NO_DEVICES: 'All devices are full, down or not yet seen by the tracker; try again in a moment.',
+  NO_REPLICA_UP: 'Start the storage nodes that hold the file, then try again.',
+  KEY_EXISTS: "Remove it first with 'omgfs rm', or choose another name.",
+};
+
+/** Prints an error on standard error. @returns the exit code. */
+export function printError(thrown: unknown, options: { json: boolean }): number {
+  const error = toOmgfsError(thrown);
+  const { code, retry, message } = error;
+  if (options.json) {
+    process.stderr.write(`${JSON.stringify({ error: { code, retry, message } })}\n`);
+  } else {
+    const hint = advice[code] === undefined ? '' : `\n${advice[code]}`;
+    process.stderr.write(`omgfs: ${message} [${code}]${hint}\n`);
+  }
+  return 1;
+}
+
+/** An error of several files, each printed already. */
+export function someFailed(count: number, total: number): OmgfsError {
+  return new OmgfsError('FAILURE', { message: `${count} of ${total} failed` });
+}

@@ -41,7 +41,7 @@ export async function startTestNode(answer: Answer = () => undefined): Promise<T
       response.writeHead(204).end();
     } else response.writeHead(200, { 'content-length': body.length }).end(body);
   });
-  node.base = await listen(server);
+  node.base = await listen(server, '127.0.0.1');
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();
@@ -52,6 +52,7 @@ export async function startTestNode(answer: Answer = () => undefined): Promise<T
 /** A server below HTTP: gets each connection with its number, counted from 1. */
 export async function startTcpNode(
   onConnection: (socket: Socket, number: number) => void,
+  host = '127.0.0.1',
 ): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createTcpServer((socket) => {
@@ -63,12 +64,12 @@ export async function startTcpNode(
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  return listen(server);
+  return listen(server, host);
 }
 
-async function listen(server: ReturnType<typeof createTcpServer>): Promise<string> {
+async function listen(server: ReturnType<typeof createTcpServer>, host: string): Promise<string> {
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(0, host, resolve);
   });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://${host}:${(server.address() as AddressInfo).port}`;
 }

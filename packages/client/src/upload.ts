@@ -173,7 +173,11 @@ async function putOnce(
   }
 }
 
-/** Counts and digests what goes out, and tells a failing source from a failing destination. */
+/**
+ * Counts and digests what goes out, and tells a failing source from a failing destination. It stays
+ * one chunk behind: the last one goes out only when the length is right and the digest is known,
+ * because a node may answer before anybody asks for what follows the last byte.
+ */
 class Tap {
   bytes = 0;
   checksum: Checksum | undefined;
@@ -190,6 +194,7 @@ class Tap {
     const { source, checksum: type, onProgress } = this.#request;
     const hash = type && createHash(hashTypes[type].algorithm);
     const iterator = source.open()[Symbol.asyncIterator]();
+    let held: Uint8Array | undefined;
     try {
       for (;;) {
         this.#guard.disarm();
@@ -198,7 +203,8 @@ class Tap {
         this.bytes += next.value.length;
         hash?.update(next.value);
         this.#guard.arm();
-        yield next.value;
+        if (held !== undefined) yield held;
+        held = next.value;
         onProgress?.(this.bytes);
       }
     } finally {
@@ -208,6 +214,7 @@ class Tap {
     this.#checkLength(source.size);
     if (type && hash) this.checksum = { type, hex: hash.digest('hex') };
     this.#guard.arm();
+    if (held !== undefined) yield held;
   }
 
   async #next(iterator: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {

@@ -4,7 +4,7 @@
  * process that started it for long, because a small guard process kills it when that one is gone.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, openSync } from 'node:fs';
+import { existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -154,6 +154,10 @@ async function launch(place: {
     { stdio: ['ignore', output, output] },
   );
   guard(server.pid as number);
+  server.once('exit', (_, signal) => {
+    // Only a test kills it; when it ends by itself, its own words say why.
+    if (signal !== 'SIGKILL') process.stderr.write(readFileSync(log, 'utf8').slice(-6000));
+  });
   await until('MariaDB accepts connections', async () => {
     if (server.exitCode !== null) {
       throw new Error(`MariaDB ended:\n${(await readFile(log, 'utf8')).slice(-2000)}`);

@@ -6,7 +6,8 @@ import type { Engine, Session, SqlValue } from './engine.ts';
 import { int, intOrNull, text, textOrNull } from './row.ts';
 import { bytes } from './statements.ts';
 
-const attemptsMax = 5;
+/** As many as trackers that could take an id at the same moment. */
+const attemptsMax = 50;
 
 /**
  * Runs a transaction that takes the next free id, again when another tracker took that id first.

@@ -3,7 +3,7 @@
  * connection writes, one transaction at a time; another reads, and sees what was committed. Writes
  * are synced at each commit, so the batches of the store are what makes it fast.
  */
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises';
 import type { SqliteDsn } from '../dsn.ts';
 import { ensureSchema } from '../migrations.ts';
 import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
@@ -15,8 +15,8 @@ import { LeaseDriver } from './lease-driver.ts';
 
 /** How long another process may keep the file locked before a write fails. */
 const busyMsMax = 10_000;
-/** SQLite's own wait blocks the whole process, so it is short and repeated. */
-const busyTimeoutMs = 20;
+/** Readers wait only while another process recovers the log; SQLite's wait blocks this one. */
+const readBusyMs = 1000;
 
 export const sqliteDialect: Dialect = {
   now: 'unixepoch()',
@@ -40,8 +40,10 @@ export async function openSqliteEngine(
   options: { createSchema: boolean },
 ): Promise<Engine> {
   try {
-    const writer = await openConnection(dsn.file);
-    const engine = new SqliteEngine(writer, await openConnection(dsn.file));
+    // A writer's waits are repeated tries of its own, which do not block the process.
+    const writer = await openConnection(dsn.file, { busyMs: 0 });
+    const reader = await openConnection(dsn.file, { busyMs: readBusyMs });
+    const engine = new SqliteEngine(writer, reader);
     await engine.transaction((session) =>
       ensureSchema(
         {
@@ -68,11 +70,11 @@ interface Connection {
   statement(sql: string): SqliteStatement;
 }
 
-async function openConnection(file: string): Promise<Connection> {
+async function openConnection(file: string, options: { busyMs: number }): Promise<Connection> {
   const database = await openSqlite(file);
   const statements = new Map<string, SqliteStatement>();
   await whileBusy(() => {
-    database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+    database.exec(`PRAGMA busy_timeout = ${options.busyMs}`);
     database.exec('PRAGMA journal_mode = WAL');
     database.exec('PRAGMA synchronous = FULL');
     database.exec('PRAGMA foreign_keys = OFF');
@@ -147,8 +149,10 @@ class SqliteEngine implements Engine {
 
   async #transact<T>(work: (session: Session) => Promise<T>): Promise<T> {
     const { database, statement } = this.#writer;
+    // Nothing below waits for the event loop; without this, a row of writes would starve it.
+    await endOfTurn();
     // Takes the write lock at once: a transaction that began cannot fail on another's write.
-    await whileBusy(() => statement('BEGIN IMMEDIATE').run());
+    await whileBusy(() => database.exec('BEGIN IMMEDIATE'));
     try {
       const result = await work({
         rows: async (sql, values = []) => guarded(() => statement(sql).all(...values)),

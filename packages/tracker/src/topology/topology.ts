@@ -54,6 +54,8 @@ export class Topology {
   #altNetworks = new Map<number, BlockList>();
   readonly #observedHosts = new Map<number, ObservedHostState>();
   readonly #observedDevices = new Map<number, DeviceObservation>();
+  /** Figures of our own sweeps, which are fresher than what the database was told last. */
+  readonly #usage = new Map<number, { mbTotal: number; mbUsed: number }>();
   readonly #listeners = new Set<() => void>();
 
   constructor(options: TopologyOptions) {
@@ -76,7 +78,9 @@ export class Topology {
     this.#domainsByName = new Map(domains.map((domain) => [domain.name, domain]));
     this.#domainsById = new Map(domains.map((domain) => [domain.dmid, domain]));
     this.#hosts = new Map(rows.hosts.map((host) => [host.hostid, host]));
-    this.#devices = new Map(rows.devices.map((device) => [device.devid, device]));
+    this.#devices = new Map(
+      rows.devices.map((device) => [device.devid, { ...device, ...this.#usage.get(device.devid) }]),
+    );
     this.#settings = new Map(rows.settings.map(({ field, value }) => [field, value]));
     this.#altNetworks = new Map();
     for (const host of rows.hosts) {
@@ -100,8 +104,9 @@ export class Topology {
     if (seen.state !== undefined && seen.state !== before.state) this.#announce();
   }
 
-  /** Puts a fresh usage figure in place before the next reading of the database. */
+  /** Notes a fresh usage figure; it stays in place when the database is read again. */
   observeUsage(devid: number, usage: { mbTotal: number; mbUsed: number }): void {
+    this.#usage.set(devid, usage);
     const device = this.#devices.get(devid);
     if (device !== undefined) this.#devices.set(devid, { ...device, ...usage });
   }

@@ -88,6 +88,19 @@ describe('what states allow', () => {
     expect(cluster({ device: { mbUsed: null } }).getsNewFiles(7)).toBe(true);
   });
 
+  test('a usage figure that was observed survives a reading of older rows', () => {
+    const topology = cluster({ device: { mbTotal: null, mbUsed: null } });
+    topology.observeUsage(7, { mbTotal: 500, mbUsed: 50 });
+    topology.replace({
+      domains: [],
+      classes: [],
+      hosts: [host],
+      devices: [{ ...device, mbTotal: null, mbUsed: null }],
+      settings: [],
+    });
+    expect(topology.device(7)).toMatchObject({ mbTotal: 500, mbUsed: 50 });
+  });
+
   test('devices that nobody knows are neither read nor written', () => {
     const topology = cluster();
     expect(topology.isReadable(99)).toBe(false);

@@ -3,7 +3,7 @@
  * decoded by our own rules and bodies go from the socket to the disk. One handler per method.
  */
 import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Buffers } from './device/buffers.ts';
@@ -14,6 +14,7 @@ import { handleGet } from './handlers/get.ts';
 import { handleMkcol } from './handlers/mkcol.ts';
 import { handlePut } from './handlers/put.ts';
 import { type Exchange, sendError } from './http/reply.ts';
+import { Turns } from './http/turns.ts';
 import type { Log } from './log.ts';
 
 export interface ServerOptions {
@@ -31,6 +32,8 @@ const headerBytesMax = 16 * 1024;
 /** Longer than the 30 s of the original, because clients keep connections for about that long. */
 const keepAliveMs = 60_000;
 const drainPollMs = 50;
+/** A flood of connections is said this often at most. */
+const dropLogMs = 10_000;
 
 export class StorageServer {
   readonly #app: FastifyInstance;
@@ -43,7 +46,13 @@ export class StorageServer {
     server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
       this.#app.routing(req, res);
     });
-    server.on('dropRequest', (_req: IncomingMessage, socket: Socket) => socket.destroy());
+    let saidAtMs = Number.NEGATIVE_INFINITY;
+    server.on('drop', () => {
+      if (performance.now() - saidAtMs < dropLogMs) return;
+      saidAtMs = performance.now();
+      const reason = `more than maxconns (${options.connectionsMax}) at once`;
+      options.log.warn({ reason }, 'connection.dropped');
+    });
   }
 
   /** @returns the port, which is another one than asked for when that was 0. */
@@ -68,6 +77,7 @@ export class StorageServer {
 }
 
 function createApp(options: ServerOptions): FastifyInstance {
+  const turns = new Turns();
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
@@ -79,10 +89,15 @@ function createApp(options: ServerOptions): FastifyInstance {
     requestTimeout: 0,
     connectionTimeout: options.stallMs,
     keepAliveTimeout: keepAliveMs,
+    clientErrorHandler: (error, socket) => {
+      // While a request is served, these bytes would be taken for a part of its answer.
+      if (!turns.isBusy(socket) && socket.writable) socket.write(unreadableAnswer(error.code));
+      socket.destroySoon();
+    },
     http: {
       maxHeaderSize: headerBytesMax,
-      headersTimeout: headersMsMax,
-      connectionsCheckingInterval: 5000,
+      headersTimeout: Math.min(headersMsMax, options.stallMs),
+      connectionsCheckingInterval: Math.min(headersMsMax, options.stallMs) / 4,
       // HTTP/1.0 tools and old trackers send none.
       requireHostHeader: false,
     },
@@ -97,11 +112,22 @@ function createApp(options: ServerOptions): FastifyInstance {
     handler: (request, reply) => {
       reply.hijack();
       const { raw: req, originalUrl: target } = request;
-      void serve(options, { req, res: reply.raw, target });
+      turns.take(req.socket, () => serve(options, { req, res: reply.raw, target }));
     },
   });
   return app;
 }
+
+/** The answer to what could not be read as a request. */
+function unreadableAnswer(code: string | undefined): string {
+  const status = statusOfUnreadable.get(code ?? '') ?? '400 Bad Request';
+  return `HTTP/1.1 ${status}\r\nServer: omgfs\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`;
+}
+
+const statusOfUnreadable = new Map([
+  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+]);
 
 /** Serves one request; whatever fails is answered here and goes no further. */
 async function serve(options: ServerOptions, exchange: Exchange): Promise<void> {

@@ -2,6 +2,7 @@
  * The storage node: puts devices and the HTTP server together. It promises that a stored file is
  * durable, that nothing half-written is seen, and that a wrong disk is refused (I1, I3, I6).
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { type StorageConfig, storageDefaults } from './config.ts';
 import { Buffers } from './device/buffers.ts';
 import { Devices } from './device/devices.ts';
@@ -58,7 +59,8 @@ export async function createStorageNode(
     },
     async close() {
       await server.close({ graceMs: config.closeGraceMs });
-      await devices.close();
+      // A disk that hangs must not keep the process.
+      await Promise.race([devices.close(), delay(config.closeGraceMs, undefined, { ref: false })]);
       log.info({}, 'storage.closed');
     },
   };

@@ -190,7 +190,12 @@ export class Device {
 
   /** One look with a bound; a disk that hangs keeps one thread busy and not one per look. */
   async #check(): Promise<void> {
-    this.#probing ??= this.#probe().finally(() => {
+    // Still out from a look that took too long: the device stays refused.
+    if (this.#probing !== undefined) {
+      this.#checkedAtMs = performance.now();
+      return;
+    }
+    this.#probing = this.#probe().finally(() => {
       this.#probing = undefined;
     });
     let timer: NodeJS.Timeout | undefined;

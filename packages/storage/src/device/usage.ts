@@ -49,7 +49,7 @@ export function usageText(facts: {
   ].join('\n');
 }
 
-/** The mount a path lies on: the longest prefix, and of equals the last, which covers the others. */
+/** The mount a path lies on: the longest prefix, and of equals the last, which hides the rest. */
 function mountOf(path: string, mounts: readonly Mount[]): Mount | undefined {
   let found: Mount | undefined;
   for (const mount of mounts) {

@@ -81,11 +81,12 @@ async function storeWhole({ req, device, name, digest, claim }: Upload, length: 
 
 async function storeStream({ req, device, name, digest, claim }: Upload): Promise<void> {
   await storeFile(device, name, async (fd) => {
-    // The socket must survive a failure in here, because it carries the answer.
-    for await (const chunk of req.iterator({ destroyOnReturn: false })) {
-      claim.use((chunk as Buffer).length);
-      digest?.update(chunk as Buffer);
-      await writeFully(fd, chunk as Buffer);
+    // The socket must survive a failure in here, because it carries the answer. Collecting several
+    // chunks for one write saves less than a tenth of the CPU time (2026-11).
+    for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      claim.use(chunk.length);
+      digest?.update(chunk);
+      await writeFully(fd, chunk);
     }
     // node:http ends a body that was cut with an error; this is the second pair of eyes.
     if (!req.complete) throw cut();
@@ -98,6 +99,7 @@ function collect(req: IncomingMessage, length: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let body: Buffer | undefined;
     let received = 0;
+    const onClose = () => reject(cut());
     req.on('data', (chunk: Buffer) => {
       if (received === 0 && chunk.length === length) {
         // Nearly always: it came in one piece and needs no copy.
@@ -110,11 +112,12 @@ function collect(req: IncomingMessage, length: number): Promise<Buffer> {
       received += chunk.length;
     });
     req.once('end', () => {
+      req.off('close', onClose);
       if (received === length) resolve(body ?? Buffer.alloc(0));
       else reject(cut());
     });
     req.once('error', reject);
-    req.once('close', () => reject(cut()));
+    req.once('close', onClose);
   });
 }
 

@@ -5,14 +5,14 @@
  */
 import { startLocalCluster } from '@omgfs/cli';
 import { expect, test } from 'vitest';
-import { createDatabase, startMariaDb } from '../helpers/mariadb.ts';
+import { databaseOf, startMariaDb } from '../helpers/mariadb.ts';
 import { getBody, RawClient, storeRaw } from '../helpers/raw-client.ts';
 import { until } from '../helpers/wait.ts';
 
 test('requests fail clearly while the database is away, and work again after', async () => {
   const mariadb = await startMariaDb();
   try {
-    const dsn = await createDatabase(mariadb);
+    const dsn = await databaseOf(mariadb);
     await using cluster = await startLocalCluster({
       hosts: 2,
       devicesPerHost: 1,

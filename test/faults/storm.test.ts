@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { type Client, createClient } from '@omgfs/client';
 import { describe, expect, inject, test } from 'vitest';
-import { createDatabase, type MariaDb, startMariaDb } from '../helpers/mariadb.ts';
+import { databaseOf, type MariaDb, startMariaDb } from '../helpers/mariadb.ts';
 import { until } from '../helpers/wait.ts';
 
 const writers = 8;
@@ -136,15 +136,15 @@ describe('I1: every acknowledged file is readable after', () => {
   test('trackers and storage nodes were killed, on SQLite', () => stormOn({}));
 
   test('trackers and storage nodes were killed, on MariaDB', async () => {
-    const server = inject('mariadb');
-    await stormOn({ dsn: await createDatabase(server) });
+    const server = inject('mysql');
+    await stormOn({ dsn: await databaseOf(server) });
   });
 
   test('the database was killed', async () => {
     const mariadb: MariaDb = await startMariaDb();
     try {
       await stormOn({
-        dsn: await createDatabase(mariadb),
+        dsn: await databaseOf(mariadb),
         onlyMore: true,
         moreVictims: [
           { name: 'mariadb', kill: () => mariadb.kill(), start: () => mariadb.restart() },

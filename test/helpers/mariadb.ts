@@ -67,6 +67,14 @@ export async function createDatabaseOn(
 
 let databases = 0;
 
+/** An empty database as options of `startLocalCluster`. */
+export async function databaseOf(
+  address: MySqlAddress,
+): Promise<{ dsn: string; dbUser: string; dbPass: string }> {
+  const name = await createDatabaseOn(address);
+  return { dsn: dsnOf(address, name), dbUser: address.user, dbPass: address.password };
+}
+
 /** Starts a server; `dir` is where its directory is made. */
 export async function startMariaDb(options: { dir?: string } = {}): Promise<MariaDb> {
   const parent = options.dir ?? tmpdir();

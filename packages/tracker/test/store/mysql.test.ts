@@ -192,10 +192,9 @@ describe('faults', () => {
       for (let seen = 0; !done; seen = outcomes.size) {
         const progressed = () => done || outcomes.size > seen + 20;
         await until('traffic flows', progressed, { everyMs: 1 });
-        const [rows] = await connection.query(
-          `SELECT id FROM information_schema.processlist WHERE db = '${database.database}'`,
-        );
-        for (const { id } of rows as { id: number }[]) {
+        const [rows] = await connection.query('SHOW PROCESSLIST');
+        for (const { Id: id, db } of rows as { Id: number; db: string }[]) {
+          if (db !== database.database) continue;
           await connection.query(`KILL CONNECTION ${id}`).catch(() => {});
           kills += 1;
         }

@@ -5,15 +5,14 @@ import { textOrNull } from '../sql/row.ts';
 
 /** Looks at the collation of `file.dkey`: bytes on our schemas, anything on MogileFS's. */
 export async function detectDialect(session: Session): Promise<Dialect> {
+  // The aggregate has a collation also when, as here, it looks at no row.
   const [row] = await session.rows(
-    `SELECT CAST(character_set_name AS BINARY) AS charset,
-            CAST(collation_name AS BINARY) AS collation
-     FROM information_schema.columns
-     WHERE table_schema = DATABASE() AND table_name = 'file' AND column_name = 'dkey'`,
+    `SELECT CAST(CHARSET(MAX(dkey)) AS BINARY) AS charset,
+            CAST(COLLATION(MAX(dkey)) AS BINARY) AS collation FROM file WHERE fid = 0`,
   );
-  const charset = row && textOrNull(row, 'charset');
-  const collation = row && textOrNull(row, 'collation');
-  if (!charset || !collation) return mysqlDialect;
+  const charset = (row && textOrNull(row, 'charset')) ?? 'binary';
+  const collation = (row && textOrNull(row, 'collation')) ?? 'binary';
+  if (charset === 'binary') return mysqlDialect;
   if (!/^\w+$/.test(charset + collation)) {
     throw new OmgfsError('SCHEMA_MISSING', { message: `Unknown collation ${collation} of dkey.` });
   }

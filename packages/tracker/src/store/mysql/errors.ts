@@ -24,6 +24,8 @@ const lostNumbers = new Set([
 /** Deadlock, lock wait timeout, changed record, interrupted: the transaction can be run again. */
 const busyNumbers = new Set([1020, 1205, 1213, 1317, 3101, 3572]);
 
+const missingTableNumber = 1146;
+
 const duplicateNumbers = new Set([1062, 1586]);
 
 /** @returns DUPLICATE, DB_BUSY, DB_DOWN or FAILURE. */
@@ -39,6 +41,12 @@ export function mysqlError(thrown: unknown): OmgfsError {
     return new OmgfsError('DB_DOWN', options);
   }
   return new OmgfsError('FAILURE', options);
+}
+
+/** Whether an error of `mysqlError` says that a table does not exist. */
+export function isMissingTable(error: unknown): boolean {
+  const cause = error instanceof OmgfsError ? error.cause : undefined;
+  return (cause as { errno?: unknown } | undefined)?.errno === missingTableNumber;
 }
 
 /** Codes of the system and of the driver, which has no numbers for the loss of a connection. */

@@ -17,7 +17,10 @@ type Answer = (request: IncomingMessage, response: ServerResponse) => unknown;
  * Serves files from memory; `answer` may take a request over by returning something other than
  * undefined.
  */
-export async function startTestNode(answer: Answer = () => undefined): Promise<TestNode> {
+export async function startTestNode(
+  answer: Answer = () => undefined,
+  host = '127.0.0.1',
+): Promise<TestNode> {
   const node: TestNode = { base: '', seen: [], files: new Map() };
   const server = createServer(async (request, response) => {
     node.seen.push(`${request.method} ${request.url}`);
@@ -41,7 +44,7 @@ export async function startTestNode(answer: Answer = () => undefined): Promise<T
       response.writeHead(204).end();
     } else response.writeHead(200, { 'content-length': body.length }).end(body);
   });
-  node.base = await listen(server, '127.0.0.1');
+  node.base = await listen(server, host);
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();

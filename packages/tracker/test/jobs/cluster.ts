@@ -9,11 +9,12 @@ import { type Checksum, fidPath } from '@omgfs/protocol';
 import { createStorageNode, type StorageNode } from '@omgfs/storage';
 import { type Logger, pino } from 'pino';
 import { inject, onTestFinished } from 'vitest';
-import { createDatabaseOn, dsnOf } from '../../../../test/helpers/mariadb.ts';
+import { connectTo, createDatabaseOn, dsnOf } from '../../../../test/helpers/mariadb.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { createDeviceClient, type DeviceClient } from '../../src/devices/device-client.ts';
 import { createJobs, type JobSettings, type Jobs } from '../../src/jobs/jobs.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
+import { openSqlite } from '../../src/store/sqlite/driver.ts';
 import type { Store } from '../../src/store/store.ts';
 import { Topology } from '../../src/topology/topology.ts';
 
@@ -46,6 +47,10 @@ export interface TestCluster extends TestTracker {
   anotherTracker: (options?: TrackerOptions) => Promise<TestTracker>;
   /** Adds host and device `number` to the database, with a node that serves it. */
   addHost: (number: number) => Promise<void>;
+  /** Adds a host with devices to the database that a test serves itself. */
+  addStrangeHost: (host: { base: string; devids: number[] }) => Promise<void>;
+  /** Does something to the database behind everybody's back. */
+  sql: (statement: string) => Promise<void>;
   /** Stores a file whose bytes are on these devices. */
   upload: (file: {
     bytes: string;
@@ -100,7 +105,8 @@ const defaults: JobSettings = {
 export async function startCluster(options: ClusterOptions): Promise<TestCluster> {
   const dir = await mkdtemp(join(tmpdir(), 'omgfs-jobs-'));
   onTestFinished(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
-  const open = await openerOf(options.engine, dir);
+  const database = await createDatabase(options.engine, dir);
+  const open = () => openDatabase(database);
   const setup = await open();
   const nodes = new Map<number, TestNode>();
   const addHost = async (number: number): Promise<void> => {
@@ -125,6 +131,14 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
     classid,
     node: (number) => nodes.get(number)!,
     addHost,
+    addStrangeHost: async ({ base, devids }) => {
+      const { hostname: hostip, port } = new URL(base);
+      const host = { hostname: 'strange', hostip, httpPort: Number(port) };
+      const hostid = await setup.createHost({ ...host, status: 'alive' });
+      for (const devid of devids) await setup.createDevice({ devid, hostid, status: 'alive' });
+      await tracker.jobs.monitor.refresh();
+    },
+    sql: database.sql,
     anotherTracker: (more = {}) => startTracker(open, more),
     upload: (file) => upload(tracker, { dmid, classid, ...file }),
     replicas: async (fid) => {
@@ -142,22 +156,40 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
   };
 }
 
-/** Gives the way to open the database once more, each time as another tracker would. */
-async function openerOf(engine: EngineName, dir: string): Promise<() => Promise<Store>> {
+interface Database {
+  dsn: string;
+  sql: (statement: string) => Promise<void>;
+}
+
+async function createDatabase(engine: EngineName, dir: string): Promise<Database> {
+  if (engine === 'sqlite') {
+    const path = join(dir, 'tracker.sqlite');
+    const sql = async (statement: string) => {
+      const connection = await openSqlite(path);
+      connection.exec(statement);
+      connection.close();
+    };
+    return { dsn: `DBI:SQLite:${path}`, sql };
+  }
   const address = inject('mysql');
-  const dsn =
-    engine === 'sqlite'
-      ? `DBI:SQLite:${join(dir, 'tracker.sqlite')}`
-      : dsnOf(address, await createDatabaseOn(address));
-  return async () => {
-    const store = await openStore(parseDsn(dsn, address), {
-      createSchema: true,
-      mindevcountDefault: 2,
-      log: pino({ level: 'silent' }),
-    });
-    onTestFinished(() => store.close());
-    return store;
+  const name = await createDatabaseOn(address);
+  const sql = async (statement: string) => {
+    const connection = await connectTo(address, name);
+    await connection.query(statement);
+    connection.destroy();
   };
+  return { dsn: dsnOf(address, name), sql };
+}
+
+/** Opens the database once more, as another tracker would. */
+async function openDatabase({ dsn }: Database): Promise<Store> {
+  const store = await openStore(parseDsn(dsn, inject('mysql')), {
+    createSchema: true,
+    mindevcountDefault: 2,
+    log: pino({ level: 'silent' }),
+  });
+  onTestFinished(() => store.close());
+  return store;
 }
 
 async function startNode(
@@ -243,7 +275,8 @@ async function upload(
   }
   const length = Buffer.byteLength(bytes);
   const more = checksum === undefined ? {} : { checksum };
-  await store.closeTempfile({ fid, ...place, length, replicate, ...more });
+  const outcome = await store.closeTempfile({ fid, ...place, length, replicate, ...more });
+  if (outcome !== 'stored') throw new Error(`the close answered ${outcome}`);
   jobs.wakeReplicate();
   return fid;
 }

@@ -119,6 +119,17 @@ describe.each(engines)('deletion on %s', (engine) => {
     expect(await cluster.replicas(fid)).toEqual([3]);
   });
 
+  test('a current file is never deleted, whatever the queue says (I2)', async () => {
+    const cluster = await startCluster({ engine, hosts: 2 });
+    const fid = await cluster.upload(file);
+    await cluster.sql(`INSERT INTO file_to_delete2 (fid, nexttry) VALUES (${fid}, 0)`);
+    cluster.jobs.wakeDelete();
+    const line = await cluster.logged('deletion.postponed', { fid });
+    expect(line.reason).toBe('the fid is a current file');
+    expect(await cluster.replicas(fid)).toEqual([1, 2]);
+    expect(await cluster.bytesOn(1, fid)).toBe('hello');
+  });
+
   test('many deletions by two trackers all come to an end', async () => {
     const cluster = await startCluster({ engine, hosts: 2 });
     const other = await cluster.anotherTracker();
@@ -149,6 +160,19 @@ describe.each(engines)('abandoned uploads on %s', (engine) => {
     expect(await store.findTempfile(fid)).toBeUndefined();
     expect(await cluster.bytesOn(1, fid)).toBeUndefined();
     expect(await cluster.replicas(fid)).toEqual([]);
+  });
+
+  test('the left-over row of an upload that was closed goes, its file stays', async () => {
+    const settings = { tempfileAgeSeconds: 3600, tempfileEveryMs: 50 };
+    const cluster = await startCluster({ engine, hosts: 2, settings });
+    const fid = await cluster.upload(file);
+    await cluster.sql(
+      `INSERT INTO tempfile (fid, createtime, classid, dmid, dkey, devids)
+       VALUES (${fid}, 1, ${cluster.classid}, ${cluster.dmid}, 'key', '1,2')`,
+    );
+    await until('the row is gone', async () => !(await cluster.store.findTempfile(fid)));
+    expect(await cluster.store.queueDepths()).toMatchObject({ delete: 0, tempfile: 0 });
+    expect(await cluster.bytesOn(1, fid)).toBe('hello');
   });
 
   test('young uploads are left alone', async () => {

@@ -12,7 +12,7 @@ import { createDeviceClient } from '../../src/devices/device-client.ts';
 import { Monitor } from '../../src/jobs/monitor/monitor.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
 import { Topology } from '../../src/topology/topology.ts';
-import { startTcpNode } from '../devices/http-node.ts';
+import { startTcpNode, startTestNode } from '../devices/http-node.ts';
 import { engines, neverMs, startCluster, type TestCluster } from './cluster.ts';
 
 function states({ topology }: TestCluster): Record<string, string> {
@@ -62,18 +62,22 @@ describe.each(engines)('monitor on %s', (engine) => {
 
   test('hosts that hang do not hold the sweep up', async () => {
     const cluster = await startCluster({ engine, hosts: 1 });
-    const hostip = '127.0.0.9';
-    const httpPort = Number(new URL(await startTcpNode(() => {}, hostip)).port);
-    const silent = { hostname: 'silent', hostip, httpPort, status: 'alive' as const };
-    const hostid = await cluster.store.createHost(silent);
-    for (let devid = 10; devid < 60; devid += 1) {
-      await cluster.store.createDevice({ devid, hostid, status: 'alive' });
-    }
-    await cluster.jobs.monitor.refresh();
+    const base = await startTcpNode(() => {}, '127.0.0.9');
+    const devids = Array.from({ length: 50 }, (_, index) => 10 + index);
+    await cluster.addStrangeHost({ base, devids });
     const seen = states(cluster);
     expect(seen.dev1).toBe(fine);
     expect(seen.dev10).toBe('unreachable unreachable');
     expect(seen.dev59).toBe('unreachable unreachable');
+  });
+
+  test('a disk that hangs does not make its host unreachable', async () => {
+    const cluster = await startCluster({ engine, hosts: 1 });
+    const hangs = (request: { url?: string }) => request.url?.startsWith('/dev10/') || undefined;
+    const node = await startTestNode(hangs, '127.0.0.9');
+    node.files.set('/dev11/usage', Buffer.from('total: 2048\nused: 1024\n'));
+    await cluster.addStrangeHost({ base: node.base, devids: [10, 11] });
+    expect(states(cluster)).toMatchObject({ dev10: 'reachable unreachable', dev11: fine });
   });
 
   test('a device without its disk is unreachable, its host is not (I6)', async () => {

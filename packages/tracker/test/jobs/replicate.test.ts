@@ -11,6 +11,7 @@ import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
 import { replicationDelaySeconds } from '../../src/jobs/replication/backoff.ts';
 import { endOfTime } from '../../src/store/store.ts';
+import { startTestNode } from '../devices/http-node.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
 
 function md5Of(bytes: string): Checksum {
@@ -59,6 +60,31 @@ describe.each(engines)('replication on %s', (engine) => {
       await drained(cluster);
       expect(await cluster.replicas(fid)).toEqual([1, 3]);
     }
+  });
+
+  test('a target that answers OK and keeps something else is left for another one', async () => {
+    const cluster = await startCluster({ engine, hosts: 1 });
+    const liar = await startTestNode((request, response) => {
+      if (request.method !== 'PUT' || request.url?.includes('test-write')) return undefined;
+      request.resume().on('end', () => {
+        liar.files.set(request.url ?? '', Buffer.from('hell'));
+        response.writeHead(200).end();
+      });
+      return true;
+    }, '127.0.0.9');
+    liar.files.set('/dev9/usage', Buffer.from('total: 2048\nused: 1024\n'));
+    await cluster.addStrangeHost({ base: liar.base, devids: [9] });
+    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+    const line = await cluster.logged('replication.postponed', { fid });
+    expect(line).toMatchObject({
+      code: 'copy_error',
+      reason: 'dev9: after the copy: has 4 bytes instead of 5',
+    });
+    expect(await cluster.replicas(fid)).toEqual([1]);
+    await cluster.addHost(2);
+    await cluster.jobs.monitor.refresh();
+    await drained(cluster);
+    expect(await cluster.replicas(fid)).toEqual([1, 2]);
   });
 
   test('a source with other bytes is left for a good one when there is a checksum', async () => {

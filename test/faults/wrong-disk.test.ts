@@ -41,6 +41,9 @@ test('I6: an unmounted disk is refused, not mistaken for an empty one', async ()
   for (let count = 0; count < 12; count += 1) {
     fids.push((await client.put(`before ${count}`, Buffer.from(`${count}`))).fid);
   }
+  for (const [count] of fids.entries()) {
+    await until('two copies', async () => (await client.info(`before ${count}`)).devcount === 2);
+  }
   // What an unmounted disk leaves: the bare directory it was mounted on.
   await rename(mountPoint, `${mountPoint}.unmounted`);
   await mkdir(mountPoint);

@@ -132,7 +132,7 @@ class DomainClient implements Client {
 
   async put(key: Key, source: UploadSource, options: PutOptions = {}): Promise<StoredFile> {
     options.signal?.throwIfAborted();
-    const opened = await openSource(source, options.size);
+    const opened = await openSource(source, options);
     try {
       return await upload(this.#context(), {
         key: bytesOf(key),
@@ -143,7 +143,7 @@ class DomainClient implements Client {
         onProgress: options.onProgress,
       });
     } finally {
-      await opened.close();
+      opened.close();
     }
   }
 

@@ -5,6 +5,7 @@
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { OmgfsError } from '@omgfs/protocol';
 
 /** Bytes in memory, a file on disk, or any stream of bytes. */
@@ -21,7 +22,7 @@ export interface Source {
   replayable(): boolean;
   open(): AsyncIterable<Uint8Array>;
   /** Frees what the source holds; a stream that was not read to its end is cancelled. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 /** First bytes of a stream that are kept, so that a refused destination costs nothing. */
@@ -31,11 +32,11 @@ const fileChunkBytes = 256 * 1024;
 /** @throws BAD_ARGS when the file cannot be read or is no file. */
 export async function openSource(
   source: UploadSource,
-  announced: number | undefined,
+  options: { size?: number | undefined; signal?: AbortSignal | undefined },
 ): Promise<Source> {
   if (source instanceof Uint8Array) return fromBytes(source);
   if ('file' in source) return fromFile(source.file);
-  return fromStream(source as AsyncIterable<Uint8Array>, announced);
+  return fromStream(source as AsyncIterable<Uint8Array>, options);
 }
 
 function fromBytes(bytes: Uint8Array): Source {
@@ -45,7 +46,7 @@ function fromBytes(bytes: Uint8Array): Source {
     async *open() {
       if (bytes.length > 0) yield bytes;
     },
-    close: async () => {},
+    close: () => {},
   };
 }
 
@@ -63,35 +64,39 @@ async function fromFile(path: string): Promise<Source> {
       stats.size === 0
         ? fromBytes(new Uint8Array()).open()
         : createReadStream(path, { end: stats.size - 1, highWaterMark: fileChunkBytes }),
-    close: async () => {},
+    close: () => {},
   };
 }
 
 /** Reads ahead to the bound: a short stream becomes plain bytes of known length. */
 async function fromStream(
   stream: AsyncIterable<Uint8Array>,
-  announced: number | undefined,
+  { size, signal }: { size?: number | undefined; signal?: AbortSignal | undefined },
 ): Promise<Source> {
   const iterator = stream[Symbol.asyncIterator]();
   const head: Uint8Array[] = [];
   let headBytes = 0;
   let ended = false;
-  while (headBytes < headBytesMax) {
-    const next = await iterator.next();
-    if (next.done) {
-      ended = true;
-      break;
+  try {
+    while (headBytes < headBytesMax && !ended) {
+      const next = await orAborted(iterator.next(), signal);
+      if (next.done) ended = true;
+      else {
+        head.push(next.value);
+        headBytes += next.value.length;
+      }
     }
-    head.push(next.value);
-    headBytes += next.value.length;
+  } catch (error) {
+    cancel(stream, iterator);
+    throw error;
   }
   if (ended) {
-    if (announced !== undefined && announced !== headBytes) throw wrongLength(announced, headBytes);
+    if (size !== undefined && size !== headBytes) throw wrongLength(size, headBytes);
     return fromBytes(Buffer.concat(head));
   }
   let beyondHead = false;
   return {
-    size: announced,
+    size,
     replayable: () => !beyondHead,
     async *open() {
       yield* head;
@@ -101,10 +106,24 @@ async function fromStream(
         yield next.value;
       }
     },
-    close: async () => {
-      await iterator.return?.();
-    },
+    close: () => cancel(stream, iterator),
   };
+}
+
+function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+/** Ends a stream without waiting: one that is stuck would never answer to `return`. */
+function cancel(stream: AsyncIterable<Uint8Array>, iterator: AsyncIterator<Uint8Array>): void {
+  if (stream instanceof Readable) stream.destroy();
+  else iterator.return?.().catch(() => {});
 }
 
 /** @returns the error of a source that was longer or shorter than announced. */

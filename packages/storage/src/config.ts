@@ -19,6 +19,8 @@ export interface StorageConfig {
   adopt: readonly number[];
   /** A connection on which nothing moves is closed after this long. */
   stallMs: number;
+  /** How often devices are looked for and usage files are written. */
+  sweepMs: number;
   /** How long requests in flight may take to finish when the node is closed. */
   closeGraceMs: number;
   pidfile: string | undefined;
@@ -36,6 +38,8 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   freeReserveMb: 100,
   adopt: [],
   stallMs: 60_000,
+  // As in the original (spec §8.2).
+  sweepMs: 10_000,
   closeGraceMs: 10_000,
   pidfile: undefined,
   logLevel: 'info',

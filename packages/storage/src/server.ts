@@ -89,11 +89,7 @@ function createApp(options: ServerOptions): FastifyInstance {
     requestTimeout: 0,
     connectionTimeout: options.stallMs,
     keepAliveTimeout: keepAliveMs,
-    clientErrorHandler: (error, socket) => {
-      // While a request is served, these bytes would be taken for a part of its answer.
-      if (!turns.isBusy(socket) && socket.writable) socket.write(unreadableAnswer(error.code));
-      socket.destroySoon();
-    },
+    clientErrorHandler: (error, socket) => turns.end(socket, unreadableAnswer(error.code)),
     http: {
       maxHeaderSize: headerBytesMax,
       headersTimeout: Math.min(headersMsMax, options.stallMs),
@@ -112,7 +108,7 @@ function createApp(options: ServerOptions): FastifyInstance {
     handler: (request, reply) => {
       reply.hijack();
       const { raw: req, originalUrl: target } = request;
-      turns.take(req.socket, () => serve(options, { req, res: reply.raw, target }));
+      turns.take(req, () => serve(options, { req, res: reply.raw, target }));
     },
   });
   return app;

@@ -54,7 +54,7 @@ export async function createStorageNode(
     },
     async listen() {
       httpPort = await server.listen({ host: httpHost, port: httpPort });
-      await devices.start();
+      await devices.start({ sweepMs: config.sweepMs });
       log.info({ httpHost, httpPort }, 'storage.listening');
     },
     async close() {

@@ -1,5 +1,5 @@
 /** What the tests of the storage node share: nodes on temporary directories, and raw sockets. */
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
@@ -103,7 +103,9 @@ export class Wire {
 
   /** Everything that came until the node closed the connection. */
   async untilClosed(): Promise<string> {
-    if (!this.socket.closed) await once(this.socket, 'close');
+    if (!this.socket.closed) {
+      await new Promise<void>((resolve) => this.socket.once('close', () => resolve()));
+    }
     return this.received;
   }
 
@@ -143,4 +145,23 @@ export function openFilesBelow(directory: string): number {
       return false;
     }
   }).length;
+}
+
+/** Mounts a small file system in memory; false where this is not allowed. */
+export function mountSmall(directory: string, size: string): boolean {
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'omgfs-test', directory], {
+      stdio: 'ignore',
+    });
+  } catch {
+    return false;
+  }
+  onTestFinished(() => {
+    try {
+      execFileSync('umount', ['-l', directory], { stdio: 'ignore' });
+    } catch {
+      // Unmounted by the test.
+    }
+  });
+  return true;
 }

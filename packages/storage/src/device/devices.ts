@@ -22,9 +22,6 @@ export interface DevicesOptions {
   log: Log;
 }
 
-/** How often usage files are written, as in the original (spec §8.2). */
-const sweepMs = 10_000;
-
 export class Devices {
   readonly #context: DeviceContext;
   readonly #devices = new Map<number, Device>();
@@ -58,8 +55,8 @@ export class Devices {
     return devices;
   }
 
-  /** Removes leftovers, writes usage files, and goes on doing so until `close`. */
-  async start(): Promise<void> {
+  /** Removes leftovers, writes usage files, and does so again and again until `close`. */
+  async start({ sweepMs }: { sweepMs: number }): Promise<void> {
     this.#timer = setInterval(() => void this.#sweepOnce(), sweepMs);
     await this.#sweepOnce();
   }

@@ -54,9 +54,14 @@ export class Space {
     return new Claim(this, bytes);
   }
 
+  /** Whether so many bytes more would leave the reserve untouched. */
+  fits(bytes: number): boolean {
+    return this.#freeBytes - this.#claimedBytes - bytes >= this.#reserveBytes;
+  }
+
+  /** @throws DEVICE_FULL when so many bytes more do not fit. */
   check(bytes: number): void {
-    const left = this.#freeBytes - this.#claimedBytes - bytes;
-    if (left >= this.#reserveBytes) return;
+    if (this.fits(bytes)) return;
     throw new OmgfsError('DEVICE_FULL', {
       message:
         `The device is full: ${this.#freeBytes} bytes are free, ${this.#claimedBytes} of them ` +

@@ -44,7 +44,7 @@ export async function handlePut(context: PutContext, { req, res, target }: Excha
   const digest = digestCheckOf(req.headers);
   const device = await context.devices.find(place.devid);
   device.assertWritable();
-  const claim = claimSpace(device, place, length);
+  const claim = await claimSpace(device, place, length);
   try {
     if (req.headers.expect !== undefined) res.writeContinue();
     const upload = { req, device, name: place.name, digest, claim };
@@ -135,7 +135,14 @@ function announcedLength({ headers }: IncomingMessage): number | undefined {
   });
 }
 
-function claimSpace(device: Device, { name }: WriteTarget, length: number | undefined): Claim {
+async function claimSpace(
+  device: Device,
+  { name }: WriteTarget,
+  length: number | undefined,
+): Promise<Claim> {
   const exempt = writeTest.test(name) && length !== undefined && length <= writeTestBytesMax;
-  return device.space.claim(length ?? 0, { exempt });
+  const bytes = length ?? 0;
+  // Something may have been deleted since the last look.
+  if (!exempt && !device.space.fits(bytes)) await device.look();
+  return device.space.claim(bytes, { exempt });
 }

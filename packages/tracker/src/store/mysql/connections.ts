@@ -68,7 +68,7 @@ export class MySqlSession implements Session {
     for (const sql of sessionSettings) this.#setUp(sql);
     // Differs between connections while nodes join a Galera cluster.
     this.#setUp('SELECT @@auto_increment_increment AS step', (rows) => {
-      this.#idStep = Number(rows[0]?.['step']);
+      this.#idStep = Number(rows[0]?.step);
     });
   }
 

@@ -20,7 +20,7 @@ export class GetLockDriver implements LockDriver {
   async take(name: string, lost: () => void): Promise<boolean> {
     const session = await this.#connected();
     const [row] = await session.rows('SELECT GET_LOCK(?, 0) AS taken', [bytes(name)]);
-    if (Number(row?.['taken']) !== 1) return false;
+    if (Number(row?.taken) !== 1) return false;
     this.#held.set(name, lost);
     return true;
   }

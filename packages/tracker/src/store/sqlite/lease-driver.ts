@@ -36,7 +36,7 @@ export class LeaseDriver implements LockDriver {
       );
       if (row === undefined) return undefined;
       const renewedAt = int(row, 'now');
-      if (row['pid'] !== null) {
+      if (row.pid !== null) {
         const fresh = int(row, 'acquiredat') > renewedAt - leaseSeconds;
         const alive = text(row, 'hostname') !== this.#host || isAlive(int(row, 'pid'));
         if (fresh && alive) return undefined;

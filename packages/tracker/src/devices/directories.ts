@@ -1,7 +1,7 @@
 /**
  * Makes the directories above a replica before a PUT, for storage servers that want that (spec
- * §9.2). What was made, and which devices need nothing, is remembered for a while and up to a bound.
- * It never fails: a directory that is really missing shows in the PUT that follows.
+ * §9.2). What was made, and which devices need nothing, is remembered for a while and up to a
+ * bound. It never fails: a directory that is really missing shows in the PUT that follows.
  */
 import { fidDirectories, parseFidPath } from '@omgfs/protocol';
 import type { Agent } from 'undici';

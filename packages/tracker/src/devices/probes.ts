@@ -53,7 +53,9 @@ export async function readUsage(
 /** Number of files the write test rotates through (spec §5.1). */
 const testFiles = 100;
 
-/** Writes a small file and reads it back, twice at most. @returns why not, or undefined if it can. */
+/**
+ * Writes a small file and reads it back, twice at most. @returns why not, or undefined if it can.
+ */
 export async function findWriteFault(
   context: ProbeContext,
   place: DevicePlace,
@@ -78,7 +80,9 @@ export async function findWriteFault(
 
 const bodyHeaders = { 'content-type': 'application/octet-stream' };
 
-/** Whether the device refuses a PUT whose Content-MD5 is wrong; undefined when it did not answer. */
+/**
+ * Whether the device refuses a PUT whose Content-MD5 is wrong; undefined when it did not answer.
+ */
 export async function refusesWrongMd5(
   { agent, deadlineMs }: ProbeContext,
   { devid, writeBase }: DevicePlace,

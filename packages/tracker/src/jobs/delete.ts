@@ -1,6 +1,7 @@
 /**
  * Deletes the bytes of fids that were deleted, replaced or given up (spec §5.3). A fid stays queued
- * until each of its replicas is gone; one that cannot be deleted now waits, with a reason in the log.
+ * until each of its replicas is gone; one that cannot be deleted now waits, with a reason in the
+ * log.
  */
 import type { DeletionRow } from '../store/store.ts';
 import { Job } from './job.ts';

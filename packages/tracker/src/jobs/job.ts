@@ -1,7 +1,8 @@
 /**
- * A background job: claims due units from a queue of the database and works on some of them at once.
- * It claims only what it can begin at once, so that a tracker that dies holds little back. A failing
- * unit never ends it; a failing database slows it down. How many run at once can change meanwhile.
+ * A background job: claims due units from a queue of the database and works on some of them at
+ * once. It claims only what it can begin at once, so that a tracker that dies holds little back. A
+ * failing unit never ends it; a failing database slows it down. How many run at once can change
+ * meanwhile.
  */
 import type { Log } from '../log.ts';
 import { FaultLog } from './fault-log.ts';

@@ -47,7 +47,8 @@ export interface Jobs {
   /** Sets how many units of a job run at once; ignored for jobs of which there is one. */
   want(name: string, count: number): void;
   counts(): JobCount[];
-  status(): JobStatus[];
+  /** With the rows that wait in the queue of each, where it has one. */
+  status(): (JobStatus & { backlog: number | undefined })[];
   /** Rows per queue as counted a moment ago, by the name of the job that works them off. */
   queueDepths(): ReadonlyMap<string, number>;
 }
@@ -75,6 +76,7 @@ export function createJobs(
   const chances = createChances(services, settings, replicateJob);
   const byName = { monitor, replicate: replicateJob, delete: deleteJob };
   const starting = [replicateJob, deleteJob, reaper, chances];
+  const queueDepths = lazyDepths(services);
   let stopped = false;
   return {
     monitor,
@@ -103,8 +105,12 @@ export function createJobs(
         return { name, count: concurrency, desired: concurrency };
       });
     },
-    status: () => Object.values(byName).map((job) => job.status()),
-    queueDepths: lazyDepths(services),
+    status: () => {
+      const depths = queueDepths();
+      const all = Object.values(byName).map((job) => job.status());
+      return all.map((status) => ({ ...status, backlog: depths.get(status.name) }));
+    },
+    queueDepths,
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Gives up uploads that were opened long ago and never closed (spec §5.3): their bytes go the way of
- * deleted files, whatever devices they were offered. One tracker at a time.
+ * Gives up uploads that were opened long ago and never closed (spec §5.3): their bytes go the way
+ * of deleted files, whatever devices they were offered. One tracker at a time.
  */
 import type { Log } from '../log.ts';
 import type { Store } from '../store/store.ts';

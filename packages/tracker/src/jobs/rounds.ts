@@ -1,6 +1,7 @@
 /**
- * Shares runs of something among callers: at most one runs and one waits, and each caller gets a run
- * that began after its call. That is what makes a refresh a barrier for those who wrote before it.
+ * Shares runs of something among callers: at most one runs and one waits, and each caller gets a
+ * run that began after its call. That is what makes a refresh a barrier for those who wrote before
+ * it.
  */
 export class Rounds {
   readonly #work: () => Promise<void>;

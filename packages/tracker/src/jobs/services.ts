@@ -19,8 +19,8 @@ export function fidLock(fid: number): { name: string; waitMs: number } {
 }
 
 /**
- * Unix seconds of this machine. Queue times are compared by the database's clock; a skew between the
- * two only makes a wait that much shorter or longer, as with the original.
+ * Unix seconds of this machine. Queue times are compared by the database's clock; a skew between
+ * the two only makes a wait that much shorter or longer, as with the original.
  */
 export function nowSeconds(): number {
   return Math.floor(Date.now() / 1000);

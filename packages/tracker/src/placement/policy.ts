@@ -1,7 +1,7 @@
 /**
- * Replication policies by their stored text, `Name(arguments)` (spec §6.1). A text that this version
- * cannot follow is a value that says why: an adopted database may hold one, and its files are kept
- * as they are, never copied or trimmed on a guess.
+ * Replication policies by their stored text, `Name(arguments)` (spec §6.1). A text that this
+ * version cannot follow is a value that says why: an adopted database may hold one, and its files
+ * are kept as they are, never copied or trimmed on a guess.
  */
 import type { PolicyAnswer, PolicyQuestion } from './contract.ts';
 import type { FileClass } from './model.ts';

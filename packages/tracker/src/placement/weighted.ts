@@ -1,4 +1,6 @@
-/** Weighted random order and the weight of a device for new bytes. Pure; randomness is passed in. */
+/**
+ * Weighted random order and the weight of a device for new bytes. Pure; randomness is passed in.
+ */
 import { limits } from '@omgfs/protocol';
 
 export interface WeighedDevice {
@@ -21,7 +23,9 @@ export function attraction(device: WeighedDevice): number {
   return (Math.max(0, device.freeShare) * Math.max(0, device.weight)) / neutralWeight;
 }
 
-/** The devices that attract most, at most `limits.placementCandidatesMax`, most attractive first. */
+/**
+ * The devices that attract most, at most `limits.placementCandidatesMax`, most attractive first.
+ */
 export function mostAttractive<T extends WeighedDevice>(devices: readonly T[]): T[] {
   return devices
     .filter((device) => attraction(device) > 0)

@@ -1,6 +1,7 @@
 /**
  * Goal: whatever a storage node does, the client answers with a value, in time.
- * Method: real servers on loopback that hang, lie, cut and refuse; deadlines of a fifth of a second.
+ * Method: real servers on loopback that hang, lie, cut and refuse; deadlines of a fifth of a
+ * second.
  */
 import { fidPath } from '@omgfs/protocol';
 import { describe, expect, onTestFinished, test } from 'vitest';

@@ -1,4 +1,6 @@
-/** Small HTTP servers that misbehave as told, for the edges that a right storage node never shows. */
+/**
+ * Small HTTP servers that misbehave as told, for the edges that a right storage node never shows.
+ */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * A whole small cluster in one process: real storage nodes on addresses of loopback, a real database
- * and the jobs of a tracker. Ends with the test that started it.
+ * A whole small cluster in one process: real storage nodes on addresses of loopback, a real
+ * database and the jobs of a tracker. Ends with the test that started it.
  */
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -3,6 +3,7 @@
  * Method: a real database and real storage nodes that stop, start and get the wrong disk.
  */
 import { rename } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -73,7 +74,7 @@ describe.each(engines)('monitor on %s', (engine) => {
 
   test('a disk that hangs does not make its host unreachable', async () => {
     const cluster = await startCluster({ engine, hosts: 1 });
-    const hangs = (request: { url?: string }) => request.url?.startsWith('/dev10/') || undefined;
+    const hangs = (request: IncomingMessage) => request.url?.startsWith('/dev10/') || undefined;
     const node = await startTestNode(hangs, '127.0.0.9');
     node.files.set('/dev11/usage', Buffer.from('total: 2048\nused: 1024\n'));
     await cluster.addStrangeHost({ base: node.base, devids: [10, 11] });

@@ -137,6 +137,11 @@ describe.each(engines)('replication on %s', (engine) => {
     const fid = await cluster.upload({ bytes: 'hello', on: [1] });
     const line = await cluster.logged('replication.postponed', { fid });
     expect(line).toMatchObject({ code: 'policy_no_suggestions', failcount: 0 });
+    await until('the job reports the file that waits', () => {
+      return cluster.jobs
+        .status()
+        .some(({ name, backlog }) => name === 'replicate' && backlog === 1);
+    });
     await cluster.addHost(2);
     await cluster.jobs.monitor.refresh();
     await drained(cluster);

@@ -74,7 +74,7 @@ describe('chooseDestinations', () => {
     expect(counts.get(3)).toBeUndefined();
   });
 
-  test('devices without room for the announced size, full ones and unknown ones are left out', () => {
+  test('devices without room for the announced size, full and unknown ones are out', () => {
     const candidates = [
       device({ devid: 1, freeShare: 0.5 }),
       device({ devid: 2, freeShare: 0.01 }),

@@ -1,6 +1,7 @@
 /**
- * One look at all devices, all at once, in bounded time however many are dead. It tells the topology
- * what it saw, logs each change of state once with its reason, and remembers the write tests.
+ * One look at all devices, all at once, in bounded time however many are dead. It tells the
+ * topology what it saw, logs each change of state once with its reason, and remembers the write
+ * tests.
  */
 import type {
   Device,

@@ -54,8 +54,8 @@ async function verifiedReplicas(
 
 /**
  * Replicas that may be deleted: those on devices being emptied first, then the newest device. The
- * order depends on nothing that changes by the minute: should two trackers ever work on one fid, for
- * example because a lock was lost, they take the same replica and never one each (I2).
+ * order depends on nothing that changes by the minute: should two trackers ever work on one fid,
+ * for example because a lock was lost, they take the same replica and never one each (I2).
  */
 function leastWantedFirst({ topology }: JobServices, { devids }: FileWithReplicas): number[] {
   const isDraining = (devid: number): number => {

@@ -6,7 +6,7 @@
 import { Readable } from 'node:stream';
 import { OmgfsError, parseFidPath } from '@omgfs/protocol';
 import type { Agent, Dispatcher } from 'undici';
-import { StallGuard } from './stall-guard.ts';
+import { Deadline } from './deadline.ts';
 
 export interface DownloadContext {
   agent: Agent;
@@ -31,7 +31,7 @@ export interface Download {
 
 interface OpenReplica {
   body: Dispatcher.ResponseData['body'];
-  guard: StallGuard;
+  guard: Deadline;
   start: number;
   end: number;
   fileLength: number;
@@ -95,7 +95,7 @@ async function openReplica(
   { agent, stallMs }: DownloadContext,
   { url, range, request }: { url: string; range: ByteRange | undefined; request: DownloadRequest },
 ): Promise<OpenReplica> {
-  const guard = new StallGuard(stallMs, request.signal);
+  const guard = new Deadline(stallMs, request.signal);
   const { origin, pathname } = new URL(url);
   const wanted = range && `bytes=${range.start}-${range.end ?? ''}`;
   try {

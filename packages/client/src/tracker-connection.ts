@@ -3,6 +3,7 @@
  * out, was aborted or was answered with garbage is destroyed, never used again: a late reply can
  * then not be taken for the reply to another request.
  */
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { decodeReply, OmgfsError, type Reply } from '@omgfs/protocol';
 
@@ -11,82 +12,71 @@ const replyBytesMax = 4 * 1024 * 1024;
 
 interface Exchange {
   resolve: (reply: Reply) => void;
-  reject: (error: Error) => void;
+  reject: (reason: unknown) => void;
 }
 
 export class TrackerConnection {
-  readonly address: string;
+  readonly #address: string;
   readonly #socket: Socket;
-  readonly #onEnd: (connection: TrackerConnection) => void;
+  /** The reply line as far as it came; joined once, when it is whole. */
   #pieces: string[] = [];
   #bytes = 0;
   #exchange: Exchange | undefined;
-  #ended = false;
+  #end: { reason: unknown } | undefined;
 
-  private constructor(
-    address: string,
-    socket: Socket,
-    onEnd: (connection: TrackerConnection) => void,
-  ) {
-    this.address = address;
+  private constructor(address: string, socket: Socket) {
+    this.#address = address;
     this.#socket = socket;
-    this.#onEnd = onEnd;
     socket.setEncoding('latin1');
     socket.on('data', (chunk: Buffer | string) => this.#read(String(chunk)));
-    socket.on('error', (error) => this.#end(unreachable(address, error)));
-    socket.on('close', () => this.#end(unreachable(address, new Error('connection closed'))));
+    socket.on('error', (error) => this.destroy(unreachable(address, error)));
+    socket.on('close', () => this.destroy(unreachable(address, new Error('connection closed'))));
   }
 
-  /** Opens a connection. `onEnd` is called once, when it can no longer be used. */
+  /** @throws NO_TRACKER_UP, or the reason of the signal. */
   static async open(
     address: string,
-    options: { timeoutMs: number; onEnd: (connection: TrackerConnection) => void },
+    { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
   ): Promise<TrackerConnection> {
     const colon = address.lastIndexOf(':');
     const host = address.slice(0, colon);
     const port = Number(address.slice(colon + 1));
     const socket = connect({ host, port, noDelay: true, keepAlive: true });
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        socket.destroy(new Error(`no connection within ${options.timeoutMs} ms`));
-      }, options.timeoutMs);
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        socket.removeAllListeners('error');
-        resolve();
-      });
-      socket.once('error', (error) => {
-        clearTimeout(timer);
-        reject(unreachable(address, error));
-      });
-    });
-    return new TrackerConnection(address, socket, options.onEnd);
+    const timer = setTimeout(() => {
+      socket.destroy(new Error(`no connection within ${timeoutMs} ms`));
+    }, timeoutMs);
+    try {
+      await once(socket, 'connect', { signal });
+      return new TrackerConnection(address, socket);
+    } catch (error) {
+      socket.on('error', () => {}).destroy();
+      signal.throwIfAborted();
+      throw unreachable(address, error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   get usable(): boolean {
-    return !this.#ended;
+    return this.#end === undefined;
   }
 
-  /** Sends a request line and waits for its reply. */
-  async exchange(
-    line: string,
-    { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal | undefined },
-  ): Promise<Reply> {
-    const give = (message: string) => {
-      const error = new OmgfsError('DEADLINE_EXCEEDED', { message: `${this.address}: ${message}` });
-      this.#end(error);
-    };
-    const timer = setTimeout(() => give(`no reply within ${timeoutMs} ms`), timeoutMs);
-    const abort = () => this.#end(signal?.reason as Error);
-    signal?.addEventListener('abort', abort, { once: true });
+  /**
+   * Sends a request line and waits for its reply.
+   * @throws NO_TRACKER_UP, BAD_REPLY, or the reason of the signal; the connection is then gone.
+   */
+  async exchange(line: string, signal: AbortSignal): Promise<Reply> {
+    const abort = () => this.destroy(signal.reason);
+    if (signal.aborted) abort();
+    if (this.#end !== undefined) throw this.#end.reason;
+    signal.addEventListener('abort', abort, { once: true });
     try {
       return await new Promise<Reply>((resolve, reject) => {
         this.#exchange = { resolve, reject };
         this.#socket.write(line, 'latin1');
       });
     } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
+      signal.removeEventListener('abort', abort);
     }
   }
 
@@ -96,42 +86,39 @@ export class TrackerConnection {
     else this.#socket.ref();
   }
 
-  destroy(): void {
-    this.#end(new OmgfsError('NO_TRACKER_UP', { message: 'the connection was closed' }));
+  destroy(reason: unknown): void {
+    if (this.#end !== undefined) return;
+    this.#end = { reason };
+    this.#socket.destroy();
+    this.#pieces = [];
+    this.#exchange?.reject(reason);
+    this.#exchange = undefined;
   }
 
   #read(chunk: string): void {
     const end = chunk.indexOf('\n');
     if (this.#exchange === undefined || (end >= 0 && end !== chunk.length - 1)) {
-      this.#end(garbage(this.address, 'sent a line that nobody asked for'));
+      this.destroy(garbage(this.#address, 'sent a line that nobody asked for'));
       return;
     }
     this.#pieces.push(chunk);
     this.#bytes += chunk.length;
-    if (end < 0) {
-      if (this.#bytes > replyBytesMax) this.#end(garbage(this.address, 'sent an endless line'));
+    if (this.#bytes > replyBytesMax) {
+      this.destroy(garbage(this.#address, 'sent an endless line'));
       return;
     }
+    if (end < 0) return;
     const line = this.#pieces.join('').replace(/\r?\n$/, '');
     this.#pieces = [];
     this.#bytes = 0;
     const reply = decodeReply(line);
     if (reply === undefined) {
-      this.#end(garbage(this.address, `sent '${line.slice(0, 100)}'`));
+      this.destroy(garbage(this.#address, `sent '${line.slice(0, 100)}'`));
       return;
     }
     const { resolve } = this.#exchange;
     this.#exchange = undefined;
     resolve(reply);
-  }
-
-  #end(error: Error): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#socket.destroy();
-    this.#exchange?.reject(error);
-    this.#exchange = undefined;
-    this.#onEnd(this);
   }
 }
 

@@ -1,15 +1,16 @@
 /**
- * Spreads requests over trackers: bounded connections, failed trackers rest and are tried last, and
- * a request that may have been executed is repeated elsewhere only where that does no harm.
+ * Spreads requests over trackers: failed trackers rest and are asked last, connections are bounded,
+ * and a request that may have been executed is repeated only where that does no harm.
  */
 import {
   encodeRequest,
   errorFromWire,
   type Fields,
   OmgfsError,
+  type Reply,
   type ReplyFields,
 } from '@omgfs/protocol';
-import { TrackerConnection } from './tracker-connection.ts';
+import { type Failure, TrackerEndpoint } from './tracker-endpoint.ts';
 
 export interface TrackerPoolOptions {
   /** `host:port` of every tracker. */
@@ -18,83 +19,67 @@ export interface TrackerPoolOptions {
   requestTimeoutMs?: number;
   /** For one connection; default 2 s. */
   connectTimeoutMs?: number;
-  /** Connections to one tracker; further requests wait. Default 32. */
+  /** Connections to one tracker; further requests wait their turn. Default 32. */
   connectionsMax?: number;
 }
 
 export interface RequestOptions {
+  /** For all tries together; by default each try has `requestTimeoutMs`. */
+  deadlineMs?: number;
   signal?: AbortSignal | undefined;
   /**
    * Whether executing the request twice does no harm. By default that is so for lookups and
    * `create_open`.
    */
   idempotent?: boolean;
-  /** Replaces `requestTimeoutMs`. */
-  timeoutMs?: number;
-}
-
-/** Commands that change nothing that a second execution would change again. */
-const idempotentCommands =
-  /^(?:noop|get_\w+|file_\w+|list_\w+|create_open|clear_cache|server_setting|server_settings)$/;
-
-const restMsFirst = 250;
-const restMsMax = 10_000;
-
-interface Tracker {
-  address: string;
-  idle: TrackerConnection[];
-  open: number;
-  failures: number;
-  restsUntilMs: number;
-  waiting: ((connection: TrackerConnection | undefined) => void)[];
 }
 
 export interface TrackerPool {
   /**
    * Sends a command; names and values are byte strings. Returns the fields of the reply.
-   * @throws OmgfsError the tracker's refusal; NO_TRACKER_UP or DEADLINE_EXCEEDED when no tracker
-   * answered, with `details.executed` telling whether one may have executed it.
+   *
+   * @example const { paths, path1 } = await pool.request('get_paths', { domain: 'd', key: 'k' });
+   * @throws OmgfsError the tracker's refusal; NO_TRACKER_UP, DEADLINE_EXCEEDED, BAD_REPLY or FAILURE
+   * when no tracker gave an answer, with `details.uncertain` true when one may have executed it.
    */
   request(command: string, args?: ReplyFields, options?: RequestOptions): Promise<Fields>;
   /** Closes all connections; requests in flight fail. */
   close(): Promise<void>;
 }
 
+/** Commands that change nothing that a second execution would change again. */
+const idempotentCommands =
+  /^(?:noop|get_\w+|file_\w+|list_\w+|create_open|clear_cache|server_settings?)$/;
+
+/**
+ * Connects lazily: nothing is sent before the first request.
+ *
+ * @example const pool = createTrackerPool({ trackers: ['10.0.0.1:7001', '10.0.0.2:7001'] });
+ * @throws BAD_ARGS when an address is not `host:port`.
+ */
 export function createTrackerPool(options: TrackerPoolOptions): TrackerPool {
   return new Pool(options);
 }
 
 class Pool implements TrackerPool {
   readonly #requestTimeoutMs: number;
-  readonly #connectTimeoutMs: number;
-  readonly #connectionsMax: number;
-  readonly #trackers: Tracker[];
-  readonly #connections = new Set<TrackerConnection>();
+  readonly #endpoints: TrackerEndpoint[];
   #turn: number;
   #closed = false;
 
   constructor(options: TrackerPoolOptions) {
-    if (options.trackers.length === 0) {
-      throw new OmgfsError('NO_TRACKER_UP', { message: 'no tracker address was given' });
+    const { trackers, requestTimeoutMs = 10_000 } = options;
+    const { connectTimeoutMs = 2_000, connectionsMax = 32 } = options;
+    if (trackers.length === 0) {
+      throw new OmgfsError('BAD_ARGS', { message: 'no tracker address was given' });
     }
-    for (const address of options.trackers) {
-      if (!/^[^\s:]+:\d{1,5}$/.test(address)) {
-        throw new OmgfsError('BAD_ARGS', { message: `'${address}' is not host:port of a tracker` });
-      }
-    }
-    this.#requestTimeoutMs = options.requestTimeoutMs ?? 10_000;
-    this.#connectTimeoutMs = options.connectTimeoutMs ?? 2_000;
-    this.#connectionsMax = options.connectionsMax ?? 32;
-    this.#trackers = options.trackers.map((address) => ({
-      address,
-      idle: [],
-      open: 0,
-      failures: 0,
-      restsUntilMs: 0,
-      waiting: [],
-    }));
+    for (const address of trackers) checkAddress(address);
+    this.#requestTimeoutMs = requestTimeoutMs;
+    this.#endpoints = trackers.map((address) => {
+      return new TrackerEndpoint(address, { connectTimeoutMs, connectionsMax });
+    });
     // Clients that start together do not all begin with the same tracker.
-    this.#turn = Math.floor(Math.random() * this.#trackers.length);
+    this.#turn = Math.floor(Math.random() * trackers.length);
   }
 
   async request(
@@ -104,139 +89,65 @@ class Pool implements TrackerPool {
   ): Promise<Fields> {
     const line = encodeRequest(command, args);
     const idempotent = options.idempotent ?? idempotentCommands.test(command);
+    const endsAtMs = performance.now() + (options.deadlineMs ?? Number.POSITIVE_INFINITY);
     const failures: OmgfsError[] = [];
-    for (const tracker of this.#inOrder()) {
+    const endpoints = this.#inOrder();
+    for (let endpoint = endpoints.shift(); endpoint !== undefined; endpoint = endpoints.shift()) {
       options.signal?.throwIfAborted();
-      let sent = false;
-      try {
-        const connection = await this.#take(tracker);
-        sent = true;
-        return await this.#ask(tracker, connection, line, options);
-      } catch (error) {
-        if (!(error instanceof OmgfsError) || !isTransport(error)) throw error;
-        failures.push(error);
-        if (sent && !idempotent) throw allFailed(command, failures, true);
-      }
+      const leftMs = endsAtMs - performance.now();
+      if (leftMs <= 0 || this.#closed) break;
+      const timeoutMs = Math.min(this.#requestTimeoutMs, leftMs);
+      const outcome = await endpoint.exchange(line, { timeoutMs, signal: options.signal });
+      if (outcome.reply?.ok) return outcome.reply.fields;
+      const { failure, sent, stale } =
+        outcome.reply === undefined ? outcome : refused(outcome.reply, endpoint.address);
+      failures.push(failure);
+      if (sent && !idempotent) throw noAnswer(command, failures, true);
+      // A tracker that was restarted meanwhile deserves a fresh connection.
+      if (stale) endpoints.unshift(endpoint);
     }
-    throw allFailed(command, failures, false);
+    throw noAnswer(command, failures, false);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const connection of this.#connections) connection.destroy();
-    for (const tracker of this.#trackers) {
-      for (const waiting of tracker.waiting.splice(0)) waiting(undefined);
-    }
+    for (const endpoint of this.#endpoints) endpoint.close();
   }
 
-  async #ask(
-    tracker: Tracker,
-    connection: TrackerConnection,
-    line: string,
-    options: RequestOptions,
-  ): Promise<Fields> {
-    try {
-      const reply = await connection.exchange(line, {
-        timeoutMs: options.timeoutMs ?? this.#requestTimeoutMs,
-        signal: options.signal,
-      });
-      tracker.failures = 0;
-      if (!reply.ok) throw errorFromWire(reply);
-      return reply.fields;
-    } catch (error) {
-      if (error instanceof OmgfsError && isTransport(error)) this.#rest(tracker);
-      throw error;
-    } finally {
-      this.#giveBack(tracker, connection);
-    }
-  }
-
-  /** Trackers to try, in turn; those that rest after a failure come last, soonest first. */
-  #inOrder(): Tracker[] {
-    if (this.#closed) throw new OmgfsError('NO_TRACKER_UP', { message: 'the client is closed' });
-    this.#turn = (this.#turn + 1) % this.#trackers.length;
-    const turned = [...this.#trackers.slice(this.#turn), ...this.#trackers.slice(0, this.#turn)];
+  /** Trackers to ask, in turn; those that rest after a failure come last, soonest first. */
+  #inOrder(): TrackerEndpoint[] {
+    this.#turn = (this.#turn + 1) % this.#endpoints.length;
+    const turned = [...this.#endpoints.slice(this.#turn), ...this.#endpoints.slice(0, this.#turn)];
     const now = performance.now();
-    const resting = turned.filter(({ restsUntilMs }) => restsUntilMs > now);
-    resting.sort((a, b) => a.restsUntilMs - b.restsUntilMs);
-    return [...turned.filter(({ restsUntilMs }) => restsUntilMs <= now), ...resting];
-  }
-
-  async #take(tracker: Tracker): Promise<TrackerConnection> {
-    for (let idle = tracker.idle.pop(); idle !== undefined; idle = tracker.idle.pop()) {
-      if (!idle.usable) continue;
-      idle.setIdle(false);
-      return idle;
-    }
-    if (tracker.open >= this.#connectionsMax) {
-      const handed = await this.#wait(tracker);
-      if (handed?.usable) return handed;
-      return this.#take(tracker);
-    }
-    tracker.open += 1;
-    try {
-      const connection = await TrackerConnection.open(tracker.address, {
-        timeoutMs: this.#connectTimeoutMs,
-        onEnd: (ended) => this.#connections.delete(ended),
-      });
-      this.#connections.add(connection);
-      return connection;
-    } catch (error) {
-      tracker.open -= 1;
-      this.#rest(tracker);
-      tracker.waiting.shift()?.(undefined);
-      throw error;
-    }
-  }
-
-  /** Waits for a connection, or for leave to open one; bounded by the request time. */
-  #wait(tracker: Tracker): Promise<TrackerConnection | undefined> {
-    return new Promise((resolve, reject) => {
-      const entry = (connection: TrackerConnection | undefined) => {
-        clearTimeout(timer);
-        if (this.#closed) {
-          reject(new OmgfsError('NO_TRACKER_UP', { message: 'the client is closed' }));
-        } else resolve(connection);
-      };
-      const timer = setTimeout(() => {
-        tracker.waiting.splice(tracker.waiting.indexOf(entry), 1);
-        const message = `all ${this.#connectionsMax} connections to ${tracker.address} are busy`;
-        reject(new OmgfsError('DEADLINE_EXCEEDED', { message }));
-      }, this.#requestTimeoutMs);
-      tracker.waiting.push(entry);
-    });
-  }
-
-  #giveBack(tracker: Tracker, connection: TrackerConnection): void {
-    const next = tracker.waiting.shift();
-    if (!connection.usable) {
-      tracker.open -= 1;
-      next?.(undefined);
-    } else if (next !== undefined) next(connection);
-    else {
-      connection.setIdle(true);
-      tracker.idle.push(connection);
-    }
-  }
-
-  #rest(tracker: Tracker): void {
-    const restMs = Math.min(restMsMax, restMsFirst * 2 ** tracker.failures);
-    tracker.failures = Math.min(tracker.failures + 1, 10);
-    tracker.restsUntilMs = performance.now() + restMs;
+    const restOf = ({ restsUntilMs }: TrackerEndpoint) => (restsUntilMs > now ? restsUntilMs : 0);
+    return turned.sort((one, other) => restOf(one) - restOf(other));
   }
 }
 
-/** Failures of the way to a tracker, as opposed to its refusal. */
-function isTransport({ code }: OmgfsError): boolean {
-  return code === 'NO_TRACKER_UP' || code === 'DEADLINE_EXCEEDED' || code === 'BAD_REPLY';
+function checkAddress(address: string): void {
+  const port = /^[^\s:]+:(\d{1,5})$/.exec(address)?.[1];
+  if (port !== undefined && Number(port) > 0 && Number(port) < 65_536) return;
+  throw new OmgfsError('BAD_ARGS', { message: `'${address}' is not host:port of a tracker` });
 }
 
-function allFailed(command: string, failures: OmgfsError[], executed: boolean): OmgfsError {
+/**
+ * FAILURE is how a tracker says that its own database or one of its processes fails it; another
+ * tracker may do better. @throws every other refusal, which all would repeat.
+ */
+function refused(reply: Extract<Reply, { ok: false }>, address: string): Failure {
+  const refusal = errorFromWire(reply);
+  if (refusal.code !== 'FAILURE') throw refusal;
+  const { message, details } = refusal;
+  const failure = new OmgfsError('FAILURE', { message: `tracker ${address}: ${message}`, details });
+  return { failure, sent: true, stale: false };
+}
+
+function noAnswer(command: string, failures: OmgfsError[], uncertain: boolean): OmgfsError {
   const last = failures[failures.length - 1];
-  const reasons = failures.map(({ message }) => message).join('; ');
+  const reasons = failures.map(({ message }) => message).join('; ') || 'the client is closed';
   return new OmgfsError(last?.code ?? 'NO_TRACKER_UP', {
-    message: `${command} got no answer: ${reasons}`,
-    details: { executed },
+    message: `${command} failed: ${reasons}`,
+    details: { ...last?.details, uncertain },
     cause: last,
   });
 }

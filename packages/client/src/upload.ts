@@ -16,7 +16,7 @@ import {
 } from '@omgfs/protocol';
 import type { Agent } from 'undici';
 import { type Source, wrongLength } from './source.ts';
-import { StallGuard } from './stall-guard.ts';
+import { Deadline } from './deadline.ts';
 import type { TrackerPool } from './tracker-pool.ts';
 
 export interface UploadContext {
@@ -141,7 +141,7 @@ async function putOnce(
   { path }: Destination,
 ): Promise<Uploaded> {
   const { source, signal } = request;
-  const guard = new StallGuard(stallMs, signal);
+  const guard = new Deadline(stallMs, signal);
   const tap = new Tap(request, guard);
   const body = Readable.from(tap.chunks(), { objectMode: false });
   const { origin, pathname } = new URL(path);
@@ -183,9 +183,9 @@ class Tap {
   checksum: Checksum | undefined;
   failure: unknown;
   readonly #request: UploadRequest;
-  readonly #guard: StallGuard;
+  readonly #guard: Deadline;
 
-  constructor(request: UploadRequest, guard: StallGuard) {
+  constructor(request: UploadRequest, guard: Deadline) {
     this.#request = request;
     this.#guard = guard;
   }

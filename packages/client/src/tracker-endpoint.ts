@@ -1,0 +1,156 @@
+/**
+ * One tracker as the pool sees it: its connections, who waits for one, and how long it rests after
+ * a failure. At most `connectionsMax` connections exist, because one is opened only by a request
+ * that holds a place while no idle one is left.
+ */
+import { OmgfsError, type Reply, toOmgfsError } from '@omgfs/protocol';
+import { Deadline } from './deadline.ts';
+import { Slots } from './slots.ts';
+import { TrackerConnection } from './tracker-connection.ts';
+
+export interface Failure {
+  failure: OmgfsError;
+  /** The request may have been executed. */
+  sent: boolean;
+  /** The connection was an old one that broke. */
+  stale: boolean;
+}
+
+/** What came of a request at one tracker. */
+export type Outcome = { reply: Reply } | (Failure & { reply?: undefined });
+
+export interface EndpointOptions {
+  connectTimeoutMs: number;
+  connectionsMax: number;
+}
+
+const restMsFirst = 250;
+const restMsMax = 10_000;
+const failuresCounted = 10;
+
+export class TrackerEndpoint {
+  readonly address: string;
+  readonly #connectTimeoutMs: number;
+  readonly #slots: Slots;
+  readonly #open = new Set<TrackerConnection>();
+  #idle: TrackerConnection[] = [];
+  #closed: OmgfsError | undefined;
+  #failures = 0;
+  #restsUntilMs = 0;
+
+  constructor(address: string, { connectTimeoutMs, connectionsMax }: EndpointOptions) {
+    this.address = address;
+    this.#connectTimeoutMs = connectTimeoutMs;
+    this.#slots = new Slots(connectionsMax);
+  }
+
+  /** Monotonic time before which other trackers are asked first; it grows with every failure. */
+  get restsUntilMs(): number {
+    return this.#restsUntilMs;
+  }
+
+  /**
+   * Sends a line and waits for the reply, `timeoutMs` at most, and as long
+   * before that for a free connection.
+   * @throws the reason of the caller's signal; every other failure is an outcome.
+   */
+  async exchange(
+    line: string,
+    options: { timeoutMs: number; signal: AbortSignal | undefined },
+  ): Promise<Outcome> {
+    const deadline = new Deadline(options.signal);
+    try {
+      deadline.arm(options.timeoutMs, `free connection to tracker ${this.address}`);
+      await this.#slots.take(deadline.signal);
+    } catch (error) {
+      deadline.end();
+      options.signal?.throwIfAborted();
+      // Too busy with other requests, which is no fault to rest for.
+      return { failure: toOmgfsError(error), sent: false, stale: false };
+    }
+    try {
+      deadline.arm(options.timeoutMs, `reply of tracker ${this.address}`);
+      return await this.#exchange(line, deadline.signal, options.signal);
+    } finally {
+      deadline.end();
+      this.#slots.give();
+    }
+  }
+
+  close(): void {
+    const reason = new OmgfsError('NO_TRACKER_UP', { message: 'the client is closed' });
+    this.#closed = reason;
+    this.#slots.refuseAll(reason);
+    for (const connection of this.#open) connection.destroy(reason);
+  }
+
+  async #exchange(
+    line: string,
+    signal: AbortSignal,
+    caller: AbortSignal | undefined,
+  ): Promise<Outcome> {
+    let sent = false;
+    let stale = false;
+    try {
+      const idle = this.#takeIdle();
+      stale = idle !== undefined;
+      const connection = idle ?? (await this.#connect(signal));
+      sent = true;
+      const reply = await connection.exchange(line, signal).finally(() => this.#keep(connection));
+      this.#failures = 0;
+      this.#restsUntilMs = 0;
+      return { reply };
+    } catch (error) {
+      caller?.throwIfAborted();
+      const failure = toOmgfsError(error);
+      stale &&= failure.code === 'NO_TRACKER_UP';
+      // Whatever ended this connection has probably ended the idle ones too.
+      if (stale) this.#dropIdle(failure);
+      else this.#rest();
+      return { failure, sent, stale };
+    }
+  }
+
+  #takeIdle(): TrackerConnection | undefined {
+    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
+      if (!idle.usable) {
+        this.#open.delete(idle);
+        continue;
+      }
+      idle.setIdle(false);
+      return idle;
+    }
+    return undefined;
+  }
+
+  async #connect(signal: AbortSignal): Promise<TrackerConnection> {
+    const timeoutMs = this.#connectTimeoutMs;
+    const connection = await TrackerConnection.open(this.address, { timeoutMs, signal });
+    this.#open.add(connection);
+    if (this.#closed !== undefined) connection.destroy(this.#closed);
+    return connection;
+  }
+
+  #keep(connection: TrackerConnection): void {
+    if (!connection.usable) {
+      this.#open.delete(connection);
+      return;
+    }
+    connection.setIdle(true);
+    this.#idle.push(connection);
+  }
+
+  #dropIdle(reason: unknown): void {
+    for (const idle of this.#idle) {
+      idle.destroy(reason);
+      this.#open.delete(idle);
+    }
+    this.#idle = [];
+  }
+
+  #rest(): void {
+    const restMs = Math.min(restMsMax, restMsFirst * 2 ** this.#failures);
+    this.#failures = Math.min(this.#failures + 1, failuresCounted);
+    this.#restsUntilMs = performance.now() + restMs;
+  }
+}

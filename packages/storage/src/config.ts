@@ -208,7 +208,9 @@ function isOn(text: string): boolean {
 }
 
 function helpText(): string {
-  const lines = optionTable.map((option) => {
+  const unused = optionTable.filter((option) => option.unused !== undefined);
+  const used = optionTable.filter((option) => option.unused === undefined);
+  const lines = used.map((option) => {
     const short = option.short ? `-${option.short}, ` : '    ';
     const value = option.kind === 'flag' ? '' : ` ${option.kind}`;
     const fallback = option.fallback ? ` [${option.fallback}]` : '';
@@ -220,6 +222,8 @@ function helpText(): string {
     'usage: mogstored [options]',
     '',
     ...lines,
+    '',
+    `Accepted for old configurations, without effect: ${unused.map(({ name }) => name).join(', ')}.`,
     '',
     `Without --skipconfig it reads ${configFileDefault} first (name = value);`,
     'then MOGSTORED_<OPTION> from the environment; flags win.',

@@ -40,7 +40,7 @@ const table = [
     name: 'sync',
     kind: 'TEXT',
     fallback: 'always',
-    help: 'always: answer a PUT when it is on the disk; never: leave that to the system',
+    help: 'always: a PUT is on disk when answered; never: later',
   },
   {
     name: 'free-reserve-mb',
@@ -51,7 +51,7 @@ const table = [
   {
     name: 'adopt',
     kind: 'devN',
-    help: 'accept the disk that is mounted there now in place of another; repeatable',
+    help: 'accept the disk that is there now in place of another; repeatable',
   },
   { name: 'log-level', kind: 'TEXT', fallback: 'info', help: 'error, warn, info or debug' },
   { name: 'pidfile', kind: 'FILE', help: 'write the process id here' },
@@ -59,12 +59,12 @@ const table = [
     name: 'daemonize',
     short: 'd',
     kind: 'flag',
-    help: 'refused: it stays in the foreground, for systemd or another supervisor',
+    help: 'refused: run it under systemd or another supervisor',
   },
   {
     name: 'mgmtlisten',
     kind: 'ADDRESS',
-    help: 'without effect in this version',
+    help: 'accepted for old configurations',
     unused:
       'there is no side channel in this version, so trackers get no device utilisation and read ' +
       'files whole to digest them',
@@ -72,19 +72,19 @@ const table = [
   {
     name: 'server',
     kind: 'TEXT',
-    help: 'without effect in this version',
+    help: 'accepted for old configurations',
     unused: 'files are always served by this process itself',
   },
   {
     name: 'serverbin',
     kind: 'FILE',
-    help: 'without effect in this version',
+    help: 'accepted for old configurations',
     unused: 'files are always served by this process itself',
   },
   {
     name: 'iostat',
     kind: 'flag',
-    help: 'without effect in this version',
+    help: 'accepted for old configurations',
     unused: 'device utilisation is not measured in this version',
   },
 ] as const satisfies readonly StorageOption[];

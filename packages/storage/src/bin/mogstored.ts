@@ -32,9 +32,10 @@ function stop(): void {
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
 try {
-  if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
   node = await createStorageNode(config);
   await node.listen();
+  // Not before: a second start by mistake must not overwrite the file of the first.
+  if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
 } catch (error) {
   process.stderr.write(`mogstored: ${toOmgfsError(error).message}\n`);
   process.exit(1);

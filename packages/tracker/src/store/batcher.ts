@@ -1,8 +1,8 @@
 /**
- * Carries many small requests in few sends. While as many batches as allowed are in flight, requests
- * are collected; an idle batcher sends at the end of the event loop's turn, so nothing is delayed.
- * Promises: requests that share a conflict key are sent one after the other in order of arrival; a
- * request that cannot be carried fails alone; the queue is bounded.
+ * Carries many small requests in few sends. While as many batches as allowed are in flight,
+ * requests are collected; an idle batcher sends at the end of the event loop's turn, so nothing is
+ * delayed. Promises: requests that share a conflict key are sent one after the other in order of
+ * arrival; a request that cannot be carried fails alone; the queue is bounded.
  */
 import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
 

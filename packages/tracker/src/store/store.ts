@@ -3,9 +3,9 @@
  * suite. Keys and names are byte strings (latin1 code units 0–255, see protocol/wire.ts).
  *
  * Promises: a resolved write is committed and durable; a rejected write has not happened, or its
- * outcome was looked up first. Deadlocks and lost connections are retried inside where that is safe.
- * Calls marked *batched* that arrive while one of their kind is in flight are carried by the next
- * statement or transaction together; a request that cannot be carried fails alone.
+ * outcome was looked up first. Deadlocks and lost connections are retried inside where that is
+ * safe. Calls marked *batched* that arrive while one of their kind is in flight are carried by the
+ * next statement or transaction together; a request that cannot be carried fails alone.
  *
  * Every method throws OmgfsError DB_DOWN when the database cannot be reached.
  */
@@ -123,9 +123,9 @@ export interface FilesStore {
   findTempfile(fid: number): Promise<TempfileRow | undefined>;
   /**
    * Makes an upload the current file of its key, in one transaction: claims the tempfile row,
-   * inserts the replicas, replaces the key's row, queues the fid it replaces for deletion, keeps the
-   * checksum and queues replication (design section 4). *Batched.* Readers see the old or the new
-   * version at any time (I3).
+   * inserts the replicas, replaces the key's row, queues the fid it replaces for deletion, keeps
+   * the checksum and queues replication (design section 4). *Batched.* Readers see the old or the
+   * new version at any time (I3).
    */
   closeTempfile(request: CloseRequest): Promise<CloseOutcome>;
   /**
@@ -211,7 +211,9 @@ export interface TopologyStore {
   updateClass(request: { dmid: number; classid: number } & ClassFields): Promise<void>;
   /** @throws CLASS_NOT_FOUND, CLASS_HAS_FILES. */
   deleteClass(request: { dmid: number; classid: number }): Promise<void>;
-  /** One statement: a refused host leaves nothing. @throws HOST_EXISTS, DUPLICATE. @returns hostid. */
+  /**
+   * One statement: a refused host leaves nothing. @throws HOST_EXISTS, DUPLICATE. @returns hostid.
+   */
   createHost(
     request: { hostname: string; hostip: string; httpPort: number } & HostFields,
   ): Promise<number>;

@@ -1,4 +1,6 @@
-/** What the store suite needs of an engine: fresh databases, several stores on one, and a back door. */
+/**
+ * What the store suite needs of an engine: fresh databases, several stores on one, and a back door.
+ */
 
 import type { OmgfsError } from '@omgfs/protocol';
 import { pino } from 'pino';

@@ -8,7 +8,6 @@ import { openSqlite } from '../../src/store/sqlite/driver.ts';
 import type { Store } from '../../src/store/store.ts';
 import { codeOf, type FreshDatabase, storeOptions } from './fixture.ts';
 import { storeSuite } from './suite.ts';
-import { topologySuite } from './topology-suite.ts';
 
 async function openFresh(): Promise<FreshDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'omgfs-store-'));
@@ -40,7 +39,6 @@ async function openFresh(): Promise<FreshDatabase> {
 }
 
 storeSuite(openFresh);
-topologySuite(openFresh);
 
 describe('sqlite', () => {
   test('a file that cannot be opened is DB_DOWN', async () => {

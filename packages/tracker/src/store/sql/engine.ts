@@ -1,8 +1,8 @@
 /**
- * What the SQL of this folder needs of a database: sessions, transactions, locks, and the few places
- * where the dialects differ. `mysql/` and `sqlite/` provide it. Every method throws OmgfsError:
- * DB_DOWN when the database cannot be reached, DB_BUSY when deadlocks or lock waits did not end,
- * DUPLICATE for a taken unique key, FAILURE for the rest.
+ * What the SQL of this folder needs of a database: sessions, transactions, locks, and the few
+ * places where the dialects differ. `mysql/` and `sqlite/` provide it. Every method throws
+ * OmgfsError: DB_DOWN when the database cannot be reached, DB_BUSY when deadlocks or lock waits did
+ * not end, DUPLICATE for a taken unique key, FAILURE for the rest.
  */
 import type { LockStore } from '../store.ts';
 

@@ -1,7 +1,7 @@
 /**
  * Finding current files and their replicas: the hottest reads of the system. One statement carries
- * many keys. On schemas whose keys do not compare byte by byte (those MogileFS made), the database's
- * own comparison decides whether two spellings are one key.
+ * many keys. On schemas whose keys do not compare byte by byte (those MogileFS made), the
+ * database's own comparison decides whether two spellings are one key.
  */
 import { type Checksum, hashTypeOf } from '@omgfs/protocol';
 import type { FileRow, FileWithReplicas, TempfileRow } from '../store.ts';

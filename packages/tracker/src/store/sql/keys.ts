@@ -84,7 +84,9 @@ export function changeClass(
   });
 }
 
-/** See the contract. The lock on the file row orders this with an overwrite or delete of the key. */
+/**
+ * See the contract. The lock on the file row orders this with an overwrite or delete of the key.
+ */
 export function addReplica(
   engine: Engine,
   request: { fid: number; devid: number },

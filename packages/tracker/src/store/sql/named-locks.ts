@@ -1,7 +1,7 @@
 /**
- * The cluster-wide locks of spec §3.7 as seen by one store: a queue per name inside the process, and
- * a driver that competes with other processes. A driver is asked again and again rather than made to
- * wait, so that one connection can serve any number of names.
+ * The cluster-wide locks of spec §3.7 as seen by one store: a queue per name inside the process,
+ * and a driver that competes with other processes. A driver is asked again and again rather than
+ * made to wait, so that one connection can serve any number of names.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 

@@ -156,7 +156,8 @@ export function updateClass(
     changes.push(['replpolicy', replpolicy === null ? null : bytes(replpolicy)]);
   }
   return engine.transaction(async (session) => {
-    const sql = `SELECT classid FROM class WHERE dmid = ? AND classid = ?${engine.dialect.forUpdate}`;
+    const { forUpdate } = engine.dialect;
+    const sql = `SELECT classid FROM class WHERE dmid = ? AND classid = ?${forUpdate}`;
     if ((await session.rows(sql, [dmid, classid])).length === 0) {
       if (classid !== 0) throw new OmgfsError('CLASS_NOT_FOUND');
       const wanted = mindevcount ?? request.mindevcountDefault;

@@ -1,7 +1,8 @@
 /**
  * Opening uploads: fids are given out by the automatic id of `tempfile`, many in one INSERT. The
  * guard of spec §3.4 makes sure that no fid is given out that is, or was, somebody else's: the
- * counter may lag behind after a restart of the server, after an import, or when clients chose fids.
+ * counter may lag behind after a restart of the server, after an import, or when clients chose
+ * fids.
  */
 import { limits, OmgfsError } from '@omgfs/protocol';
 import type { OpenRequest } from '../store.ts';

@@ -1,4 +1,6 @@
-/** The `node:sqlite` API: built in where Node has it, else from the package that provides the same. */
+/**
+ * The `node:sqlite` API: built in where Node has it, else from the package that provides the same.
+ */
 import type { SqlValue } from '../sql/engine.ts';
 
 export interface SqliteStatement {

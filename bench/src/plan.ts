@@ -9,6 +9,7 @@ import { limitConnections, type MysqlLimits } from './limits/mysql.ts';
 import type { Entry } from './load/rotation.ts';
 import type { Options } from './options.ts';
 import { limits } from './report/ratios.ts';
+import { settleFact, storedFact } from './report/report.ts';
 import type { Files } from './workloads/files.ts';
 import type { Series } from './workloads/series.ts';
 import { openDelete, openGetPaths, openRead, openStore } from './workloads/sessions.ts';
@@ -135,7 +136,7 @@ function copies(
       afterTurn: async () => {
         const stored = series.stored - from;
         const settleMs = await files.settle(series, from);
-        return { stored, settleMs };
+        return { [storedFact]: stored, [settleFact]: settleMs };
       },
     };
   });

@@ -2,7 +2,8 @@
  * Measures several rows by turns, A B C A B C …, so that what disturbs the machine for a while
  * disturbs all of them alike and their ratio, taken round by round, stays meaningful.
  */
-import { type NamedProcess, readCosts } from '../report/processes.ts';
+import { availableParallelism } from 'node:os';
+import { type Cost, type NamedProcess, readBusyMs, readCosts } from '../report/processes.ts';
 import { median, type Spread, spread } from './statistics.ts';
 import { type Session, takeTurn } from './turn.ts';
 
@@ -26,6 +27,8 @@ export interface Round {
   operations: number;
   errors: number;
   elapsedMs: number;
+  /** Share of all processors that went to what is not measured: how disturbed the round was. */
+  elsewhere: number;
   /** What `afterTurn` found. */
   facts: Record<string, number>;
 }
@@ -39,6 +42,8 @@ export interface Row {
   p99Ms: number;
   errors: number;
   firstError: string | undefined;
+  /** Median share of all processors that went to processes without a name here. */
+  elsewhere: number;
   /** Largest resident memory seen after a turn, by process name. */
   residentBytes: Record<string, number>;
   /** Median processor time of an operation in microseconds, by process name. */
@@ -61,6 +66,13 @@ interface Measured {
   cpuMicros: Map<string, number>;
 }
 
+/** What was spent up to a moment. */
+interface Spent {
+  atMs: number;
+  busyMs: number;
+  costs: Map<string, Cost>;
+}
+
 /** Takes every entry's turn once a round. @returns rows in the order of the entries. */
 export async function rotate(entries: readonly Entry[], options: RotationOptions): Promise<Row[]> {
   const measured = entries.map((): Measured[] => []);
@@ -77,8 +89,8 @@ export async function rotate(entries: readonly Entry[], options: RotationOptions
 async function measure(entry: Entry, options: RotationOptions): Promise<Measured> {
   const { processes, signal } = options;
   const session = await entry.open();
-  let before = readCosts(processes);
   try {
+    let before = spent(processes);
     const turn = await takeTurn(
       session,
       {
@@ -89,10 +101,11 @@ async function measure(entry: Entry, options: RotationOptions): Promise<Measured
         signal,
       },
       () => {
-        before = readCosts(processes);
+        before = spent(processes);
       },
     );
-    const after = readCosts(processes);
+    const after = spent(processes);
+    const cpuMs = cpuBetween(before, after);
     const facts = (await entry.afterTurn?.()) ?? {};
     const { operations, errors, elapsedMs, latency, firstError } = turn;
     return {
@@ -103,19 +116,34 @@ async function measure(entry: Entry, options: RotationOptions): Promise<Measured
         operations,
         errors,
         elapsedMs,
+        elsewhere: elsewhereBetween(before, after),
         facts,
       },
       firstError,
-      residentBytes: new Map([...after].map(([name, cost]) => [name, cost.residentBytes])),
-      cpuMicros: new Map(
-        [...after].map(([name, { cpuMs }]) => {
-          return [name, ((cpuMs - (before.get(name)?.cpuMs ?? cpuMs)) * 1000) / operations];
-        }),
-      ),
+      residentBytes: new Map([...after.costs].map(([name, cost]) => [name, cost.residentBytes])),
+      cpuMicros: new Map([...cpuMs].map(([name, ms]) => [name, (ms * 1000) / operations])),
     };
   } finally {
     await session.close();
   }
+}
+
+function spent(processes: readonly NamedProcess[]): Spent {
+  return { atMs: performance.now(), busyMs: readBusyMs(), costs: readCosts(processes) };
+}
+
+function cpuBetween(before: Spent, after: Spent): Map<string, number> {
+  return new Map(
+    [...after.costs].map(([name, { cpuMs }]) => {
+      return [name, cpuMs - (before.costs.get(name)?.cpuMs ?? cpuMs)];
+    }),
+  );
+}
+
+function elsewhereBetween(before: Spent, after: Spent): number {
+  const named = [...cpuBetween(before, after).values()].reduce((sum, ms) => sum + ms, 0);
+  const availableMs = (after.atMs - before.atMs) * availableParallelism();
+  return Math.max(0, (after.busyMs - before.busyMs - named) / availableMs);
 }
 
 function rowOf(entry: Entry, measured: readonly Measured[]): Row {
@@ -132,6 +160,7 @@ function rowOf(entry: Entry, measured: readonly Measured[]): Row {
     p99Ms: median(rounds.map(({ p99Ms }) => p99Ms)),
     errors: rounds.reduce((sum, { errors }) => sum + errors, 0),
     firstError: measured.find(({ firstError }) => firstError !== undefined)?.firstError,
+    elsewhere: median(rounds.map(({ elsewhere }) => elsewhere)),
     residentBytes: perName((name) =>
       Math.max(...measured.map(({ residentBytes }) => residentBytes.get(name) ?? 0)),
     ),

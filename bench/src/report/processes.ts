@@ -34,6 +34,19 @@ export function readCosts(processes: readonly NamedProcess[]): Map<string, Cost>
   return costs;
 }
 
+/** Processor time that all processes and the hypervisor took so far, in milliseconds. */
+export function readBusyMs(): number {
+  try {
+    const line = /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1] ?? '';
+    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line
+      .split(' ')
+      .map(Number);
+    return ((user + nice + system + irq + softirq + steal) / ticksPerSecond) * 1000;
+  } catch {
+    return 0;
+  }
+}
+
 function descendants(pid: number): number[] {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();

@@ -1,0 +1,102 @@
+/** Real nginx and Perlbal in front of an application, each in a directory of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { request } from 'undici';
+import { until } from './wait.ts';
+
+export interface FrontProxy {
+  /** `http://127.0.0.1:port`. */
+  url: string;
+  stop(): Promise<void>;
+}
+
+const deployDir = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url));
+
+/** nginx with the files of `deploy/nginx`, its ports and paths changed. */
+export async function startNginx(application: string): Promise<FrontProxy> {
+  const dir = await mkdtemp(join(tmpdir(), 'omgfs-nginx-'));
+  const port = await freePort();
+  await cp(deployDir, dir, { recursive: true });
+  await mkdir(join(dir, 'logs'), { recursive: true });
+  await writeFile(join(dir, 'mime.types'), 'types { }\n');
+  const sample = await readFile(join(deployDir, 'nginx.conf'), 'utf8');
+  const temps = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${dir}/${name};`,
+  );
+  const config = sample
+    .replace('worker_processes auto;', `worker_processes 1; daemon off; pid ${dir}/pid;`)
+    .replace('http {', `http { ${temps.join(' ')}`)
+    .replace('127.0.0.1:8080', application.replace('http://', ''))
+    .replace('listen 8000;', `listen 127.0.0.1:${port};`);
+  await writeFile(join(dir, 'nginx.conf'), config);
+  const child = spawn('nginx', ['-p', dir, '-c', join(dir, 'nginx.conf'), '-e', 'logs/error.log'], {
+    stdio: 'ignore',
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+  });
+  return ready({ child, dir, port });
+}
+
+/** Perlbal with reproxying on, as spec §6.1 of the reproxy notes describes it. */
+export async function startPerlbal(application: string): Promise<FrontProxy> {
+  const dir = await mkdtemp(join(tmpdir(), 'omgfs-perlbal-'));
+  const port = await freePort();
+  await writeFile(
+    join(dir, 'perlbal.conf'),
+    [
+      'CREATE POOL application',
+      `  POOL application ADD ${application.replace('http://', '')}`,
+      'CREATE SERVICE web',
+      '  SET role = reverse_proxy',
+      `  SET listen = 127.0.0.1:${port}`,
+      '  SET pool = application',
+      '  SET enable_reproxy = true',
+      '  SET persist_client = on',
+      'ENABLE web',
+      '',
+    ].join('\n'),
+  );
+  const child = spawn('perlbal', [`--config=${join(dir, 'perlbal.conf')}`], { stdio: 'ignore' });
+  return ready({ child, dir, port });
+}
+
+async function ready(proxy: {
+  child: ChildProcess;
+  dir: string;
+  port: number;
+}): Promise<FrontProxy> {
+  const { child, dir, port } = proxy;
+  const url = `http://127.0.0.1:${port}`;
+  await until('the proxy to answer', async () => {
+    if (child.exitCode !== null) throw new Error(`it ended with code ${child.exitCode}`);
+    const { statusCode, body } = await request(`${url}/files/none`);
+    await body.dump();
+    return statusCode === 404;
+  });
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  return {
+    url,
+    stop: async () => {
+      process.off('exit', kill);
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
+      await ended;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

@@ -208,7 +208,7 @@ function isOn(text: string): boolean {
 }
 
 function helpText(): string {
-  const unused = optionTable.filter((option) => option.unused !== undefined);
+  const unused = optionTable.flatMap((option) => (option.unused ? option.name : []));
   const used = optionTable.filter((option) => option.unused === undefined);
   const lines = used.map((option) => {
     const short = option.short ? `-${option.short}, ` : '    ';
@@ -223,7 +223,7 @@ function helpText(): string {
     '',
     ...lines,
     '',
-    `Accepted for old configurations, without effect: ${unused.map(({ name }) => name).join(', ')}.`,
+    `Accepted for old configurations, without effect: ${unused.join(', ')}.`,
     '',
     `Without --skipconfig it reads ${configFileDefault} first (name = value);`,
     'then MOGSTORED_<OPTION> from the environment; flags win.',

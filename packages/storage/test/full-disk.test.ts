@@ -51,7 +51,7 @@ test('uploads in flight count, and give back what they did not use', async () =>
   expect((await put(`${url}/dev1/small`, 'x')).status).toBe(200);
 });
 
-test('below the reserve: no uploads, but reads, deletions and the write test of trackers', async () => {
+test('below the reserve: reads, deletions and the write test of trackers, no uploads', async () => {
   const docroot = await createDocroot(1);
   await writeFile(join(docroot, 'dev1', 'old'), 'still here');
   const { url } = await startNode({ docroot, freeReserveMb: 10 ** 11 });

@@ -107,7 +107,7 @@ test('pipelined requests are answered in order, one at a time', async () => {
   expect(statuses).toEqual([200, 200, 200, 404, 204, 404]);
 });
 
-test('a flood of pipelined requests closes the connection and opens no flood of files', async () => {
+test('a flood of pipelined requests ends the connection and opens no flood of files', async () => {
   const { url, docroot, port } = await startNode();
   await put(`${url}/dev1/f`, 'content');
   const wire = new Wire(port).send('GET /dev1/f HTTP/1.1\r\n\r\n'.repeat(5000));

@@ -133,7 +133,9 @@ async function serve(options: ServerOptions, exchange: Exchange): Promise<void> 
     const error = toHttpError(thrown);
     const { req, target } = exchange;
     const facts = { method: req.method, target, code: error.code, reason: error.message };
-    if (error.status === 500 && !req.socket.destroyed) {
+    // A disk that fails, or a mistake of ours; a full disk and a client that left are neither.
+    const ours = !(thrown instanceof OmgfsError) && error.status >= 500 && error.status !== 507;
+    if (ours && !req.socket.destroyed) {
       options.log.error({ ...facts, err: thrown }, 'request.failed');
     } else {
       options.log.debug(facts, 'request.refused');

@@ -84,7 +84,7 @@ async function prepare(
     }));
   }
   const target = { tracker: options.tracker, domain: encodeText(options.domain) };
-  const files = await Files.prepare(target);
+  const files = await Files.prepare(target, hooks);
   cleanup.add(() => files.remove());
   return {
     resources: { files, mysql: resources.mysql, disk: resources.disk, nginx: resources.nginx },

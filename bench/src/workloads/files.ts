@@ -12,7 +12,7 @@ import { openDelete, openStore, type Target } from './sessions.ts';
 const callers = 16;
 const readyWaitMs = 30_000;
 const settleWaitMs = 120_000;
-const settlePollMs = 100;
+const pollMs = 100;
 const settleSamples = 32;
 
 export class Files {
@@ -23,6 +23,7 @@ export class Files {
   readonly copies: number;
   readonly #prefix: string;
   readonly #line: LineConnection;
+  readonly #signal: AbortSignal;
   readonly #series: Series[] = [];
 
   private constructor(facts: {
@@ -30,21 +31,26 @@ export class Files {
     name: string;
     copies: number;
     line: LineConnection;
+    signal: AbortSignal;
   }) {
     this.target = facts.target;
     this.singleClass = facts.name;
     this.copies = facts.copies;
     this.#prefix = facts.name;
     this.#line = facts.line;
+    this.#signal = facts.signal;
   }
 
-  /** Creates the class of one copy. @throws Error when the tracker or the domain is not there. */
-  static async prepare(target: Target): Promise<Files> {
+  /**
+   * Creates the class of one copy; `signal` ends filling and waiting, never removing.
+   * @throws Error when the tracker or the domain is not there.
+   */
+  static async prepare(target: Target, { signal }: { signal: AbortSignal }): Promise<Files> {
     const line = await LineConnection.open(target.tracker);
     const name = `omgfs-bench-${Date.now().toString(36)}-${process.pid}`;
     const copies = await defaultCopies(line, target.domain);
     await line.ask(`create_class domain=${target.domain}&class=${name}&mindevcount=1\r\n`);
-    return new Files({ target, name, copies, line });
+    return new Files({ target, name, copies, line, signal });
   }
 
   /** A new series of names that is removed at the end. */
@@ -64,11 +70,12 @@ export class Files {
         break;
       } catch (error) {
         if (performance.now() > deadline) throw error;
-        await delay(settlePollMs);
+        await delay(pollMs, undefined, { signal: this.#signal });
       }
     }
-    await repeat(session, () => series.stored < count);
+    await repeat(session, () => series.stored < count && !this.#signal.aborted);
     await session.close();
+    this.#signal.throwIfAborted();
   }
 
   /** First URL of every file of a series; names whose store failed have none. */
@@ -94,7 +101,7 @@ export class Files {
         if (performance.now() - start > settleWaitMs) {
           throw new Error(`${series.key(number)} did not get its ${this.copies} copies`);
         }
-        await delay(settlePollMs);
+        await delay(pollMs, undefined, { signal: this.#signal });
       }
     }
     return performance.now() - start;
@@ -138,7 +145,7 @@ async function defaultCopies(line: LineConnection, domain: string): Promise<numb
     (key) => /^domain\d+$/.test(key) && encodeText(fields[key] ?? '') === domain,
   );
   if (name === undefined) {
-    throw new Error(`the tracker has no domain ${domain}; create it first: omgfs domain add`);
+    throw new Error(`the tracker has no domain ${domain}; create it first`);
   }
   const ofDefault = Object.keys(fields).find(
     (key) => key.startsWith(`${name}class`) && fields[key] === 'default',

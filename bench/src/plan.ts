@@ -17,7 +17,7 @@ import { openDelete, openGetPaths, openRead, openStore } from './workloads/sessi
 /** Bytes that one turn may write, so that big files neither fill nor wear out the disk. */
 const turnBytesMax = 256 * 1024 * 1024;
 /** Files that are looked up and read: many enough not to be one, few enough to stay cached. */
-const readFilesMax = 2000;
+const readFilesMax = 1000;
 const readBytesMax = 128 * 1024 * 1024;
 /** Files that one turn of delete needs to be worth measuring. */
 const deletesPerTurn = 1000;
@@ -62,7 +62,7 @@ async function lookups(
   { resources, bytes }: { resources: Resources; bytes: number },
 ): Promise<Entry[]> {
   const { files, mysql } = resources;
-  const series = await filled(files, bytes);
+  const series = await readable(files, bytes);
   const entries = connections.map(
     (callers): Entry => ({
       workload: 'get_paths',
@@ -79,7 +79,7 @@ async function reads(
   { resources, bytes }: { resources: Resources; bytes: number },
 ): Promise<Entry[]> {
   const { files, nginx } = resources;
-  const urls = await files.urls(await filled(files, bytes));
+  const urls = await files.urls(await readable(files, bytes));
   const row = (workload: string, from: readonly string[], callers: number): Entry => ({
     workload,
     bytes,
@@ -161,10 +161,9 @@ function limitEntry(name: 'select' | 'insert', open: Entry['open']): Entry {
   return { workload: limits[name], bytes: undefined, connections: limitConnections, open };
 }
 
-async function filled(files: Files, bytes: number): Promise<Series> {
-  const series = files.series(`read-${bytes}`, { bytes, className: files.singleClass });
-  await files.fill(series, Math.max(1, Math.min(readFilesMax, Math.floor(readBytesMax / bytes))));
-  return series;
+function readable(files: Files, bytes: number): Promise<Series> {
+  const count = Math.max(1, Math.min(readFilesMax, Math.floor(readBytesMax / bytes)));
+  return files.readable({ bytes, count });
 }
 
 /** The same file at nginx. @throws Error when no docroot holds it. */

@@ -25,6 +25,7 @@ export class Files {
   readonly #line: LineConnection;
   readonly #signal: AbortSignal;
   readonly #series: Series[] = [];
+  readonly #readable = new Map<number, Series>();
 
   private constructor(facts: {
     target: Target;
@@ -57,6 +58,16 @@ export class Files {
   series(label: string, options: { bytes: number; className: string }): Series {
     const series = new Series({ ...options, prefix: `${this.#prefix}/${label}` });
     this.#series.push(series);
+    return series;
+  }
+
+  /** Files of one size to look up and read, stored once. */
+  async readable({ bytes, count }: { bytes: number; count: number }): Promise<Series> {
+    const known = this.#readable.get(bytes);
+    if (known !== undefined) return known;
+    const series = this.series(`read-${bytes}`, { bytes, className: this.singleClass });
+    await this.fill(series, count);
+    this.#readable.set(bytes, series);
     return series;
   }
 

@@ -19,7 +19,9 @@ import { type StoredFile, upload } from './upload.ts';
 
 export interface ClientOptions extends TrackerPoolOptions {
   domain: string;
-  /** A storage node that makes no progress for so long is given up; default 30 s. */
+  /** For the first byte of a storage node's answer to a read; default 10 s. */
+  headersTimeoutMs?: number;
+  /** A storage node that makes no progress in mid-body for so long is given up; default 30 s. */
   stallMs?: number;
   /** Connections to one storage node; default 64. */
   storageConnectionsMax?: number;
@@ -36,7 +38,7 @@ export interface PutOptions {
   /** Computes the checksum on the way and has the tracker keep it where the class does. */
   checksum?: HashType;
   signal?: AbortSignal;
-  /** Called with the bytes handed to the network so far. */
+  /** Called with the bytes handed to the network so far; begins anew with each destination. */
   onProgress?: (bytes: number) => void;
 }
 
@@ -50,6 +52,16 @@ export interface FileInfo {
   /** `ALG:hex`, or `MISSING` where the class keeps checksums and there is none. */
   checksum?: string;
   devids: number[];
+}
+
+export interface ListOptions {
+  /** Only keys that begin with it. */
+  prefix?: Key;
+  /** Only keys behind it. */
+  after?: Key;
+  /** At most so many keys; all when left out. */
+  limit?: number;
+  signal?: AbortSignal;
 }
 
 export interface Client {
@@ -89,14 +101,9 @@ export interface Client {
    *
    * @example for await (const key of client.list({ prefix: 'a/' })) console.log(key);
    */
-  list(options?: {
-    prefix?: Key;
-    after?: Key;
-    limit?: number;
-    signal?: AbortSignal;
-  }): AsyncGenerator<string>;
+  list(options?: ListOptions): AsyncGenerator<string>;
   /** As `list`, for keys that are not UTF-8. */
-  listBytes(options?: { prefix?: Key; after?: Key; limit?: number }): AsyncGenerator<Buffer>;
+  listBytes(options?: ListOptions): AsyncGenerator<Buffer>;
   /** Any other command, with byte strings, for administration. */
   readonly trackers: TrackerPool;
   /** Closes all connections; what is in flight fails. */
@@ -115,31 +122,37 @@ class DomainClient implements Client {
   readonly trackers: TrackerPool;
   readonly #agent: Agent;
   readonly #domain: string;
+  readonly #headersTimeoutMs: number;
   readonly #stallMs: number;
 
   constructor(options: ClientOptions) {
     this.trackers = createTrackerPool(options);
     this.#domain = toByteString(options.domain);
+    this.#headersTimeoutMs = options.headersTimeoutMs ?? 10_000;
     this.#stallMs = options.stallMs ?? 30_000;
     this.#agent = new Agent({
       connections: options.storageConnectionsMax ?? 64,
       connect: { timeout: options.connectTimeoutMs ?? 2_000 },
-      // The stall guard bounds every wait; it alone knows who is waited for.
+      // A Deadline bounds every wait; it alone knows who is waited for.
       headersTimeout: 0,
       bodyTimeout: 0,
     });
   }
 
   async put(key: Key, source: UploadSource, options: PutOptions = {}): Promise<StoredFile> {
-    options.signal?.throwIfAborted();
-    const opened = await openSource(source, options);
+    const { size, signal } = options;
+    signal?.throwIfAborted();
+    const bytes = bytesOf(key);
+    // A close without a key is how the protocol gives an upload up.
+    if (bytes === '') throw new OmgfsError('NO_KEY');
+    const opened = await openSource(source, { size, signal });
     try {
       return await upload(this.#context(), {
-        key: bytesOf(key),
+        key: bytes,
         className: toByteString(options.class ?? ''),
         source: opened,
         checksum: options.checksum,
-        signal: options.signal,
+        signal,
         onProgress: options.onProgress,
       });
     } finally {
@@ -153,12 +166,15 @@ class DomainClient implements Client {
   ): Promise<Download> {
     const { range, signal } = options;
     const find = () => this.paths(key, { count: pathCountMax, ...(signal ? { signal } : {}) });
+    const paths = await find();
     try {
-      return await download(this.#context(), { paths: await find(), range, signal });
+      return await download(this.#context(), { paths, range, signal });
     } catch (error) {
       if (toOmgfsError(error).code !== 'NO_REPLICA_UP') throw error;
       // The key may have been overwritten since, and the old bytes deleted: look once more.
-      return download(this.#context(), { paths: await find(), range, signal });
+      const fresh = await find();
+      if (fresh.every((path) => paths.includes(path))) throw error;
+      return download(this.#context(), { paths: fresh, range, signal });
     }
   }
 
@@ -171,7 +187,8 @@ class DomainClient implements Client {
       pathcount: options.count ?? 2,
       noverify: options.verify ? 0 : 1,
     });
-    const count = Number(fields.paths ?? 0);
+    // The protocol raises a smaller wish to two.
+    const count = Math.min(Number(fields.paths ?? 0), options.count ?? 2);
     return Array.from({ length: count }, (_, at) => fields[`path${at + 1}`] ?? '');
   }
 
@@ -220,11 +237,11 @@ class DomainClient implements Client {
     );
   }
 
-  async *list(options: Parameters<Client['list']>[0] = {}): AsyncGenerator<string> {
+  async *list(options: ListOptions = {}): AsyncGenerator<string> {
     for await (const key of this.#listKeys(options)) yield fromByteString(key);
   }
 
-  async *listBytes(options: Parameters<Client['listBytes']>[0] = {}): AsyncGenerator<Buffer> {
+  async *listBytes(options: ListOptions = {}): AsyncGenerator<Buffer> {
     for await (const key of this.#listKeys(options)) yield Buffer.from(key, 'latin1');
   }
 
@@ -232,12 +249,7 @@ class DomainClient implements Client {
     await Promise.all([this.trackers.close(), this.#agent.destroy()]);
   }
 
-  async *#listKeys(options: {
-    prefix?: Key;
-    after?: Key;
-    limit?: number;
-    signal?: AbortSignal;
-  }): AsyncGenerator<string> {
+  async *#listKeys(options: ListOptions): AsyncGenerator<string> {
     const prefix = bytesOf(options.prefix ?? '');
     let after = bytesOf(options.after ?? '');
     let left = options.limit ?? Number.POSITIVE_INFINITY;
@@ -253,7 +265,8 @@ class DomainClient implements Client {
       const count = Number(fields?.key_count ?? 0);
       if (fields === undefined || count === 0) return;
       for (let number = 1; number <= count; number += 1) yield fields[`key_${number}`] ?? '';
-      after = fields.next_after ?? '';
+      // Not `next_after`: under a collation that ignores case it may lie before this one.
+      after = fields[`key_${count}`] ?? '';
       left -= count;
       if (count < limit) return;
     }
@@ -268,7 +281,7 @@ class DomainClient implements Client {
       return await attempt(false);
     } catch (error) {
       signal?.throwIfAborted();
-      if (error instanceof OmgfsError && error.details.executed === true) return attempt(true);
+      if (error instanceof OmgfsError && error.details.uncertain === true) return attempt(true);
       throw error;
     }
   }
@@ -279,7 +292,13 @@ class DomainClient implements Client {
 
   #context() {
     const { trackers: pool } = this;
-    return { pool, agent: this.#agent, domain: this.#domain, stallMs: this.#stallMs };
+    return {
+      pool,
+      agent: this.#agent,
+      domain: this.#domain,
+      headersTimeoutMs: this.#headersTimeoutMs,
+      stallMs: this.#stallMs,
+    };
   }
 }
 

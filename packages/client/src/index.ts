@@ -1,5 +1,5 @@
 export { type ReproxyOptions, type ReproxyShape, reproxyHeaders } from '@omgfs/protocol';
-export type { Client, ClientOptions, FileInfo, Key, PutOptions } from './client.ts';
+export type { Client, ClientOptions, FileInfo, Key, ListOptions, PutOptions } from './client.ts';
 export { createClient } from './client.ts';
 export type { ByteRange, Download } from './download.ts';
 export type { UploadSource } from './source.ts';

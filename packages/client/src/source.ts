@@ -5,6 +5,7 @@
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { OmgfsError } from '@omgfs/protocol';
 
@@ -18,6 +19,8 @@ export type UploadSource =
 export interface Source {
   /** Known length in bytes. */
   size: number | undefined;
+  /** Everything, when it is little and in memory. */
+  small?: Uint8Array;
   /** Whether `open` still yields everything from the first byte. */
   replayable(): boolean;
   open(): AsyncIterable<Uint8Array>;
@@ -25,26 +28,35 @@ export interface Source {
   close(): void;
 }
 
-/** First bytes of a stream that are kept, so that a refused destination costs nothing. */
+/** Bytes up to this many are kept in memory: small files whole, of streams the beginning. */
 const headBytesMax = 1024 * 1024;
-const fileChunkBytes = 256 * 1024;
+const pieceBytes = 256 * 1024;
 
-/** @throws BAD_ARGS when the file cannot be read or is no file. */
+/** @throws BAD_ARGS when the file cannot be read or is no file; the error of a failing stream. */
 export async function openSource(
   source: UploadSource,
-  options: { size?: number | undefined; signal?: AbortSignal | undefined },
+  { size, signal }: { size: number | undefined; signal: AbortSignal | undefined },
 ): Promise<Source> {
   if (source instanceof Uint8Array) return fromBytes(source);
   if ('file' in source) return fromFile(source.file);
-  return fromStream(source as AsyncIterable<Uint8Array>, options);
+  return fromStream(source as AsyncIterable<Uint8Array>, { size, signal });
+}
+
+/** @returns the error of a source that was longer or shorter than announced. */
+export function wrongLength(announced: number, actual: number): OmgfsError {
+  const message = `the source has ${actual} bytes, but ${announced} were announced`;
+  return new OmgfsError('SIZE_MISMATCH', { message });
 }
 
 function fromBytes(bytes: Uint8Array): Source {
   return {
     size: bytes.length,
+    ...(bytes.length <= headBytesMax ? { small: bytes } : {}),
     replayable: () => true,
     async *open() {
-      if (bytes.length > 0) yield bytes;
+      for (let from = 0; from < bytes.length; from += pieceBytes) {
+        yield bytes.subarray(from, from + pieceBytes);
+      }
     },
     close: () => {},
   };
@@ -56,14 +68,13 @@ async function fromFile(path: string): Promise<Source> {
     throw new OmgfsError('BAD_ARGS', { message, cause });
   });
   if (!stats.isFile()) throw new OmgfsError('BAD_ARGS', { message: `${path} is not a file` });
+  // `end: -1` is not allowed, so an empty file is empty bytes.
+  if (stats.size === 0) return fromBytes(new Uint8Array());
   return {
     size: stats.size,
     replayable: () => true,
     // A file that grows meanwhile is stored as long as it was; one that shrinks is refused.
-    open: () =>
-      stats.size === 0
-        ? fromBytes(new Uint8Array()).open()
-        : createReadStream(path, { end: stats.size - 1, highWaterMark: fileChunkBytes }),
+    open: () => createReadStream(path, { end: stats.size - 1, highWaterMark: pieceBytes }),
     close: () => {},
   };
 }
@@ -71,30 +82,26 @@ async function fromFile(path: string): Promise<Source> {
 /** Reads ahead to the bound: a short stream becomes plain bytes of known length. */
 async function fromStream(
   stream: AsyncIterable<Uint8Array>,
-  { size, signal }: { size?: number | undefined; signal?: AbortSignal | undefined },
+  { size, signal }: { size: number | undefined; signal: AbortSignal | undefined },
 ): Promise<Source> {
-  const iterator = stream[Symbol.asyncIterator]();
+  const reader = new StreamReader(stream);
   const head: Uint8Array[] = [];
   let headBytes = 0;
-  let ended = false;
+  let beyondHead = false;
   try {
-    while (headBytes < headBytesMax && !ended) {
-      const next = await orAborted(iterator.next(), signal);
-      if (next.done) ended = true;
-      else {
-        head.push(next.value);
-        headBytes += next.value.length;
+    while (headBytes < headBytesMax) {
+      const chunk = await reader.next(signal);
+      if (chunk === undefined) {
+        if (size !== undefined && size !== headBytes) throw wrongLength(size, headBytes);
+        return fromBytes(Buffer.concat(head));
       }
+      head.push(chunk);
+      headBytes += chunk.length;
     }
   } catch (error) {
-    cancel(stream, iterator);
+    reader.cancel();
     throw error;
   }
-  if (ended) {
-    if (size !== undefined && size !== headBytes) throw wrongLength(size, headBytes);
-    return fromBytes(Buffer.concat(head));
-  }
-  let beyondHead = false;
   return {
     size,
     replayable: () => !beyondHead,
@@ -102,32 +109,61 @@ async function fromStream(
       yield* head;
       beyondHead = true;
       head.length = 0;
-      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
-        yield next.value;
+      for (;;) {
+        const chunk = await reader.next(signal);
+        if (chunk === undefined) return;
+        yield chunk;
       }
     },
-    close: () => cancel(stream, iterator),
+    close: () => reader.cancel(),
   };
 }
 
-function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  signal.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+/** Reads somebody's stream, but never waits for it longer than the caller's signal allows. */
+class StreamReader {
+  readonly #stream: AsyncIterable<Uint8Array>;
+  readonly #iterator: AsyncIterator<unknown>;
+  #ended = false;
+
+  constructor(stream: AsyncIterable<Uint8Array>) {
+    this.#stream = stream;
+    this.#iterator = stream[Symbol.asyncIterator]();
+  }
+
+  /** The next bytes, undefined at the end. @throws BAD_ARGS for what is not bytes. */
+  async next(signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    const { done, value } = await orAbort(this.#iterator.next(), signal);
+    if (done) {
+      this.#ended = true;
+      return undefined;
+    }
+    if (value instanceof Uint8Array) return value;
+    const message = `the source yielded a ${typeof value} where bytes are needed`;
+    throw new OmgfsError('BAD_ARGS', { message });
+  }
+
+  cancel(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    // Destroying a request would cut the connection that its answer has to go out on.
+    if (this.#stream instanceof IncomingMessage) return;
+    if (this.#stream instanceof Readable) this.#stream.destroy();
+    // Not awaited: a generator that waits for something hears of it only afterwards.
+    else this.#iterator.return?.().catch(() => {});
+  }
+}
+
+async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
   });
-}
-
-/** Ends a stream without waiting: one that is stuck would never answer to `return`. */
-function cancel(stream: AsyncIterable<Uint8Array>, iterator: AsyncIterator<Uint8Array>): void {
-  if (stream instanceof Readable) stream.destroy();
-  else iterator.return?.().catch(() => {});
-}
-
-/** @returns the error of a source that was longer or shorter than announced. */
-export function wrongLength(announced: number, actual: number): OmgfsError {
-  const message = `the source has ${actual} bytes, but ${announced} were announced`;
-  return new OmgfsError('SIZE_MISMATCH', { message });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }

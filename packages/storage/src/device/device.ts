@@ -26,7 +26,7 @@ import { Space } from './space.ts';
 import { type Mount, usageText } from './usage.ts';
 
 /** `readable`: it could not be marked as ours, because it is full or read-only. */
-export type Condition =
+type Condition =
   | { state: 'ready' }
   | { state: 'readable'; reason: string }
   | { state: 'refused'; reason: string };
@@ -83,10 +83,6 @@ export class Device {
 
   get directories(): Directories {
     return this.#directories;
-  }
-
-  get condition(): Condition {
-    return this.#condition;
   }
 
   get durable(): boolean {

@@ -13,7 +13,7 @@ import {
   writeFully,
 } from './files.ts';
 
-export const identityName = '.omgfs-device.json';
+const identityName = '.omgfs-device.json';
 
 export interface Identity {
   uuid: string;

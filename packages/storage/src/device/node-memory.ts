@@ -14,7 +14,7 @@ import {
 } from './files.ts';
 import { SharedRun } from './shared-run.ts';
 
-export const nodeMemoryName = '.omgfs-node.json';
+const nodeMemoryName = '.omgfs-node.json';
 
 export interface KnownDevice {
   uuid: string;

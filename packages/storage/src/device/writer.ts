@@ -4,7 +4,7 @@
  */
 import type { Device } from './device.ts';
 import { parentOf } from './directories.ts';
-import { errnoOf, rename, writeAtomically, writeFully } from './files.ts';
+import { errnoOf, rename, writeAtomically } from './files.ts';
 
 /**
  * Stores what `fill` writes under a name relative to the device. When it resolves, the file and
@@ -52,9 +52,4 @@ export async function storeFile(
     await device.makeTempDirectory();
     await attempt();
   }
-}
-
-/** Stores bytes that are in memory. @throws as storeFile. */
-export function storeBuffer(device: Device, name: string, body: Buffer): Promise<void> {
-  return storeFile(device, name, (fd) => writeFully(fd, body));
 }

@@ -9,7 +9,7 @@ import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { writeFully } from '../device/files.ts';
 import type { Claim } from '../device/space.ts';
-import { storeBuffer, storeFile } from '../device/writer.ts';
+import { storeFile } from '../device/writer.ts';
 import { type DigestCheck, digestCheckOf } from '../http/digest.ts';
 import { parseWriteTarget, type WriteTarget } from '../http/path.ts';
 import { type Exchange, sendEmpty } from '../http/reply.ts';
@@ -76,7 +76,7 @@ async function storeWhole({ req, device, name, digest, claim }: Upload, length: 
   digest?.update(body);
   digest?.verify();
   claim.use(length);
-  await storeBuffer(device, name, body);
+  await storeFile(device, name, (fd) => writeFully(fd, body));
 }
 
 async function storeStream({ req, device, name, digest, claim }: Upload): Promise<void> {

@@ -58,10 +58,10 @@ async function down({ child }: Up): Promise<number | null> {
   return code as number | null;
 }
 
+/** A process that has ended but was not collected by its parent has no command line. */
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
   } catch {
     return false;
   }

@@ -31,9 +31,10 @@ function watchPeak(child: ChildProcess): () => number {
   let seen = 0;
   const timer = setInterval(() => {
     try {
-      seen = Math.max(seen, peakMb(child.pid));
+      // A process that has just ended has no such line any more.
+      seen = Math.max(seen, peakMb(child.pid) || 0);
     } catch {
-      // It has just ended.
+      // It has ended and is gone.
     }
   }, 50);
   child.once('exit', () => clearInterval(timer));

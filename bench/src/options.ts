@@ -31,8 +31,8 @@ export type CommandLine =
   | { action: 'refuse'; reason: string }
   | { action: 'run'; options: Options };
 
-export const help = `Load tool of omgfs: measures a tracker and its storage nodes, and beside them, in the
-same run and turn by turn, the bare limits of database, disk and nginx.
+export const help = `Load tool of omgfs: measures a tracker and its storage nodes and, beside them
+and turn by turn, the bare limits of database, disk and nginx.
 
   bench --local                       start everything on loopback, measure, remove it again
   bench --tracker HOST:PORT --domain D [more]     measure what runs already

@@ -39,7 +39,8 @@ export function getServers() {
     `The tests need ${list.join(', ')}. Install them, on Debian by\n` +
       `  sudo apt-get install ${list.join(' ')}\n` +
       'A database server that runs already can be named instead by\n' +
-      '  OMGFS_TEST_MYSQL=mysql://user:password@host:port (the user must be able to create databases)\n',
+      '  OMGFS_TEST_MYSQL=mysql://user:password@host:port\n' +
+      '(the user must be able to create databases).\n',
   );
   process.exit(1);
 }

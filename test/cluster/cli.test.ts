@@ -75,7 +75,7 @@ beforeAll(async () => {
   cluster = await up();
 });
 afterAll(async () => {
-  cluster.child.kill('SIGKILL');
+  if (cluster.child.exitCode === null) await down(cluster);
   rmSync(dir, { recursive: true, force: true });
 });
 

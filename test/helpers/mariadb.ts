@@ -8,7 +8,7 @@ import { existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { until } from './wait.ts';
@@ -127,6 +127,8 @@ async function install(datadir: string): Promise<void> {
   await run(program, [
     '--no-defaults',
     `--datadir=${datadir}`,
+    // Two installations at once would meet in the common temporary directory.
+    `--tmpdir=${dirname(datadir)}`,
     '--auth-root-authentication-method=normal',
     '--skip-test-db',
     '--innodb-log-file-size=16M',

@@ -19,8 +19,9 @@ export function createProgress(options: {
 }): Progress {
   if (!process.stderr.isTTY || options.json) return silent;
   const bytes = options.unit === 'bytes';
+  const unit = bytes ? '' : ' files';
   const bar = new SingleBar({
-    format: `${options.label} {bar} {percentage}% {value}/{total}${bytes ? '' : ' files'} {eta_formatted}`,
+    format: `${options.label} {bar} {percentage}% {value}/{total}${unit} {eta_formatted}`,
     formatValue: (value, _, type) =>
       bytes && (type === 'value' || type === 'total') ? formatBytes(value) : String(value),
     hideCursor: true,

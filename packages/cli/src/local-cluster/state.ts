@@ -42,7 +42,7 @@ export function lockState(dir: string): void {
   const holder = readLock(dir);
   if (holder !== undefined && holder.pid !== process.pid && isOmgfs(holder.pid, '')) {
     throw new OmgfsError('FAILURE', {
-      message: `${dir} is in use by process ${holder.pid}; stop that one, or name another directory`,
+      message: `${dir} is in use by process ${holder.pid}; stop that, or name another directory`,
     });
   }
   for (const pid of holder?.daemons ?? []) {

@@ -1,4 +1,4 @@
-/** The tables of spec §4.2–4.4: which host and device may be used for what, and by which address. */
+/** Spec §4.2–4.4: which host and device may be used for what, and by which address. */
 import { describe, expect, test } from 'vitest';
 import {
   type Device,

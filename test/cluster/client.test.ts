@@ -1,0 +1,408 @@
+/**
+ * Goal: every method of the client library does what its docstring promises, for every kind of
+ * source and key, on a cluster whose processes are stopped and killed meanwhile.
+ * Method: two trackers and three storage nodes as real processes; what was stored is read back and
+ * compared byte for byte.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { type LocalCluster, type LocalHost, startLocalCluster } from '@omgfs/cli';
+import { type Client, type ClientOptions, createClient, type UploadSource } from '@omgfs/client';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../helpers/wait.ts';
+
+const domain = 'd';
+const mebibyte = 1024 * 1024;
+const small = randomBytes(10_000);
+const large = randomBytes(5 * mebibyte + 17);
+
+let cluster: LocalCluster;
+let client: Client;
+let dir: string;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'omgfs-client-'));
+  cluster = await startLocalCluster({ hosts: 3, devicesPerHost: 1, trackers: 2, domain });
+  client = newClient();
+});
+afterAll(async () => {
+  await client?.close();
+  await cluster?.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+function newClient(options: Partial<ClientOptions> = {}): Client {
+  return createClient({ trackers: cluster.trackers, domain, ...options });
+}
+
+async function read(key: string | Buffer, from = client): Promise<Buffer> {
+  return buffer((await from.get(key)).stream);
+}
+
+/** Stores a file and waits for its copies. */
+async function storeCopies(key: string, body: Buffer, copies = 2): Promise<void> {
+  await client.put(key, body);
+  await until(`${copies} copies of ${key}`, async () => {
+    return (await client.info(key)).devcount >= copies;
+  });
+}
+
+function hostOf(path: string | undefined): LocalHost {
+  const { hostname } = new URL(path ?? '');
+  const host = cluster.hosts.find(({ ip }) => ip === hostname);
+  if (host === undefined) throw new Error(`no host has ${path}`);
+  return host;
+}
+
+async function* pieces(body: Buffer, bytes = 64 * 1024): AsyncGenerator<Buffer> {
+  for (let at = 0; at < body.length; at += bytes) yield body.subarray(at, at + bytes);
+}
+
+describe('put and get', () => {
+  const sources: [string, (body: Buffer) => UploadSource | Promise<UploadSource>][] = [
+    ['a Buffer', (body) => body],
+    ['a Uint8Array', (body) => new Uint8Array(body)],
+    [
+      'a file',
+      async (body) => {
+        const file = join(dir, `source-${body.length}`);
+        await writeFile(file, body);
+        return { file };
+      },
+    ],
+    ['a Readable', (body) => Readable.from(pieces(body), { objectMode: false })],
+    ['an async generator', (body) => pieces(body)],
+    [
+      'a web stream',
+      (body) => Readable.toWeb(Readable.from(pieces(body))) as ReadableStream<Uint8Array>,
+    ],
+    ['one huge chunk', (body) => pieces(body, body.length)],
+  ];
+  const bodies: [string, Buffer][] = [
+    ['nothing', Buffer.alloc(0)],
+    ['one byte', Buffer.from('x')],
+    ['a small file', small],
+    ['exactly the buffered head', large.subarray(0, mebibyte)],
+    ['a large file', large],
+  ];
+  for (const [kind, make] of sources) {
+    test.each(bodies)(`${kind} with %s`, async (_, body) => {
+      const key = `sources/${kind}`;
+      const stored = await client.put(key, await make(body), { checksum: 'SHA-1' });
+      const hex = createHash('sha1').update(body).digest('hex');
+      expect(stored).toMatchObject({ bytes: body.length, checksum: { type: 'SHA-1', hex } });
+      const download = await client.get(key);
+      expect(download).toMatchObject({
+        length: body.length,
+        fileLength: body.length,
+        fid: stored.fid,
+      });
+      expect((await buffer(download.stream)).equals(body)).toBe(true);
+      expect((await client.info(key)).length).toBe(body.length);
+    });
+  }
+
+  test('a stream of announced length, and progress on the way', async () => {
+    const seen: number[] = [];
+    const options = { size: large.length, onProgress: (bytes: number) => seen.push(bytes) };
+    await client.put('announced', pieces(large), options);
+    expect(seen.at(-1)).toBe(large.length);
+    expect((await read('announced')).equals(large)).toBe(true);
+  });
+
+  test.each([
+    ['shorter', large.length + 1],
+    ['longer', large.length - 1],
+  ])('a stream %s than announced stores nothing', async (_, size) => {
+    await client.put('wrong-length', small);
+    const put = client.put('wrong-length', pieces(large), { size });
+    await expect(put).rejects.toMatchObject({ code: 'SIZE_MISMATCH' });
+    expect((await read('wrong-length')).equals(small)).toBe(true);
+  });
+
+  test('a source that fails ends the upload with its own error and stores nothing', async () => {
+    const failure = new Error('the source broke');
+    async function* broken() {
+      yield* pieces(large);
+      throw failure;
+    }
+    await expect(client.put('broken', broken())).rejects.toBe(failure);
+    await expect(client.get('broken')).rejects.toMatchObject({ code: 'UNKNOWN_KEY' });
+  });
+
+  test('text where bytes are needed is refused', async () => {
+    const source = Readable.from(['text']) as unknown as UploadSource;
+    await expect(client.put('text', source)).rejects.toMatchObject({ code: 'BAD_ARGS' });
+  });
+
+  test('an empty key is refused, because it would mean giving the upload up', async () => {
+    await expect(client.put('', small)).rejects.toMatchObject({ code: 'NO_KEY' });
+  });
+
+  test('a range, also open and beyond the end', async () => {
+    await client.put('range', large);
+    const part = await client.get('range', { range: { start: 1000, end: 1_999_999 } });
+    expect(part).toMatchObject({ length: 1_999_000, fileLength: large.length });
+    expect((await buffer(part.stream)).equals(large.subarray(1000, 2_000_000))).toBe(true);
+    const rest = await client.get('range', { range: { start: large.length - 5 } });
+    expect((await buffer(rest.stream)).equals(large.subarray(-5))).toBe(true);
+    const beyond = client.get('range', { range: { start: large.length } });
+    await expect(beyond).rejects.toMatchObject({ code: 'RANGE_NOT_SATISFIABLE' });
+    const backwards = client.get('range', { range: { start: 5, end: 4 } });
+    await expect(backwards).rejects.toMatchObject({ code: 'BAD_ARGS' });
+  });
+
+  test('an overwritten key has the new bytes', async () => {
+    const first = await client.put('twice', small);
+    const second = await client.put('twice', large);
+    expect(second.fid).not.toBe(first.fid);
+    expect((await read('twice')).equals(large)).toBe(true);
+  });
+});
+
+describe('keys', () => {
+  test.each([
+    ['text', 'Grüße/日本 🙂'],
+    ['what the protocol escapes', 'a+b&c=d%20 e\\f:g'],
+    ['zero', '0'],
+    ['bytes of no charset', Buffer.from([1, 9, 10, 13, 128, 192, 254, 255, 0, 32])],
+  ])('of %s', async (_, key) => {
+    await client.put(key, small);
+    expect((await read(key)).equals(small)).toBe(true);
+    expect((await client.info(key)).length).toBe(small.length);
+    await client.rename(key, 'renamed-key');
+    await client.rename('renamed-key', key);
+    expect(await client.delete(key)).toBe(true);
+  });
+
+  test('too long for the database are refused', async () => {
+    const put = client.put('k'.repeat(256), small);
+    await expect(put).rejects.toMatchObject({ code: 'KEY_TOO_LONG' });
+  });
+});
+
+describe('names', () => {
+  test('what is not there has its own codes', async () => {
+    for (const request of [client.get('no'), client.paths('no'), client.info('no')]) {
+      await expect(request).rejects.toMatchObject({ code: 'UNKNOWN_KEY', status: 404 });
+    }
+    await expect(client.rename('no', 'other')).rejects.toMatchObject({ code: 'UNKNOWN_KEY' });
+    const put = client.put('k', small, { class: 'no' });
+    await expect(put).rejects.toMatchObject({ code: 'UNREG_CLASS' });
+    const foreign = newClient({ domain: 'no' });
+    await expect(foreign.put('k', small)).rejects.toMatchObject({ code: 'UNREG_DOMAIN' });
+    await foreign.close();
+  });
+
+  test('a delete tells whether the key was there', async () => {
+    await client.put('deleted', small);
+    expect(await client.delete('deleted')).toBe(true);
+    expect(await client.delete('deleted')).toBe(false);
+  });
+
+  test('a rename moves, and never over another file', async () => {
+    await client.put('from', small);
+    await client.put('to', large.subarray(0, 5));
+    await expect(client.rename('from', 'to')).rejects.toMatchObject({ code: 'KEY_EXISTS' });
+    await client.rename('from', 'free');
+    expect((await read('free')).equals(small)).toBe(true);
+    await expect(client.get('from')).rejects.toMatchObject({ code: 'UNKNOWN_KEY' });
+  });
+
+  test('paths are URLs of replicas, as many as asked for at most', async () => {
+    await storeCopies('paths', small);
+    const { fid } = await client.info('paths');
+    const paths = await client.paths('paths', { count: 9, verify: true });
+    expect(paths.length).toBe(2);
+    for (const path of paths) expect(path).toMatch(new RegExp(`^http://.*${fid}\\.fid$`));
+    expect((await client.paths('paths', { count: 1 })).length).toBe(1);
+  });
+
+  test('a list has all keys of a prefix in byte order, over all pages', async () => {
+    const keys = Array.from({ length: 1203 }, (_, n) => `list/${String(n).padStart(4, '0')}`);
+    const left = [...keys, 'lisu', 'list'];
+    const work = async () => {
+      for (let key = left.pop(); key !== undefined; key = left.pop()) {
+        await client.put(key, Buffer.from('x'));
+      }
+    };
+    await Promise.all(Array.from({ length: 24 }, work));
+    const collect = async (options: Parameters<Client['list']>[0]) => {
+      const seen: string[] = [];
+      for await (const key of client.list(options)) seen.push(key);
+      return seen;
+    };
+    expect(await collect({ prefix: 'list/' })).toEqual(keys);
+    expect(await collect({ prefix: 'list/', after: 'list/1000' })).toEqual(keys.slice(1001));
+    expect(await collect({ prefix: 'list/', limit: 7 })).toEqual(keys.slice(0, 7));
+    expect(await collect({ prefix: 'list/', limit: 0 })).toEqual([]);
+    expect(await collect({ prefix: 'nothing/' })).toEqual([]);
+    const abort = new AbortController();
+    abort.abort(new Error('enough'));
+    await expect(collect({ signal: abort.signal })).rejects.toThrow('enough');
+  });
+
+  test('a list of bytes has the bytes', async () => {
+    const key = Buffer.from([...Buffer.from('bytes/'), 255, 0, 10]);
+    await client.put(key, small);
+    const seen: Buffer[] = [];
+    for await (const one of client.listBytes({ prefix: 'bytes/' })) seen.push(one);
+    expect(seen).toEqual([key]);
+  });
+});
+
+describe('a replica that fails', () => {
+  test('in mid-body costs nothing: another goes on at the same byte', { retry: 0 }, async () => {
+    const body = randomBytes(24 * mebibyte);
+    await storeCopies('killed', body);
+    const { stream } = await client.get('killed');
+    const paths = await client.paths('killed');
+    const chunks: Buffer[] = [];
+    let victim: LocalHost | undefined;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      if (victim !== undefined) continue;
+      // The one that serves is the one whose death matters; which it is shows on the sockets.
+      for (const path of paths) {
+        victim = hostOf(path);
+        await victim.kill('SIGKILL');
+        break;
+      }
+    }
+    expect(Buffer.concat(chunks).equals(body)).toBe(true);
+    await victim?.start();
+  });
+
+  test.each([0, 1])('is passed over when it is dead (%i) or does not answer', async (index) => {
+    const key = `dead-${index}`;
+    await storeCopies(key, small);
+    const host = hostOf((await client.paths(key))[index]);
+    const patient = newClient({ headersTimeoutMs: 200 });
+    process.kill(host.pid ?? 0, 'SIGSTOP');
+    try {
+      for (let n = 0; n < 4; n += 1) expect((await read(key, patient)).equals(small)).toBe(true);
+    } finally {
+      process.kill(host.pid ?? 0, 'SIGCONT');
+      await patient.close();
+    }
+    await host.kill('SIGKILL');
+    try {
+      for (let n = 0; n < 4; n += 1) expect((await read(key)).equals(small)).toBe(true);
+    } finally {
+      await host.start();
+    }
+  });
+
+  test('with all others is an error that names each', async () => {
+    await storeCopies('all-dead', small);
+    const hosts = (await client.paths('all-dead')).map(hostOf);
+    await Promise.all(hosts.map((host) => host.kill('SIGKILL')));
+    try {
+      const get = client.get('all-dead');
+      await expect(get).rejects.toMatchObject({ code: 'NO_REPLICA_UP' });
+      for (const { ip } of hosts) await expect(get).rejects.toThrow(ip);
+    } finally {
+      await Promise.all(hosts.map((host) => host.start()));
+    }
+  });
+});
+
+describe('an upload while nodes fail', () => {
+  test.each([
+    ['bytes', () => large],
+    ['a stream', () => pieces(large)],
+  ])('goes to another device when the first is dead: %s', async (_, source) => {
+    const [host] = cluster.hosts;
+    await host?.kill('SIGKILL');
+    try {
+      for (let n = 0; n < 6; n += 1) {
+        await client.put(`refused/${n}`, source());
+        expect((await read(`refused/${n}`)).equals(large)).toBe(true);
+      }
+    } finally {
+      await host?.start();
+    }
+  });
+
+  test('goes to another device when the first hangs', async () => {
+    const [host] = cluster.hosts;
+    const hasty = newClient({ stallMs: 300 });
+    process.kill(host?.pid ?? 0, 'SIGSTOP');
+    try {
+      for (let n = 0; n < 4; n += 1) {
+        await hasty.put(`hung/${n}`, large);
+        expect((await read(`hung/${n}`, hasty)).equals(large)).toBe(true);
+      }
+    } finally {
+      process.kill(host?.pid ?? 0, 'SIGCONT');
+      await hasty.close();
+    }
+  });
+
+  test('one tracker killed is one tracker not asked', async () => {
+    const [tracker] = cluster.trackerDaemons;
+    await tracker?.kill('SIGKILL');
+    try {
+      for (let n = 0; n < 6; n += 1) {
+        await client.put(`tracker/${n}`, small);
+        expect((await read(`tracker/${n}`)).equals(small)).toBe(true);
+      }
+    } finally {
+      await tracker?.start();
+    }
+  });
+});
+
+describe('an abort', () => {
+  test('ends an upload whose source is stuck, and nothing is stored', async () => {
+    for (const bytes of [10, 2 * mebibyte]) {
+      const stuck = new PassThrough();
+      stuck.write(large.subarray(0, bytes));
+      const abort = new AbortController();
+      const put = client.put('aborted', stuck, { signal: abort.signal });
+      const outcome = expect(put).rejects.toThrow('enough');
+      await until('the bytes to be taken', () => stuck.readableLength === 0);
+      abort.abort(new Error('enough'));
+      await outcome;
+      expect(stuck.destroyed).toBe(true);
+      await expect(client.get('aborted')).rejects.toMatchObject({ code: 'UNKNOWN_KEY' });
+    }
+  });
+
+  test('ends a download in mid-body', async () => {
+    await client.put('long', large);
+    const abort = new AbortController();
+    const { stream } = await client.get('long', { signal: abort.signal });
+    const drain = (async () => {
+      for await (const _ of stream) abort.abort(new Error('enough'));
+    })();
+    await expect(drain).rejects.toThrow('enough');
+  });
+
+  test('before anything was sent ends every method', async () => {
+    const signal = AbortSignal.abort(new Error('enough'));
+    const calls = [
+      client.put('k', small, { signal }),
+      client.get('k', { signal }),
+      client.paths('k', { signal }),
+      client.info('k', { signal }),
+      client.delete('k', { signal }),
+      client.rename('k', 'l', { signal }),
+    ];
+    for (const call of calls) await expect(call).rejects.toThrow('enough');
+  });
+});
+
+test('a download that is dropped unread frees its connection', async () => {
+  await client.put('dropped', large);
+  const narrow = newClient({ storageConnectionsMax: 1 });
+  for (let n = 0; n < 5; n += 1) (await narrow.get('dropped')).stream.destroy();
+  const { stream } = await narrow.get('dropped');
+  for await (const _ of stream) break;
+  expect((await read('dropped', narrow)).equals(large)).toBe(true);
+  await narrow.close();
+});

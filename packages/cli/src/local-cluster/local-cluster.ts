@@ -108,7 +108,8 @@ async function register(
   trackers: readonly string[],
   plan: Parameters<typeof registerCluster>[1],
 ): Promise<void> {
-  const pool = createTrackerPool({ trackers, requestTimeoutMs: 30_000 });
+  // One tracker alone: another would not know a host yet that this one has just registered.
+  const pool = createTrackerPool({ trackers: trackers.slice(0, 1), requestTimeoutMs: 30_000 });
   try {
     await registerCluster(pool, plan);
     // Every tracker shall know what the first was told.

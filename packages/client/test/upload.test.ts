@@ -1,0 +1,253 @@
+/**
+ * Goal: put, delete and rename tell the truth although answers get lost, destinations fail and
+ * sources break; what failed is given up at the tracker.
+ * Method: a scripted tracker and HTTP servers that break in the ways of each test.
+ */
+import { randomBytes } from 'node:crypto';
+import type { RequestListener } from 'node:http';
+import { Readable } from 'node:stream';
+import { afterEach, describe, expect, test } from 'vitest';
+import { until } from '../../../test/helpers/wait.ts';
+import { type Client, createClient } from '../src/index.ts';
+import { HttpNode } from './http-node.ts';
+import { type Call, codeOf, LineServer } from './line-server.ts';
+
+const body = randomBytes(3_000_000);
+const opened: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of opened.splice(0).reverse()) await close();
+});
+
+const store: RequestListener = (request, response) => {
+  request.on('end', () => response.writeHead(201).end());
+};
+
+async function node(answer: RequestListener = store): Promise<HttpNode> {
+  const started = await HttpNode.start(answer);
+  opened.push(() => started[Symbol.asyncDispose]());
+  return started;
+}
+
+type Answers = Record<string, (call: Call) => string | undefined>;
+
+/** A tracker that offers these nodes, fid 1, 2, … at each open. */
+async function trackerOf(nodes: HttpNode[], answers: Answers = {}): Promise<LineServer> {
+  let fid = 0;
+  const tracker = await LineServer.start((call) => {
+    const answer = answers[call.args.key === '' ? 'abandon' : call.command];
+    if (answer !== undefined) return answer(call);
+    if (call.command !== 'create_open') return 'OK \r\n';
+    fid += 1;
+    const fields = nodes.map((one, at) => {
+      return `&devid_${at + 1}=${at + 1}&path_${at + 1}=${one.path(at + 1, fid)}`;
+    });
+    return `OK fid=${fid}&dev_count=${nodes.length}${fields.join('')}\r\n`;
+  });
+  opened.push(() => tracker[Symbol.asyncDispose]());
+  return tracker;
+}
+
+function clientOf(tracker: LineServer): Client {
+  const client = createClient({ trackers: [tracker.address], domain: 'd', stallMs: 200 });
+  opened.push(() => client.close());
+  return client;
+}
+
+const lose = ({ socket }: Call): undefined => {
+  socket.destroy();
+};
+
+async function* pieces(): AsyncGenerator<Buffer> {
+  for (let at = 0; at < body.length; at += 65_536) yield body.subarray(at, at + 65_536);
+}
+
+/** Abandoned uploads as `fid:devid`. */
+function abandoned(tracker: LineServer): string[] {
+  const calls = tracker.calls.filter(({ command, args }) => {
+    return command === 'create_close' && args.key === '';
+  });
+  return calls.map(({ args }) => `${args.fid}:${args.devid}`);
+}
+
+describe('a close whose answer is lost', () => {
+  test('is a success when the file is current', async () => {
+    const answers = { create_close: lose, file_info: () => 'OK fid=1\r\n' };
+    const tracker = await trackerOf([await node()], answers);
+    expect((await clientOf(tracker).put('k', body)).fid).toBe(1);
+    expect(tracker.commands).toEqual(['create_open', 'create_close', 'file_info']);
+  });
+
+  test('is repeated when the file is not current', async () => {
+    let closes = 0;
+    const answers: Answers = {
+      create_close: (call) => {
+        closes += 1;
+        return closes === 1 ? lose(call) : 'OK \r\n';
+      },
+      file_info: () => 'ERR unknown_key unknown_key\r\n',
+    };
+    const tracker = await trackerOf([await node()], answers);
+    await clientOf(tracker).put('k', body);
+    expect(closes).toBe(2);
+    expect(abandoned(tracker)).toEqual([]);
+  });
+
+  test('is a failure when it is closed but another file is current', async () => {
+    let closes = 0;
+    const answers: Answers = {
+      create_close: (call) => {
+        closes += 1;
+        return closes === 1 ? lose(call) : 'ERR no_temp_file No+tempfile\r\n';
+      },
+      file_info: () => 'OK fid=99\r\n',
+    };
+    const tracker = await trackerOf([await node()], answers);
+    expect(await codeOf(clientOf(tracker).put('k', body))).toBe('NO_TRACKER_UP');
+  });
+
+  test('is found out when the tracker was away for a moment', async () => {
+    const tracker = await trackerOf([await node()], { file_info: () => 'OK fid=1\r\n' });
+    const answer = tracker.script;
+    let back: Promise<void> | undefined;
+    tracker.script = (call) => {
+      if (call.command !== 'create_close' || back !== undefined) return answer(call);
+      back = tracker.close().then(() => tracker.listen());
+      return undefined;
+    };
+    expect((await clientOf(tracker).put('k', body)).fid).toBe(1);
+    await back;
+  });
+});
+
+describe('a close that is refused', () => {
+  test('by what is on the device is tried on a new fid', async () => {
+    let closes = 0;
+    const answers: Answers = {
+      create_close: () => {
+        closes += 1;
+        return closes === 1 ? 'ERR size_mismatch Expected:+3\r\n' : 'OK \r\n';
+      },
+    };
+    const tracker = await trackerOf([await node()], answers);
+    expect((await clientOf(tracker).put('k', body)).fid).toBe(2);
+    expect(abandoned(tracker)).toEqual(['1:1']);
+  });
+
+  test('by the namespace is final', async () => {
+    const answers = { create_close: () => 'ERR unreg_domain Domain+name+invalid/not+found\r\n' };
+    const tracker = await trackerOf([await node()], answers);
+    expect(await codeOf(clientOf(tracker).put('k', body))).toBe('UNREG_DOMAIN');
+    expect(tracker.commands).toEqual(['create_open', 'create_close', 'create_close']);
+  });
+});
+
+describe('a destination', () => {
+  const failing: [string, RequestListener][] = [
+    ['is full', (_, response) => response.writeHead(507).end('The device is full.')],
+    [
+      'is full and says so before it has read anything',
+      (request, response) => {
+        request.pause();
+        response.writeHead(507, { connection: 'close' }).end();
+      },
+    ],
+    ['hangs', (request) => request.pause()],
+    [
+      'breaks in mid-body',
+      (request) => request.once('data', () => request.socket.resetAndDestroy()),
+    ],
+  ];
+  test.each(failing)('that %s is one of several', async (_, answer) => {
+    const [bad, good] = [await node(answer), await node()];
+    const tracker = await trackerOf([bad, good]);
+    await clientOf(tracker).put('k', body);
+    expect(good.seen[0]?.body.equals(body)).toBe(true);
+    const close = tracker.calls.find(({ command }) => command === 'create_close');
+    expect(close?.args).toMatchObject({ devid: '2', path: good.path(2, 1), size: '3000000' });
+  });
+
+  test('that refuses before the stream passed its head can be replaced', async () => {
+    const [first, good] = [await node(), await node()];
+    const tracker = await trackerOf([first, good]);
+    await first[Symbol.asyncDispose]();
+    opened.splice(0, 1);
+    await clientOf(tracker).put('k', pieces());
+    expect(good.seen[0]?.body.equals(body)).toBe(true);
+  });
+
+  test('that breaks later cannot: the error says so, and the upload is given up', async () => {
+    let bytes = 0;
+    const bad = await node((request) => {
+      request.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (bytes > 2_000_000) request.socket.destroy();
+      });
+    });
+    const other = await node();
+    const tracker = await trackerOf([bad, other]);
+    const put = clientOf(tracker).put('k', pieces());
+    await expect(put).rejects.toMatchObject({ code: 'DEVICE_DOWN' });
+    await expect(put).rejects.toThrow(/cannot be read again.*dev1 at http/);
+    expect(other.seen).toEqual([]);
+    expect(abandoned(tracker)).toEqual(['1:1']);
+  });
+
+  test('and all others fail: the error names each', async () => {
+    const full: RequestListener = (_, response) => response.writeHead(507).end('full');
+    const tracker = await trackerOf([await node(full), await node(full)]);
+    const put = clientOf(tracker).put('k', body);
+    await expect(put).rejects.toMatchObject({ code: 'DEVICE_DOWN' });
+    await expect(put).rejects.toThrow(/dev1 at .*507 full.*dev2 at .*507 full/);
+    expect(abandoned(tracker)).toEqual(['1:2', '2:2', '3:2']);
+  });
+
+  test('is not given up because the source is slow', async () => {
+    const good = await node();
+    const tracker = await trackerOf([good]);
+    async function* slow() {
+      yield body.subarray(0, 2_000_000);
+      const mark = performance.now();
+      // Twice the stall limit.
+      await until('time to pass', () => performance.now() - mark > 400);
+      yield body.subarray(2_000_000);
+    }
+    await clientOf(tracker).put('k', slow());
+    expect(good.seen.length).toBe(1);
+  });
+});
+
+test('a source is cancelled when the upload fails', async () => {
+  const full = await node((_, response) => response.writeHead(507).end());
+  const source = Readable.from(pieces(), { objectMode: false });
+  await codeOf(clientOf(await trackerOf([full])).put('k', source));
+  expect(source.destroyed).toBe(true);
+});
+
+test('a tracker that answers in the form for one destination is understood', async () => {
+  const good = await node();
+  const answers = { create_open: () => `OK fid=5&devid=1&path=${good.path(1, 5)}\r\n` };
+  expect((await clientOf(await trackerOf([], answers)).put('k', body)).fid).toBe(5);
+});
+
+describe('a change whose answer is lost', () => {
+  test.each(['delete', 'rename'])('%s: gone at the second try means done', async (command) => {
+    let tries = 0;
+    const answers: Answers = {
+      [command]: (call) => {
+        tries += 1;
+        return tries === 1 ? lose(call) : 'ERR unknown_key unknown_key\r\n';
+      },
+    };
+    const client = clientOf(await trackerOf([], answers));
+    if (command === 'delete') expect(await client.delete('k')).toBe(true);
+    else await client.rename('k', 'l');
+    expect(tries).toBe(2);
+  });
+
+  test('gone at the first try is what it says', async () => {
+    const gone = () => 'ERR unknown_key unknown_key\r\n';
+    const client = clientOf(await trackerOf([], { delete: gone, rename: gone }));
+    expect(await client.delete('k')).toBe(false);
+    expect(await codeOf(client.rename('k', 'l'))).toBe('UNKNOWN_KEY');
+  });
+});

@@ -1,7 +1,7 @@
 /** Real nginx and Perlbal in front of an application, each in a directory of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,24 +17,18 @@ export interface FrontProxy {
 
 const deployDir = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url));
 
-/** nginx with the files of `deploy/nginx`, its ports and paths changed. */
+/** nginx with the files of `deploy/nginx`, its ports changed. */
 export async function startNginx(application: string): Promise<FrontProxy> {
   const dir = await mkdtemp(join(tmpdir(), 'omgfs-nginx-'));
   const port = await freePort();
   await cp(deployDir, dir, { recursive: true });
-  await mkdir(join(dir, 'logs'), { recursive: true });
-  await writeFile(join(dir, 'mime.types'), 'types { }\n');
   const sample = await readFile(join(deployDir, 'nginx.conf'), 'utf8');
-  const temps = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (name) => `${name}_temp_path ${dir}/${name};`,
-  );
   const config = sample
-    .replace('worker_processes auto;', `worker_processes 1; daemon off; pid ${dir}/pid;`)
-    .replace('http {', `http { ${temps.join(' ')}`)
     .replace('127.0.0.1:8080', application.replace('http://', ''))
     .replace('listen 8000;', `listen 127.0.0.1:${port};`);
   await writeFile(join(dir, 'nginx.conf'), config);
-  const child = spawn('nginx', ['-p', dir, '-c', join(dir, 'nginx.conf'), '-e', 'logs/error.log'], {
+  const where = ['-p', dir, '-c', join(dir, 'nginx.conf'), '-e', 'stderr'];
+  const child = spawn('nginx', [...where, '-g', 'daemon off;'], {
     stdio: 'ignore',
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
   });

@@ -26,7 +26,11 @@ export function createServer({ trackers, domain }: ServerOptions): FastifyInstan
     method: ['PUT', 'POST'],
     url: '/files/*',
     handler: async (request, reply) => {
-      const stored = await files.put(request.params['*'], request.body ?? Buffer.alloc(0));
+      const { params, headers, body = Buffer.alloc(0) } = request;
+      // Where the length is known, the tracker finds a device with room for it.
+      const size = Number(headers['content-length'] ?? Number.NaN);
+      const options = Number.isSafeInteger(size) ? { size } : {};
+      const stored = await files.put(params['*'], body, options);
       return reply.code(201).send({ bytes: stored.bytes });
     },
   });
@@ -34,7 +38,7 @@ export function createServer({ trackers, domain }: ServerOptions): FastifyInstan
   server.get<{ Params: { '*': string } }>('/files/*', async (request, reply) => {
     const key = request.params['*'];
     const paths = await files.paths(key, { count: 3 });
-    // Both proxies get what they understand and ignore the rest.
+    // With Perlbal in front, the shape is 'perlbal'.
     return reply
       .headers(reproxyHeaders(paths, { shape: 'nginx' }))
       .header('Content-Type', contentTypeOf(key))

@@ -38,7 +38,7 @@ export function createServer({ trackers, domain }: ServerOptions): FastifyInstan
   server.get<{ Params: { '*': string } }>('/files/*', async (request, reply) => {
     const key = request.params['*'];
     const paths = await files.paths(key, { count: 3 });
-    // With Perlbal in front, the shape is 'perlbal'.
+    // Perlbal takes the same list of URLs and ignores the rest.
     return reply
       .headers(reproxyHeaders(paths, { shape: 'nginx' }))
       .header('Content-Type', contentTypeOf(key))

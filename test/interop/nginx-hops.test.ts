@@ -190,7 +190,7 @@ test('a POST becomes a GET without a body', async () => {
   expect(nodes[0]?.seen[0]?.headers['content-length']).toBeUndefined();
 });
 
-test('the client sees the type of the application, the tag of the node and no address', async () => {
+test('the client sees the application’s type, the node’s tag and no address', async () => {
   const [first] = nodes;
   if (first) first.answer = status(404);
   const { headers } = await fetchFile();

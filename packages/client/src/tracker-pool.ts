@@ -39,8 +39,8 @@ export interface TrackerPool {
    * Sends a command; names and values are byte strings. Returns the fields of the reply.
    *
    * @example const { paths, path1 } = await pool.request('get_paths', { domain: 'd', key: 'k' });
-   * @throws OmgfsError the tracker's refusal; NO_TRACKER_UP, DEADLINE_EXCEEDED, BAD_REPLY or FAILURE
-   * when no tracker gave an answer, with `details.uncertain` true when one may have executed it.
+   * @throws OmgfsError the tracker's refusal; NO_TRACKER_UP, DEADLINE_EXCEEDED, BAD_REPLY or
+   * FAILURE when no tracker gave an answer, with `details.uncertain` true when one may have executed it.
    */
   request(command: string, args?: ReplyFields, options?: RequestOptions): Promise<Fields>;
   /** Closes all connections; requests in flight fail. */

@@ -190,7 +190,7 @@ describe('several trackers', () => {
     expect(hung.calls.length).toBeLessThanOrEqual(2);
   });
 
-  test('when the first is down even a change goes to the other, since nothing was sent', async () => {
+  test('a change goes to the other when the first is down, since nothing was sent', async () => {
     const down = await serve();
     const up = await serve();
     await down.close();

@@ -40,7 +40,8 @@ export interface TrackerPool {
    *
    * @example const { paths, path1 } = await pool.request('get_paths', { domain: 'd', key: 'k' });
    * @throws OmgfsError the tracker's refusal; NO_TRACKER_UP, DEADLINE_EXCEEDED, BAD_REPLY or
-   * FAILURE when no tracker gave an answer, with `details.uncertain` true when one may have executed it.
+   * FAILURE when no tracker gave an answer, with `details.uncertain` true when one may have
+   * executed it.
    */
   request(command: string, args?: ReplyFields, options?: RequestOptions): Promise<Fields>;
   /** Closes all connections; requests in flight fail. */

@@ -67,7 +67,11 @@ export interface ListOptions {
 export interface Client {
   /**
    * Stores a file under a key, replacing what was there. Resolves when the file is durable on one
-   * device and the tracker has committed it; further copies follow by themselves.
+   * device and the tracker has committed it; further copies follow by themselves. When the caller
+   * aborts during that last step, the file may be stored all the same.
+   *
+   * A stream is read to its end, or destroyed when the upload fails; only a request of `node:http`
+   * is left as it is, for its answer.
    *
    * @example await client.put('a/photo.jpg', { file: '/tmp/photo.jpg' });
    * @throws NO_DEVICES, DEVICE_DOWN, NO_TRACKER_UP, UNREG_DOMAIN, UNREG_CLASS, KEY_TOO_LONG.
@@ -77,13 +81,19 @@ export interface Client {
    * Opens a file for reading. Resolves when a replica answered; the stream goes on with another
    * replica when the first breaks.
    *
-   * @example (await client.get('a/photo.jpg')).stream.pipe(response);
+   * @example
+   * const { stream } = await client.get('a/photo.jpg', { range: { start: 0, end: 1023 } });
+   * await pipeline(stream, createWriteStream('head.jpg'));
    * @throws UNKNOWN_KEY, NO_REPLICA_UP, RANGE_NOT_SATISFIABLE.
    */
   get(key: Key, options?: { range?: ByteRange; signal?: AbortSignal }): Promise<Download>;
   /**
    * URLs of the replicas, best first, for a proxy to fetch from. With `verify` the tracker checks
    * the first ones on their devices.
+   *
+   * @example
+   * const paths = await client.paths('a/photo.jpg', { count: 3 });
+   * response.writeHead(200, reproxyHeaders(paths, { shape: 'nginx' })).end();
    * @throws UNKNOWN_KEY.
    */
   paths(

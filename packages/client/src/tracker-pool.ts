@@ -95,8 +95,13 @@ class Pool implements TrackerPool {
     const endpoints = this.#inOrder();
     for (let endpoint = endpoints.shift(); endpoint !== undefined; endpoint = endpoints.shift()) {
       options.signal?.throwIfAborted();
+      if (this.#closed) throw new OmgfsError('NO_TRACKER_UP', { message: 'the client is closed' });
       const leftMs = endsAtMs - performance.now();
-      if (leftMs <= 0 || this.#closed) break;
+      // Timers may fire a little early, and what is left is then no time to ask anybody.
+      if (leftMs < 1) {
+        failures.push(new OmgfsError('DEADLINE_EXCEEDED'));
+        break;
+      }
       const timeoutMs = Math.min(this.#requestTimeoutMs, leftMs);
       const outcome = await endpoint.exchange(line, { timeoutMs, signal: options.signal });
       if (outcome.reply?.ok) return outcome.reply.fields;
@@ -145,7 +150,7 @@ function refused(reply: Extract<Reply, { ok: false }>, address: string): Failure
 
 function noAnswer(command: string, failures: OmgfsError[], uncertain: boolean): OmgfsError {
   const last = failures[failures.length - 1];
-  const reasons = failures.map(({ message }) => message).join('; ') || 'the client is closed';
+  const reasons = failures.map(({ message }) => message).join('; ');
   return new OmgfsError(last?.code ?? 'NO_TRACKER_UP', {
     message: `${command} failed: ${reasons}`,
     details: { ...last?.details, uncertain },

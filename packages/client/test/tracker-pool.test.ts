@@ -44,6 +44,33 @@ describe('one request, one reply', () => {
     expect(server.connections).toBe(2);
   });
 
+  test('holds in a storm of aborts, deadlines, cut connections and late replies', async () => {
+    const answerLate: Script = ({ args, socket }) => {
+      const dice = Math.random();
+      const reply = `OK said=${args.say}\r\n`;
+      if (dice < 0.4) return reply;
+      if (dice < 0.5) socket.destroy();
+      else if (dice < 0.95) setTimeout(() => socket.write(reply), dice * 40);
+      return undefined;
+    };
+    const pool = poolOf([await serve(answerLate), await serve(answerLate)], { connectionsMax: 8 });
+    let answered = 0;
+    const ask = async (say: number) => {
+      const options =
+        say % 2 === 0
+          ? { deadlineMs: 1 + Math.random() * 40 }
+          : { signal: AbortSignal.timeout(1 + Math.floor(Math.random() * 40)) };
+      const fields = await pool.request('noop', { say }, options).catch(() => undefined);
+      if (fields === undefined) return;
+      answered += 1;
+      expect(fields.said).toBe(String(say));
+    };
+    for (let wave = 0; wave < 20; wave += 1) {
+      await Promise.all(Array.from({ length: 50 }, (_, n) => ask(wave * 50 + n)));
+    }
+    expect(answered).toBeGreaterThan(100);
+  });
+
   test('a connection whose request was aborted is not used again', async () => {
     const server = await serve((call) => (call.args.say === 'one' ? undefined : echo(call)));
     const pool = poolOf([server], { connectionsMax: 1 });

@@ -90,7 +90,7 @@ describe('a replica that fails', () => {
     const key = `stopped-${index}`;
     const body = randomBytes(24 * mebibyte);
     await storeCopies(key, body);
-    const hasty = newClient({ stallMs: 300 });
+    const hasty = newClient({ stallMs: 1_500 });
     const { pid } = hostOf((await client.paths(key))[index]);
     const { stream } = await hasty.get(key);
     const chunks: Buffer[] = [];
@@ -109,7 +109,7 @@ describe('a replica that fails', () => {
       const key = `dead-${index}`;
       await storeCopies(key, small);
       const host = hostOf((await client.paths(key))[index]);
-      const patient = newClient({ headersTimeoutMs: 200 });
+      const patient = newClient({ headersTimeoutMs: 1_000 });
       process.kill(host.pid ?? 0, 'SIGSTOP');
       try {
         for (let n = 0; n < 4; n += 1) expect((await read(key, patient)).equals(small)).toBe(true);
@@ -159,7 +159,7 @@ describe('an upload while nodes fail', () => {
 
   test('goes to another device when the first hangs', async () => {
     const [host] = cluster.hosts;
-    const hasty = newClient({ stallMs: 300 });
+    const hasty = newClient({ stallMs: 1_500 });
     process.kill(host?.pid ?? 0, 'SIGSTOP');
     try {
       for (let n = 0; n < 4; n += 1) {

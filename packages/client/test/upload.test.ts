@@ -28,6 +28,9 @@ async function node(answer: RequestListener = store): Promise<HttpNode> {
   return started;
 }
 
+/** Long enough for a healthy node on a busy machine. */
+const stallMs = 1_500;
+
 type Answers = Record<string, (call: Call) => string | undefined>;
 
 /** A tracker that offers these nodes, fid 1, 2, … at each open. */
@@ -48,7 +51,7 @@ async function trackerOf(nodes: HttpNode[], answers: Answers = {}): Promise<Line
 }
 
 function clientOf(tracker: LineServer): Client {
-  const client = createClient({ trackers: [tracker.address], domain: 'd', stallMs: 200 });
+  const client = createClient({ trackers: [tracker.address], domain: 'd', stallMs });
   opened.push(() => client.close());
   return client;
 }
@@ -207,8 +210,7 @@ describe('a destination', () => {
     async function* slow() {
       yield body.subarray(0, 2_000_000);
       const mark = performance.now();
-      // Twice the stall limit.
-      await until('time to pass', () => performance.now() - mark > 400);
+      await until('time to pass', () => performance.now() - mark > stallMs + 500);
       yield body.subarray(2_000_000);
     }
     await clientOf(tracker).put('k', slow());

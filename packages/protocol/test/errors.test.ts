@@ -56,6 +56,13 @@ describe('on the wire', () => {
     expect(error).toMatchObject({ code: 'FAILURE', details: { wire: 'brand_new' } });
     expect(error.message).toContain('brand_new');
   });
+
+  test('trouble with the database of a Perl tracker is not taken for a long key', () => {
+    expect(errorFromWire({ code: 'db', text: 'db' }).code).toBe('FAILURE');
+    expect(errorFromWire({ code: 'db', text: 'Key is longer than 255 bytes' }).code).toBe(
+      'KEY_TOO_LONG',
+    );
+  });
 });
 
 test('any thrown value becomes an OmgfsError with its cause', () => {

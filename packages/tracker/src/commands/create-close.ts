@@ -12,8 +12,8 @@ import {
   type ReplyFields,
 } from '@omgfs/protocol';
 import type { FileClass } from '../placement/model.ts';
-import type { TempfileRow } from '../store/store.ts';
 import { checkKeyLength, domainOf, idOf, requiredArg } from './arguments.ts';
+import type { OpenUpload, OpenUploads } from './open-uploads.ts';
 import type { Command, CommandRequest } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
@@ -29,11 +29,11 @@ interface CloseArguments {
   verifyChecksum: boolean;
 }
 
-export function createClose(services: CommandServices): Command {
+export function createClose(services: CommandServices, opened: OpenUploads): Command {
   const { store, topology, wakeReplicate, wakeDelete } = services;
   return async (request): Promise<ReplyFields> => {
     const close = closeArguments(services, request);
-    const tempfile = await store.findTempfile(close.fid);
+    const tempfile = opened.take(close.fid) ?? (await store.findTempfile(close.fid));
     if (tempfile === undefined) throw new OmgfsError('NO_TEMP_FILE');
     const length = await orAbandon(services, close, tempfile, () =>
       verifiedLength(services, close, tempfile),
@@ -103,7 +103,7 @@ function checksumOf(args: Fields): Checksum | undefined {
 async function orAbandon(
   { store, wakeDelete }: CommandServices,
   { fid, dkey, devid }: CloseArguments,
-  tempfile: TempfileRow,
+  tempfile: OpenUpload,
   verify: () => Promise<number>,
 ): Promise<number | undefined> {
   let refusal: unknown;
@@ -126,7 +126,7 @@ async function orAbandon(
 async function verifiedLength(
   { devices }: CommandServices,
   close: CloseArguments,
-  tempfile: TempfileRow,
+  tempfile: OpenUpload,
 ): Promise<number> {
   if (!tempfile.devids.includes(close.devid)) {
     const valid = tempfile.devids.join(', ');

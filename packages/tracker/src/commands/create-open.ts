@@ -4,10 +4,11 @@ import { chooseDestinations } from '../placement/choose.ts';
 import { type Domain, freeShare } from '../placement/model.ts';
 import type { Topology } from '../topology/topology.ts';
 import { checkKeyLength, domainOf, idOf } from './arguments.ts';
+import type { OpenUploads } from './open-uploads.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
-export function createOpen(services: CommandServices): Command {
+export function createOpen(services: CommandServices, opened: OpenUploads): Command {
   const { store, topology, devices, random } = services;
   return async ({ args, address }) => {
     const domain = domainOf(topology, args);
@@ -27,6 +28,7 @@ export function createOpen(services: CommandServices): Command {
       devids,
       ...explicitFid(args),
     });
+    opened.add(fid, { classid, devids });
     if (!isTrue(topology.setting('skip_mkcol'))) {
       await Promise.all(
         devids.map(async (devid) => {

@@ -23,17 +23,12 @@ export function getPaths(services: CommandServices): Command {
     const count = Math.max(pathCountMin, integerOf(args.pathcount));
     const client = { address, zone: args.zone };
     const devids = orderedDevids(topology, file, random);
-    if (isTrue(args.noverify)) {
-      return pathFields(urls(topology, { file, devids: devids.readable, client }), {
-        count,
-        fallback: urls(topology, { file, devids: devids.unreadable, client }),
-      });
-    }
-    const verified = await dropUntilVerified({ devices, topology, file }, devids.readable);
-    return pathFields(urls(topology, { file, devids: verified, client }), {
-      count,
-      fallback: urls(topology, { file, devids: devids.unreadable, client }),
-    });
+    const good = isTrue(args.noverify)
+      ? devids.readable
+      : await dropUntilVerified({ devices, topology, file }, devids.readable);
+    // A path that cannot be read now is better than none.
+    const chosen = good.length > 0 ? good.slice(0, count) : devids.unreadable.slice(-1);
+    return pathFields(urls(topology, { file, devids: chosen, client }));
   };
 }
 
@@ -89,15 +84,9 @@ function urls(
   return paths;
 }
 
-/** No path at all is a success with `paths=0`; one that cannot be read now is better than none. */
-function pathFields(
-  paths: readonly string[],
-  { count, fallback }: { count: number; fallback: readonly string[] },
-): ReplyFields {
-  const chosen = paths.length > 0 ? paths.slice(0, count) : fallback.slice(-1);
-  const fields: ReplyFields = { paths: chosen.length };
-  for (let index = 0; index < chosen.length; index += 1) {
-    fields[`path${index + 1}`] = chosen[index];
-  }
+/** No path at all is a success with `paths=0`. */
+function pathFields(paths: readonly string[]): ReplyFields {
+  const fields: ReplyFields = { paths: paths.length };
+  for (let index = 0; index < paths.length; index += 1) fields[`path${index + 1}`] = paths[index];
   return fields;
 }

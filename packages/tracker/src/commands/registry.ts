@@ -14,6 +14,7 @@ import { hostCommands } from './hosts.ts';
 import { keyCommands } from './keys.ts';
 import { listingCommands } from './listing.ts';
 import { maintenanceCommands } from './maintenance.ts';
+import { OpenUploads } from './open-uploads.ts';
 import type { CommandServices } from './services.ts';
 import { settingCommands } from './settings.ts';
 
@@ -27,10 +28,11 @@ export type Command = (request: CommandRequest) => ReplyFields | Promise<ReplyFi
 export type CommandTable = ReadonlyMap<string, Command>;
 
 export function createCommands(services: CommandServices): CommandTable {
+  const opened = new OpenUploads();
   return new Map<string, Command>(
     Object.entries({
-      create_open: createOpen(services),
-      create_close: createClose(services),
+      create_open: createOpen(services, opened),
+      create_close: createClose(services, opened),
       get_paths: getPaths(services),
       file_info: fileInfo(services),
       ...keyCommands(services),

@@ -53,6 +53,9 @@ async function sendTwice(agent: Agent, request: CallRequest, signal: AbortSignal
     method: request.method as Dispatcher.HttpMethod,
     headers: request.headers ?? {},
     signal,
+    // Left to itself undici closes the connection after a HEAD, out of distrust of servers that
+    // send a body with it; a new connection for each close of an upload costs too much.
+    reset: false,
     ...(request.body === undefined ? {} : { body: request.body }),
   };
   try {

@@ -24,6 +24,7 @@ export function orderPaths(
   replicas: readonly ReadableReplica[],
   { random }: { random: () => number },
 ): number[] {
+  if (replicas.length < 2) return replicas.map(({ devid }) => devid);
   const settled = replicas.filter(({ draining }) => !draining);
   const draining = replicas.filter((replica) => replica.draining);
   return [settled, draining]

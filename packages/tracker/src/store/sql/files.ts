@@ -23,20 +23,34 @@ export async function findFiles(
 ): Promise<(FileWithReplicas | undefined)[]> {
   const { dialect } = engine;
   const list = padded(keys);
-  // Unique key (dmid, dkey), then the primary key of file_on.
-  const rows = await engine.rows(
-    `SELECT ${fileColumns}, ${dialect.keyColumn} AS dkey, o.devid
-     FROM file f LEFT JOIN file_on o ON o.fid = f.fid WHERE ${dialect.pairsIn(list.length)}`,
-    keyValues(list),
-  );
-  const files = withReplicas(rows);
-  const byKey = new Map(files.map((file) => [keyText(file), file]));
+  const files = withReplicas(await engine.rows(findText(dialect, list.length), keyValues(list)));
+  const byKey = new Map<string, FileWithReplicas>();
+  for (const file of files) byKey.set(keyText(file), file);
   const found = keys.map((key) => byKey.get(keyText(key)));
   if (dialect.exactKeys || files.length === 0) return found;
   if (keys.length === 1) return [files[0]];
   return Promise.all(
     found.map(async (file, at) => file ?? (await findFiles(engine, [keys[at] as Key]))[0]),
   );
+}
+
+const findTexts = new WeakMap<Dialect, Map<number, string>>();
+
+/** One string for each number of keys: building and hashing a long text each time costs. */
+function findText(dialect: Dialect, count: number): string {
+  let texts = findTexts.get(dialect);
+  if (texts === undefined) {
+    texts = new Map();
+    findTexts.set(dialect, texts);
+  }
+  let sql = texts.get(count);
+  if (sql === undefined) {
+    // Unique key (dmid, dkey), then the primary key of file_on.
+    sql = `SELECT ${fileColumns}, ${dialect.keyColumn} AS dkey, o.devid
+     FROM file f LEFT JOIN file_on o ON o.fid = f.fid WHERE ${dialect.pairsIn(count)}`;
+    texts.set(count, sql);
+  }
+  return sql;
 }
 
 /** The rows of `file` of some keys, in the order of the keys, locked if wanted. */

@@ -14,9 +14,12 @@ import * as namespace from './namespace.ts';
 import { FidSource } from './open.ts';
 import { Queues } from './queues.ts';
 
-/** Batches of one kind at the same time: more made smaller batches, and was no faster. */
+/**
+ * Batches of one kind at the same time: more make smaller batches. One batch of writes stores half
+ * as many files again as two, with a quarter less work for the database (bench, 2026-11).
+ */
 const readsInFlight = 2;
-const writesInFlight = 2;
+const writesInFlight = 1;
 
 export function createSqlStore(engine: Engine, options: contract.StoreOptions): contract.Store {
   return new SqlStore(engine, options);

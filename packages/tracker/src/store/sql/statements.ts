@@ -2,7 +2,8 @@
 import { OmgfsError } from '@omgfs/protocol';
 import type { SqlValue } from './engine.ts';
 
-const sizes = [1, 4, 16, 64, 256] as const;
+/** Close enough that little is sent twice; few enough to stay prepared on each connection. */
+const sizes = [1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256] as const;
 
 /** Most values of one list. */
 export const listMax = 256;

@@ -196,6 +196,17 @@ describe('structure', () => {
     expect(broken).toEqual([]);
   });
 
+  test('the lockfile has every platform, or npm ci refuses it', () => {
+    const text = readFileSync(join(root, 'package-lock.json'), 'utf8');
+    const { packages } = JSON.parse(text) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string> }>;
+    };
+    const missing = Object.values(packages).flatMap(({ optionalDependencies = {} }) =>
+      Object.keys(optionalDependencies).filter((name) => !(`node_modules/${name}` in packages)),
+    );
+    expect(missing).toEqual([]);
+  });
+
   test('every module is used by another', () => {
     const imported = new Set(
       files.flatMap(({ path, lines }) =>

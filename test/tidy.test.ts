@@ -3,7 +3,7 @@
  * Method: reads every tracked source file as text; each rule lists the lines that break it.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -194,6 +194,17 @@ describe('structure', () => {
         .map((target) => `${path} imports ${target}`);
     });
     expect(broken).toEqual([]);
+  });
+
+  test('every command is there before the build, or npm cannot link it', () => {
+    const commands = ['packages/cli', 'packages/storage', 'packages/tracker'].flatMap((dir) => {
+      const { bin } = JSON.parse(readFileSync(join(root, dir, 'package.json'), 'utf8')) as {
+        bin: Record<string, string>;
+      };
+      return Object.values(bin).map((path) => join(root, dir, path));
+    });
+    const broken = commands.filter((path) => /dist/.test(path) || !(statSync(path).mode & 0o111));
+    expect({ commands: commands.length, broken }).toEqual({ commands: 3, broken: [] });
   });
 
   test('the lockfile has every platform, or npm ci refuses it', () => {

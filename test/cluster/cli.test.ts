@@ -7,10 +7,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { startLocalCluster } from '@omgfs/cli';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const omgfs = fileURLToPath(new URL('../../packages/cli/dist/bin/omgfs.js', import.meta.url));
@@ -155,6 +157,21 @@ describe('up', () => {
     const second = await run(['up', '--port-base', '0']);
     expect(second.code).toBe(1);
     expect(second.err).toMatch(/in use by process \d+/);
+  });
+
+  test('ports that something else uses are passed over', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const address = taken.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    await using cluster = await startLocalCluster({
+      hosts: 1,
+      devicesPerHost: 1,
+      domain: 'ports',
+      portBase: port - 1,
+    });
+    expect(cluster.trackers).not.toContain(`127.0.0.1:${port}`);
+    taken.close();
   });
 
   test('Ctrl-C stops every process, and the next run serves the same files', async () => {

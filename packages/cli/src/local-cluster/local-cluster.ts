@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createTrackerPool } from '@omgfs/client';
 import { Daemon } from './daemon.ts';
+import { portIfFree } from './ports.ts';
 import { registerCluster } from './register.ts';
 import { lockState, readState, unlockState, writeLock, writeState } from './state.ts';
 
@@ -24,7 +25,7 @@ export interface LocalClusterOptions {
   dbPass?: string;
   extraTrackerArgs?: readonly string[];
   extraStorageArgs?: readonly string[];
-  /** First port of a new state directory; 0 lets the system choose. */
+  /** Wished first port of a new state directory; ports that are taken, and 0, mean any free one. */
   portBase?: number;
 }
 
@@ -74,7 +75,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
   try {
     await mkdir(join(dir, 'logs'), { recursive: true });
     nodes.push(...(await createNodes(dir, options)));
-    trackerDaemons.push(...createTrackers(dir, options));
+    trackerDaemons.push(...(await createTrackers(dir, options)));
     await Promise.all([...nodes, ...trackerDaemons.slice(0, 1)].map((daemon) => daemon.start()));
     // The first tracker makes the schema; the others find it.
     await Promise.all(trackerDaemons.slice(1).map((daemon) => daemon.start()));
@@ -159,7 +160,7 @@ async function createNodes(dir: string, options: LocalClusterOptions): Promise<N
     const daemon = {
       name,
       script: binOf('@omgfs/storage', 'mogstored'),
-      port: kept?.nodePorts[index] ?? wished,
+      port: await portIfFree(ip, kept?.nodePorts[index] ?? wished),
       argsFor: (port: number) => [
         '--skipconfig',
         ...['--docroot', docroot],
@@ -174,29 +175,33 @@ async function createNodes(dir: string, options: LocalClusterOptions): Promise<N
   return nodes;
 }
 
-function createTrackers(dir: string, options: LocalClusterOptions): Daemon[] {
+async function createTrackers(dir: string, options: LocalClusterOptions): Promise<Daemon[]> {
   const kept = readState(dir);
   const dsn = options.dsn ?? `DBI:SQLite:${join(dir, 'omgfs.sqlite')}`;
-  return Array.from({ length: options.trackers ?? 1 }, (_, index) => {
+  const daemons: Daemon[] = [];
+  for (let index = 0; index < (options.trackers ?? 1); index += 1) {
     const name = `tracker${index + 1}`;
     const wished = options.portBase ? options.portBase + 1 + index : 0;
-    return new Daemon({
-      name,
-      script: binOf('@omgfs/tracker', 'mogilefsd'),
-      port: kept?.trackerPorts[index] ?? wished,
-      argsFor: (port) => [
-        '--skipconfig',
-        '--create_schema',
-        ...['--listen', `${trackerIp}:${port}`],
-        ...['--dsn', dsn],
-        ...(options.dbUser === undefined ? [] : ['--dbuser', options.dbUser]),
-        ...(options.dbPass === undefined ? [] : ['--dbpass', options.dbPass]),
-        ...(options.extraTrackerArgs ?? []),
-      ],
-      ready: { event: 'tracker.listening', portField: 'port' },
-      logFile: join(dir, 'logs', `${name}.log`),
-    });
-  });
+    daemons.push(
+      new Daemon({
+        name,
+        script: binOf('@omgfs/tracker', 'mogilefsd'),
+        port: await portIfFree(trackerIp, kept?.trackerPorts[index] ?? wished),
+        argsFor: (port) => [
+          '--skipconfig',
+          '--create_schema',
+          ...['--listen', `${trackerIp}:${port}`],
+          ...['--dsn', dsn],
+          ...(options.dbUser === undefined ? [] : ['--dbuser', options.dbUser]),
+          ...(options.dbPass === undefined ? [] : ['--dbpass', options.dbPass]),
+          ...(options.extraTrackerArgs ?? []),
+        ],
+        ready: { event: 'tracker.listening', portField: 'port' },
+        logFile: join(dir, 'logs', `${name}.log`),
+      }),
+    );
+  }
+  return daemons;
 }
 
 function binOf(packageName: string, command: string): string {

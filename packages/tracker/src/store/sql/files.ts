@@ -22,21 +22,41 @@ export async function findFiles(
   keys: readonly Key[],
 ): Promise<(FileWithReplicas | undefined)[]> {
   const { dialect } = engine;
-  const byKey = new Map<string, FileWithReplicas>();
-  let files: FileWithReplicas[] = [];
-  for (const [dmid, dkeys] of byDomain(keys)) {
-    const list = padded(dkeys);
-    const values: SqlValue[] = [dmid];
-    for (const dkey of list) values.push(bytes(dkey));
-    files = withReplicas(await engine.rows(findText(dialect, list.length), values));
-    for (const file of files) byKey.set(keyText(file), file);
-  }
-  const found = keys.map((key) => byKey.get(keyText(key)));
-  if (dialect.exactKeys || byKey.size === 0) return found;
-  if (keys.length === 1) return [files[0]];
+  const domains = byDomain(keys);
+  const found = new Map<number, Map<string, FileWithReplicas>>();
+  for (const [dmid, dkeys] of domains) found.set(dmid, await findInDomain(engine, dmid, dkeys));
+  const files = keys.map(({ dmid, dkey }) => found.get(dmid)?.get(dkey));
+  const nothing = [...found.values()].every(({ size }) => size === 0);
+  if (dialect.exactKeys || nothing) return files;
+  // Another spelling of a key was asked for: the only row there is to a single key is its row.
+  const [only] = domains.size === 1 ? found.values() : [];
+  if (keys.length === 1) return [only?.values().next().value];
   return Promise.all(
-    found.map(async (file, at) => file ?? (await findFiles(engine, [keys[at] as Key]))[0]),
+    files.map(async (file, at) => file ?? (await findFiles(engine, [keys[at] as Key]))[0]),
   );
+}
+
+/** The files of keys in one domain, by the spelling that is stored. */
+async function findInDomain(
+  engine: Engine,
+  dmid: number,
+  dkeys: readonly string[],
+): Promise<Map<string, FileWithReplicas>> {
+  const list = padded(dkeys);
+  const values: SqlValue[] = [dmid];
+  for (const dkey of list) values.push(bytes(dkey));
+  const files = new Map<string, FileWithReplicas>();
+  for (const row of await engine.rows(findText(engine.dialect, list.length), values)) {
+    const dkey = text(row, 'dkey');
+    let file = files.get(dkey);
+    if (file === undefined) {
+      file = { ...toFile(row), devids: [] };
+      files.set(dkey, file);
+    }
+    const devid = intOrNull(row, 'devid');
+    if (devid !== null) file.devids.push(devid);
+  }
+  return files;
 }
 
 function byDomain(keys: readonly Key[]): Map<number, string[]> {

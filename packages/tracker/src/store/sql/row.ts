@@ -30,6 +30,7 @@ export function textOrNull(row: Row, column: string): string | null {
   const value = row[column];
   if (value === null || value === undefined) return null;
   if (typeof value === 'string') return value;
+  if (Buffer.isBuffer(value)) return value.toString('latin1');
   if (value instanceof Uint8Array) {
     return Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1');
   }

@@ -14,6 +14,7 @@ import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { startLocalCluster } from '@omgfs/cli';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../helpers/wait.ts';
 
 const omgfs = fileURLToPath(new URL('../../packages/cli/dist/bin/omgfs.js', import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-cli-'));
@@ -24,10 +25,10 @@ interface Ran {
   err: string;
 }
 
-async function run(args: string[], input?: Buffer): Promise<Ran> {
+async function run(args: string[], input: Buffer = Buffer.alloc(0)): Promise<Ran> {
   const child = spawn(process.execPath, [omgfs, ...args], { cwd: dir });
   child.stdin.on('error', () => {});
-  child.stdin.end(input ?? Buffer.alloc(0));
+  child.stdin.end(input);
   const [out, err, [code]] = await Promise.all([
     buffer(child.stdout),
     buffer(child.stderr),
@@ -38,26 +39,40 @@ async function run(args: string[], input?: Buffer): Promise<Ran> {
 
 interface Up {
   child: ChildProcess;
+  /** Of the tracker and the storage nodes. */
   pids: number[];
+  said: () => string;
 }
 
 /** Starts `omgfs up` in the directory and waits until it says that it is up. */
-async function up(): Promise<Up> {
-  const args = ['--json', 'up', '--hosts', '2', '--devices', '1', '--port-base', '0'];
+async function up(...more: string[]): Promise<Up> {
+  const args = ['--json', 'up', '--hosts', '2', '--devices', '1', '--port-base', '0', ...more];
   const child = spawn(process.execPath, [omgfs, ...args], {
     cwd: dir,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const [line] = await once(child.stdout, 'data');
-  const { hosts } = JSON.parse(String(line)) as { hosts: { pid: number }[] };
-  return { child, pids: hosts.map(({ pid }) => pid) };
+  let said = '';
+  child.stderr.on('data', (chunk) => {
+    said += chunk;
+  });
+  await once(child.stdout, 'data');
+  return { child, pids: childrenOf(child), said: () => said };
 }
 
-async function down({ child }: Up): Promise<number | null> {
+function childrenOf({ pid }: ChildProcess): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return children.split(' ').filter(Boolean).map(Number);
+}
+
+async function down({ child }: Pick<Up, 'child'>): Promise<number | null> {
   const ended = once(child, 'exit');
   child.kill('SIGINT');
   const [code] = await ended;
   return code as number | null;
+}
+
+function linesOf(text: Buffer | string): string[] {
+  return text.toString().trim().split('\n');
 }
 
 /** A process that has ended but was not collected by its parent has no command line. */
@@ -83,7 +98,7 @@ afterAll(async () => {
 
 describe('files', () => {
   test('put, info, ls, get, mv and rm', async () => {
-    expect((await run(['put', 'photo.bin', 'album/1.bin'])).code).toBe(0);
+    expect((await run(['put', 'photo.bin', '--key', 'album/1.bin'])).code).toBe(0);
     expect(JSON.parse((await run(['--json', 'info', 'album/1.bin'])).out.toString())).toMatchObject(
       {
         key: 'album/1.bin',
@@ -107,34 +122,57 @@ describe('files', () => {
     await run(['rm', 'piped']);
   });
 
-  test('a tree', async () => {
+  test('a tree, and several files', async () => {
     await mkdir(join(dir, 'tree/deep'), { recursive: true });
     writeFileSync(join(dir, 'tree/a'), 'A');
     writeFileSync(join(dir, 'tree/deep/b'), '');
-    const stored = await run(['--json', 'put', '-r', 'tree', 'backup/']);
-    const keys = stored.out
-      .toString()
-      .trim()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as { key: string }).key);
-    expect(keys.sort()).toEqual(['backup/a', 'backup/deep/b']);
+    const stored = await run(['--json', 'put', '-r', 'tree', 'photo.bin', '--prefix', 'backup/']);
+    const keys = linesOf(stored.out).map((line) => (JSON.parse(line) as { key: string }).key);
+    expect(keys.sort()).toEqual(['backup/a', 'backup/deep/b', 'backup/photo.bin']);
     expect((await run(['get', 'backup/deep/b', '-'])).out.length).toBe(0);
+    expect((await run(['get', 'backup/photo.bin', 'tree/deep'])).code).toBe(0);
+    expect(readFileSync(join(dir, 'tree/deep/photo.bin')).equals(body)).toBe(true);
+    const listed = await run(['--json', 'ls', '-l', 'backup/a']);
+    expect(JSON.parse(listed.out.toString())).toMatchObject({ key: 'backup/a', length: 1 });
     await run(['rm', ...keys]);
   });
 
-  test('failures have a code, advice and exit code 1, and leave no file', async () => {
+  test('what cannot be meant is refused before a byte is stored', async () => {
+    writeFileSync(join(dir, 'one.jpg'), '1');
+    writeFileSync(join(dir, 'two.jpg'), '2');
+    // A shell that expands *.jpg must never give the second file's name to the first.
+    expect((await run(['put', 'one.jpg', 'two.jpg'])).code).toBe(0);
+    expect((await run(['get', 'two.jpg', '-'])).out.toString()).toBe('2');
+    await run(['rm', 'one.jpg', 'two.jpg']);
+    const wrong: [string[], RegExp][] = [
+      [['one.jpg', 'album/1.jpg'], /cannot read album\/1\.jpg: .*--key/],
+      [['one.jpg', 'two.jpg', '--key', 'both'], /--prefix/],
+      [['one.jpg', 'tree/../one.jpg'], /would both become 'one\.jpg'/],
+      [['tree'], /--recursive/],
+      [['-'], /omgfs put - KEY/],
+      [['-', 'key', 'other'], /omgfs put - KEY/],
+    ];
+    for (const [args, message] of wrong) {
+      const { code, err } = await run(['put', ...args]);
+      expect({ args, code, err }).toEqual({ args, code: 2, err: expect.stringMatching(message) });
+    }
+    expect((await run(['ls'])).out.toString()).toBe('');
+  });
+
+  test('failures name the key, have a code, advice and exit code 1, and leave no file', async () => {
     const missing = await run(['get', 'nothing', 'nothing.bin']);
     expect(missing.code).toBe(1);
-    expect(missing.err).toMatch(/\[UNKNOWN_KEY\]\n.*omgfs ls/);
+    expect(missing.err).toMatch(/cannot fetch 'nothing': .*\[UNKNOWN_KEY\]\n.*omgfs ls/);
     expect(readdirSync(dir).filter((name) => name.startsWith('nothing'))).toEqual([]);
-    const json = await run(['--json', 'rm', 'nothing']);
-    expect(JSON.parse(json.err.split('\n')[0] ?? '')).toMatchObject({
-      error: { code: 'UNKNOWN_KEY', retry: 'never' },
-    });
+    const json = await run(['--json', 'rm', 'nothing', 'neither']);
+    expect(linesOf(json.err).map((line) => JSON.parse(line))).toMatchObject([
+      { error: { code: 'UNKNOWN_KEY', retry: 'never', key: 'nothing' } },
+      { error: { code: 'UNKNOWN_KEY', retry: 'never', key: 'neither' } },
+      { error: { code: 'FAILURE', message: '2 of 2 failed' } },
+    ]);
     expect((await run(['rm', '-f', 'nothing'])).code).toBe(0);
-    expect((await run(['put', 'no-such-file'])).err).toContain('no-such-file');
-    expect((await run(['put', 'tree'])).err).toContain('--recursive');
-    expect((await run(['put', '-'])).err).toContain('KEY');
+    const domain = await run(['-d', 'elsewhere', 'ls']);
+    expect(domain.err).toMatch(/no domain 'elsewhere' \[UNREG_DOMAIN\]/);
     const nobody = await run(['-t', '127.0.0.1:1', '-d', 'x', 'ls']);
     expect({ code: nobody.code, up: nobody.err.includes('omgfs up') }).toEqual({
       code: 1,
@@ -142,10 +180,32 @@ describe('files', () => {
     });
   });
 
+  test('an interrupted get leaves no part of a file', async () => {
+    await run(['put', '-', 'big'], randomBytes(30_000_000));
+    const child = spawn(process.execPath, [omgfs, 'get', 'big', 'big.bin'], {
+      cwd: dir,
+      stdio: 'ignore',
+    });
+    const ended = once(child, 'exit');
+    const parts = () => readdirSync(dir).filter((name) => name.startsWith('big.bin'));
+    await until('the first bytes on disk', () => parts().length > 0, { everyMs: 1 });
+    child.kill('SIGINT');
+    const [code] = await ended;
+    // On a fast machine it may have been done before the signal arrived.
+    expect([code, parts()]).toEqual(code === 0 ? [0, ['big.bin']] : [130, []]);
+    await run(['rm', 'big']);
+    rmSync(join(dir, 'big.bin'), { force: true });
+  });
+
   test('wrong usage is exit code 2, help is 0 and teaches', async () => {
     expect((await run(['nonsense'])).code).toBe(2);
-    expect((await run(['put', 'x', 'y', 'z'])).code).toBe(2);
+    expect((await run(['put'])).code).toBe(2);
     expect((await run(['ls', '-n', 'many'])).code).toBe(2);
+    const json = await run(['--json', 'mv', 'only-one']);
+    expect({ code: json.code, error: JSON.parse(json.err) }).toMatchObject({
+      code: 2,
+      error: { error: { code: 'BAD_ARGS' } },
+    });
     const help = await run(['--help']);
     expect(help.code).toBe(0);
     expect(help.out.toString()).toMatch(/Examples:[\s\S]*omgfs put/);
@@ -156,7 +216,48 @@ describe('up', () => {
   test('a second one in the same directory is refused', async () => {
     const second = await run(['up', '--port-base', '0']);
     expect(second.code).toBe(1);
-    expect(second.err).toMatch(/in use by process \d+/);
+    expect(second.err).toMatch(/in use by process \d+.*--dir/);
+  });
+
+  test('of two that start at the same time one is refused', async () => {
+    const start = () => {
+      const args = ['--json', 'up', '--port-base', '0', '--dir', 'shared'];
+      return spawn(process.execPath, [omgfs, ...args], { cwd: dir });
+    };
+    const children = [start(), start()];
+    const fates = children.map(async (child) => {
+      const refusal = buffer(child.stderr);
+      const isUp = once(child.stdout, 'data').then(() => 'up');
+      const code = once(child, 'exit').then(async ([code]) => `${code}: ${await refusal}`);
+      return Promise.race([isUp, code]);
+    });
+    const [one = '', two = ''] = (await Promise.all(fates)).sort();
+    expect(one).toMatch(/^1: .*in use by process/);
+    expect(two).toBe('up');
+    for (const child of children.filter(({ exitCode }) => exitCode === null)) {
+      expect(await down({ child })).toBe(0);
+    }
+  });
+
+  test('a node that dies by itself is reported', async () => {
+    const lone = await up('--dir', 'lone');
+    process.kill(lone.pids[0] ?? 0, 'SIGKILL');
+    await until('the report', () => /node1 ended unexpectedly \(SIGKILL\)/.test(lone.said()));
+    expect(await down(lone)).toBe(0);
+  });
+
+  test('a Ctrl-C while it starts leaves nothing behind', async () => {
+    const args = ['up', '--port-base', '0', '--dir', 'early'];
+    const child = spawn(process.execPath, [omgfs, ...args], { cwd: dir, stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    const pids = await until('the first daemon', () => {
+      const children = childrenOf(child);
+      return children.length > 0 && children;
+    });
+    child.kill('SIGINT');
+    expect((await ended)[0]).toBe(130);
+    expect(pids.filter(isAlive)).toEqual([]);
+    expect(readdirSync(join(dir, 'early'))).not.toContain('lock');
   });
 
   test('ports that something else uses are passed over', async () => {
@@ -175,11 +276,15 @@ describe('up', () => {
   });
 
   test('Ctrl-C stops every process, and the next run serves the same files', async () => {
-    await run(['put', 'photo.bin', 'kept.bin']);
-    expect(cluster.pids.every(isAlive)).toBe(true);
+    await run(['put', 'photo.bin', '--key', 'kept.bin']);
+    expect(cluster.pids.filter(isAlive).length).toBe(3);
     expect(await down(cluster)).toBe(0);
     expect(cluster.pids.filter(isAlive)).toEqual([]);
-    cluster = await up();
+    // More of everything than before is added to it.
+    cluster = await up('--hosts', '3', '--devices', '2');
+    expect(cluster.pids.length).toBe(4);
+    const devices = readdirSync(join(dir, '.omgfs/node1')).filter((name) => /^dev/.test(name));
+    expect(devices).toEqual(['dev1', 'dev3']);
     expect((await run(['get', 'kept.bin', '-'])).out.equals(body)).toBe(true);
   });
 

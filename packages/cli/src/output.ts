@@ -10,24 +10,28 @@ export interface Progress {
 
 const silent: Progress = { add: () => {}, stop: () => {} };
 
-/** A bar on standard error, if that is a terminal and nothing but JSON was not asked for. */
+/**
+ * A bar on standard error, if that is a terminal and nothing but JSON was not asked for. Without a
+ * total it only counts.
+ */
 export function createProgress(options: {
   label: string;
   unit: 'items' | 'bytes';
-  total: number;
+  total: number | undefined;
   json: boolean;
 }): Progress {
   if (!process.stderr.isTTY || options.json) return silent;
-  const bytes = options.unit === 'bytes';
-  const unit = bytes ? '' : ' files';
+  const { unit, total } = options;
+  const bytes = unit === 'bytes';
+  const measured = `{bar} {percentage}% {value}/{total}${bytes ? '' : ' files'} {eta_formatted}`;
   const bar = new SingleBar({
-    format: `${options.label} {bar} {percentage}% {value}/{total}${unit} {eta_formatted}`,
+    format: `{label} ${total === undefined ? '{value} in {duration_formatted}' : measured}`,
     formatValue: (value, _, type) =>
       bytes && (type === 'value' || type === 'total') ? formatBytes(value) : String(value),
     hideCursor: true,
     stream: process.stderr,
   });
-  bar.start(Math.max(1, options.total), 0);
+  bar.start(Math.max(1, total ?? 1), 0, { label: printable(options.label) });
   return {
     add: (step) => bar.increment((bytes ? step.bytes : step.items) ?? 0),
     stop: () => bar.stop(),
@@ -44,6 +48,18 @@ export function formatBytes(bytes: number): string {
     unit += 1;
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** A key as a terminal may show it: whoever uploads a file chooses its key. */
+export function printable(key: string): string {
+  return key.replace(/\p{Cc}/gu, (character) => {
+    return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+}
+
+/** A key for a line of output: as it is for other programs, harmless on a terminal. */
+export function shownKey(key: string): string {
+  return process.stdout.isTTY ? printable(key) : key;
 }
 
 export function printLine(text: string): void {
@@ -65,17 +81,33 @@ const advice: Partial<Record<ErrorCode, string>> = {
   KEY_EXISTS: "Remove it first with 'omgfs rm', or choose another name.",
 };
 
-/** Prints an error on standard error. @returns the exit code. */
-export function printError(thrown: unknown, options: { json: boolean }): number {
-  const error = toOmgfsError(thrown);
-  const { code, retry, message } = error;
+/** Prints an error on standard error. */
+export function printError(thrown: unknown, options: { json: boolean }): void {
+  const { code, retry, message, details } = toOmgfsError(thrown);
   if (options.json) {
-    process.stderr.write(`${JSON.stringify({ error: { code, retry, message } })}\n`);
+    const { key } = details;
+    process.stderr.write(`${JSON.stringify({ error: { code, retry, message, key } })}\n`);
   } else {
     const hint = advice[code] === undefined ? '' : `\n${advice[code]}`;
     process.stderr.write(`omgfs: ${message} [${code}]${hint}\n`);
   }
-  return 1;
+}
+
+/**
+ * Awaits what is done to one key.
+ * @throws OmgfsError the failure, with a message that begins with what failed on which key.
+ */
+export async function about<T>(what: string, key: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (thrown) {
+    const { code, message, details } = toOmgfsError(thrown);
+    throw new OmgfsError(code, {
+      message: `${what} '${printable(key)}': ${message}`,
+      details: { ...details, key },
+      cause: thrown,
+    });
+  }
 }
 
 /** An error of several files, each printed already. */

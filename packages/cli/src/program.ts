@@ -1,16 +1,18 @@
 /** The command line of `omgfs`: names, arguments, help. Each command is a module of its own. */
 import { type Client, createClient } from '@omgfs/client';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { getCommand } from './commands/get.ts';
 import { infoCommand, listCommand, removeCommand, renameCommand } from './commands/keys.ts';
 import { putCommand } from './commands/put.ts';
 import { upCommand } from './commands/up.ts';
-import { findTarget, stateDirDefault } from './config.ts';
+import { findTarget, stateDirDefault, type Target } from './config.ts';
 import { demoCommand } from './demo/demo.ts';
+import { Interrupted, withInterrupt } from './interrupt.ts';
 import { printError } from './output.ts';
 
-/** Exit codes: 0 done, 1 failed, 2 wrong usage. */
-export const exitCodes = { done: 0, failed: 1, usage: 2 } as const;
+/** What the process ends with. */
+export const exitCodes = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 interface GlobalOptions {
   tracker?: string;
@@ -20,20 +22,25 @@ interface GlobalOptions {
 
 /** Runs one command line. @returns the exit code; it never throws. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
-  const program = createProgram();
+  // Known before the options are parsed, because that may fail.
+  const json = argv.includes('--json');
   try {
-    await program.parseAsync([...argv], { from: 'user' });
+    await createProgram({ json }).parseAsync([...argv], { from: 'user' });
     return exitCodes.done;
   } catch (error) {
     if (error instanceof CommanderError) {
       return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
     }
-    printError(error, { json: program.opts<GlobalOptions>().json });
-    return exitCodes.failed;
+    if (error instanceof Interrupted) {
+      process.stderr.write('omgfs: interrupted\n');
+      return exitCodes.interrupted;
+    }
+    printError(error, { json });
+    return toOmgfsError(error).code === 'BAD_ARGS' ? exitCodes.usage : exitCodes.failed;
   }
 }
 
-function createProgram(): Command {
+function createProgram({ json }: { json: boolean }): Command {
   const program = new Command('omgfs')
     .description('Store, find and serve files in an omgfs or MogileFS cluster.')
     .option('-t, --tracker <host:port,…>', 'trackers (or OMGFS_TRACKERS)')
@@ -41,23 +48,39 @@ function createProgram(): Command {
     .option('--json', 'machine-readable output, one JSON value a line', false)
     .addHelpText('after', examples)
     .exitOverride()
-    .showHelpAfterError('(see omgfs --help)');
-  const withClient =
-    <Arguments extends unknown[]>(
-      work: (client: Client, global: GlobalOptions, ...args: Arguments) => Promise<void>,
-    ) =>
-    async (...args: Arguments) => {
+    .configureOutput({
+      outputError: (text, write) => {
+        const message = text.trim().replace(/^error: /, '');
+        if (json) printError(new OmgfsError('BAD_ARGS', { message }), { json });
+        else write(`omgfs: ${message}\n`);
+      },
+    })
+    .showHelpAfterError(json ? false : "(see 'omgfs --help')");
+  const withClient: WithClient =
+    (work) =>
+    async (...args) => {
       const global = program.opts<GlobalOptions>();
-      const client = createClient(findTarget(global));
+      const target = findTarget(global);
+      const client = createClient(target);
       try {
         await work(client, global, ...args);
+      } catch (error) {
+        throw naming(error, target);
       } finally {
         await client.close();
       }
     };
   addFileCommands(program, withClient);
+  addKeyCommands(program, withClient);
   addClusterCommands(program);
   return program;
+}
+
+/** The error with the name of the domain, where that is what is wrong. */
+function naming(error: unknown, { domain }: Target): unknown {
+  if (toOmgfsError(error).code !== 'UNREG_DOMAIN') return error;
+  const message = `there is no domain '${domain}'`;
+  return new OmgfsError('UNREG_DOMAIN', { message, cause: error });
 }
 
 type WithClient = <Arguments extends unknown[]>(
@@ -66,24 +89,31 @@ type WithClient = <Arguments extends unknown[]>(
 
 function addFileCommands(program: Command, withClient: WithClient): void {
   program
-    .command('put <source> [key]')
-    .description("store a file, '-' for standard input, or with -r all files below a directory")
+    .command('put <sources...>')
+    .description("store files, with -r all files below directories, or '- KEY' standard input")
+    .usage('[options] FILE...\n       omgfs put [options] - KEY')
+    .option('-k, --key <key>', 'key of a single file; by default its name')
+    .option('-p, --prefix <text>', 'what every key begins with')
     .option('-c, --class <name>', 'class of the files')
-    .option('-r, --recursive', 'store a directory; key is then a prefix')
+    .option('-r, --recursive', 'store directories; the keys are paths below them')
     .option('-j, --jobs <n>', 'files at once', positive, 8)
+    .addHelpText('after', putExamples)
     .action(
-      withClient((client, { json }, source: string, key: string | undefined, options) =>
-        putCommand(client, source, key, { ...(options as { jobs: number }), json }),
+      withClient((client, { json }, sources: string[], options) =>
+        putCommand(client, sources, { ...(options as { jobs: number }), json }),
       ),
     );
   program
-    .command('get <key> [file]')
-    .description("fetch a file; '-' writes to standard output")
+    .command('get <key> [target]')
+    .description("fetch a file into a file or directory; '-' writes to standard output")
     .action(
-      withClient((client, { json }, key: string, file: string | undefined) =>
-        getCommand(client, key, file, { json }),
+      withClient((client, { json }, key: string, target: string | undefined) =>
+        withInterrupt((signal) => getCommand(client, key, target, { json, signal })),
       ),
     );
+}
+
+function addKeyCommands(program: Command, withClient: WithClient): void {
   program
     .command('ls [prefix]')
     .description('list keys')
@@ -118,33 +148,26 @@ function addFileCommands(program: Command, withClient: WithClient): void {
 }
 
 function addClusterCommands(program: Command): void {
-  const hosts = () => new Option('--hosts <n>', 'storage nodes').argParser(positive).default(3);
-  const devices = () =>
-    new Option('--devices <n>', 'devices of each node').argParser(positive).default(2);
-  const dir = () => new Option('--dir <path>', 'state directory').default(stateDirDefault);
-  const portBase = () =>
-    new Option('--port-base <n>', 'first port of a new state directory; 0 takes free ones')
-      .argParser(natural)
-      .default(7000);
-  program
-    .command('up')
+  const withClusterOptions = (command: Command) =>
+    command
+      .option('--dir <path>', 'state directory', stateDirDefault)
+      .option('--hosts <n>', 'storage nodes, at least', positive, 3)
+      .option('--devices <n>', 'devices of each node, at least', positive, 2)
+      .option(
+        '--port-base <n>',
+        'first port of a new state directory; 0 takes free ones',
+        natural,
+        7000,
+      );
+  withClusterOptions(program.command('up'))
     .description('run a whole cluster on this machine until Ctrl-C')
-    .addOption(dir())
-    .addOption(hosts())
-    .addOption(devices())
-    .addOption(portBase())
     .action((options) => {
       const { json, domain = 'files' } = program.opts<GlobalOptions>();
       return upCommand({ ...options, json, domain });
     });
-  program
-    .command('demo [tree]')
+  withClusterOptions(program.command('demo [tree]'))
     .description('boot a cluster, store a directory tree, lose a node, read everything back')
     .option('--once', 'end when it is done, with exit code 0 or 1')
-    .addOption(dir())
-    .addOption(hosts())
-    .addOption(devices())
-    .addOption(portBase())
     .action((tree: string | undefined, options) => {
       const { domain = 'demo' } = program.opts<GlobalOptions>();
       return demoCommand({ ...options, tree, domain });
@@ -164,12 +187,20 @@ function natural(text: string): number {
 const examples = `
 Examples:
   omgfs up                                   a cluster to play with, state in ./.omgfs
-  omgfs put photo.jpg album/1.jpg            store a file
-  omgfs put -r ./pictures album/             store a tree
+  omgfs put photo.jpg --key album/1.jpg      store a file
+  omgfs put -r ./pictures --prefix album/    store a tree
   tar c . | omgfs put - backup.tar           store standard input
   omgfs get album/1.jpg - | sha1sum          read it back
   omgfs ls -l album/                         keys, lengths, copies
   omgfs --json info album/1.jpg              for scripts
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+`;
+
+const putExamples = `
+Examples:
+  omgfs put photo.jpg                        under the key photo.jpg
+  omgfs put *.jpg --prefix album/            each under album/ and its name
+  omgfs put -r ./pictures --prefix album/    a tree, under its paths
+  tar c . | omgfs put - backup.tar           standard input, of any length
 `;

@@ -10,25 +10,38 @@ export interface TreeFile {
   bytes: number;
 }
 
-/** All regular files, in byte order of their names; symbolic links are not followed. */
+/**
+ * All regular files, in order of their names; symbolic links are not followed, and what vanishes
+ * meanwhile is left out. `skip` is asked with the path of every file and directory.
+ */
 export async function walkTree(
   root: string,
-  options: { skip?: ReadonlySet<string> } = {},
+  options: { skip?: (path: string) => boolean } = {},
 ): Promise<TreeFile[]> {
   const files: TreeFile[] = [];
   const visit = async (dir: string): Promise<void> => {
-    for (const entry of await readdir(dir, { withFileTypes: true })) {
-      if (options.skip?.has(entry.name)) continue;
+    const entries = await readdir(dir, { withFileTypes: true }).catch((error: unknown) => {
+      if (dir === root) throw error;
+      return unlessGone(error, []);
+    });
+    for (const entry of entries) {
       const path = join(dir, entry.name);
+      if (options.skip?.(path)) continue;
       if (entry.isDirectory()) await visit(path);
       else if (entry.isFile()) {
+        const stats = await stat(path).catch((error: unknown) => unlessGone(error, undefined));
         const name = relative(root, path).split(sep).join('/');
-        files.push({ path, name, bytes: (await stat(path)).size });
+        if (stats !== undefined) files.push({ path, name, bytes: stats.size });
       }
     }
   };
   await visit(root);
   return files.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function unlessGone<T>(error: unknown, instead: T): T {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return instead;
+  throw error;
 }
 
 /** Does `work` for every item, so many at once; the first error ends it. */

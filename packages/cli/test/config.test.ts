@@ -12,7 +12,7 @@ afterAll(() => {
   rmSync(dir, { recursive: true });
 });
 
-const running = { domain: 'kept', trackerPorts: [7001], nodePorts: [], devicesPerHost: 1 };
+const running = { domain: 'kept', trackerPorts: [7001], nodePorts: [] };
 
 test('without any hint the error names the ways to give one', () => {
   expect(() => findTarget({}, {})).toThrow(

@@ -1,7 +1,16 @@
 /** `omgfs ls`, `info`, `rm` and `mv`. */
-import type { Client } from '@omgfs/client';
-import { OmgfsError } from '@omgfs/protocol';
-import { formatBytes, printError, printJson, printLine, someFailed } from '../output.ts';
+import type { Client, FileInfo } from '@omgfs/client';
+import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import {
+  about,
+  formatBytes,
+  printable,
+  printError,
+  printJson,
+  printLine,
+  shownKey,
+  someFailed,
+} from '../output.ts';
 
 interface Output {
   json: boolean;
@@ -13,32 +22,39 @@ export async function listCommand(
   prefix: string,
   options: Output & { long?: boolean; limit?: number },
 ): Promise<void> {
-  const limit = options.limit === undefined ? {} : { limit: options.limit };
-  for await (const key of client.list({ prefix, ...limit })) {
-    if (!options.long) {
-      if (options.json) printJson({ key });
-      else printLine(key);
+  const { json, long, limit } = options;
+  for await (const key of client.list({ prefix, ...(limit === undefined ? {} : { limit }) })) {
+    if (!long) {
+      if (json) printJson({ key });
+      else printLine(shownKey(key));
       continue;
     }
-    const info = await client.info(key).catch((error: unknown) => {
-      // Removed since it was listed.
-      if (error instanceof OmgfsError && error.code === 'UNKNOWN_KEY') return undefined;
-      throw error;
-    });
+    const info = await infoIfThere(client, key);
+    // Removed since it was listed.
     if (info === undefined) continue;
-    if (options.json) printJson(info);
+    if (json) printJson(info);
     else {
       const size = formatBytes(info.length).padStart(10);
-      printLine(`${size}  ${info.devcount} copies  ${info.class.padEnd(12)}  ${key}`);
+      const copies = `${info.devcount} ${info.devcount === 1 ? 'copy  ' : 'copies'}`;
+      printLine(`${size}  ${copies}  ${info.class.padEnd(12)}  ${shownKey(key)}`);
     }
   }
 }
 
+async function infoIfThere(client: Client, key: string): Promise<FileInfo | undefined> {
+  try {
+    return await client.info(key);
+  } catch (error) {
+    if (toOmgfsError(error).code === 'UNKNOWN_KEY') return undefined;
+    throw error;
+  }
+}
+
 export async function infoCommand(client: Client, key: string, options: Output): Promise<void> {
-  const info = await client.info(key);
-  const paths = await client.paths(key, { count: 16 });
+  const info = await about('cannot look up', key, client.info(key));
+  const paths = await about('cannot look up', key, client.paths(key, { count: 16 }));
   if (options.json) return printJson({ ...info, paths });
-  printLine(`key       ${info.key}`);
+  printLine(`key       ${shownKey(info.key)}`);
   printLine(`fid       ${info.fid}`);
   printLine(`class     ${info.class}`);
   printLine(`length    ${info.length} (${formatBytes(info.length)})`);
@@ -56,17 +72,21 @@ export async function removeCommand(
   let failed = 0;
   for (const key of keys) {
     try {
-      const removed = await client.delete(key);
-      if (!removed && !options.force) {
-        throw new OmgfsError('UNKNOWN_KEY', { message: `no file is stored under '${key}'` });
-      }
+      const removed = await about('cannot remove', key, remove(client, key, options));
       if (options.json) printJson({ key, removed });
     } catch (error) {
+      if (keys.length === 1) throw error;
       failed += 1;
       printError(error, options);
     }
   }
   if (failed > 0) throw someFailed(failed, keys.length);
+}
+
+async function remove(client: Client, key: string, options: { force?: boolean }): Promise<boolean> {
+  const removed = await client.delete(key);
+  if (!removed && !options.force) throw new OmgfsError('UNKNOWN_KEY');
+  return removed;
 }
 
 export async function renameCommand(
@@ -75,6 +95,6 @@ export async function renameCommand(
   to: string,
   options: Output,
 ): Promise<void> {
-  await client.rename(from, to);
+  await about(`cannot give the key '${printable(to)}' to`, from, client.rename(from, to));
   if (options.json) printJson({ from, to });
 }

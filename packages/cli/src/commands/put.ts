@@ -1,106 +1,141 @@
-/** `omgfs put`: stores a file, a directory tree or standard input. */
+/** `omgfs put`: stores files, directory trees or standard input. */
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { Client, PutOptions, UploadSource } from '@omgfs/client';
-import { OmgfsError } from '@omgfs/protocol';
+import type { Client, PutOptions, StoredFile, UploadSource } from '@omgfs/client';
+import { type ErrorCode, OmgfsError } from '@omgfs/protocol';
 import {
+  about,
   createProgress,
   formatBytes,
+  type Progress,
   printError,
   printJson,
   printLine,
+  shownKey,
   someFailed,
 } from '../output.ts';
 import { inParallel, walkTree } from '../tree.ts';
 
 export interface PutCommandOptions {
   json: boolean;
+  key?: string;
+  prefix?: string;
   class?: string;
   recursive?: boolean;
   jobs: number;
 }
 
-/** `source` is a path, or `-` for standard input, which needs a key. */
-export async function putCommand(
-  client: Client,
-  source: string,
-  key: string | undefined,
-  options: PutCommandOptions,
-): Promise<void> {
-  if (source === '-') {
-    if (key === undefined) {
-      throw new OmgfsError('NO_KEY', { message: 'standard input needs a key: omgfs put - KEY' });
-    }
-    return putOne(client, { key, source: process.stdin, bytes: 0 }, options);
-  }
-  const stats = await stat(source).catch((cause: unknown) => {
-    throw new OmgfsError('BAD_ARGS', { message: `cannot read ${source}`, cause });
-  });
-  if (!stats.isDirectory()) {
-    const file = { file: source };
-    return putOne(
-      client,
-      { key: key ?? basename(source), source: file, bytes: stats.size },
-      options,
-    );
-  }
-  if (!options.recursive) {
-    const message = `${source} is a directory; store all files below it with --recursive`;
-    throw new OmgfsError('BAD_ARGS', { message });
-  }
-  return putTree(client, source, key ?? '', options);
+interface Upload {
+  key: string;
+  source: UploadSource;
+  /** Undefined for standard input. */
+  bytes: number | undefined;
 }
 
-async function putOne(
+/** Failures that every further file would share. */
+const hopeless = new Set<ErrorCode>(['NO_TRACKER_UP', 'UNREG_DOMAIN', 'UNREG_CLASS']);
+
+/**
+ * `sources` are paths, or `-` and the key for standard input. What is asked for is checked before
+ * the first byte is stored.
+ * @throws BAD_ARGS; the error of a single file; FAILURE when some of several failed.
+ */
+export async function putCommand(
   client: Client,
-  upload: { key: string; source: UploadSource; bytes: number },
+  sources: readonly string[],
   options: PutCommandOptions,
 ): Promise<void> {
-  const { key, source, bytes: total } = upload;
-  const progress = createProgress({ label: key, unit: 'bytes', total, json: options.json });
-  let seen = 0;
+  const uploads = await planUploads(sources, options);
+  const single = uploads.length === 1;
+  const total = sum(uploads.map(({ bytes }) => bytes));
+  const label = (single ? uploads[0]?.key : undefined) ?? `${uploads.length} files`;
+  const progress = createProgress({ label, unit: 'bytes', total, json: options.json });
+  let failed = 0;
+  let storedBytes = 0;
   try {
-    const stored = await client.put(key, source, {
-      ...classOf(options),
-      onProgress: (bytes) => {
-        progress.add({ bytes: bytes - seen });
-        seen = bytes;
-      },
+    await inParallel(uploads, { concurrency: options.jobs }, async (upload) => {
+      try {
+        const { fid, bytes } = await putOne(client, upload, { ...options, progress });
+        storedBytes += bytes;
+        if (options.json) printJson({ key: upload.key, fid, bytes });
+        else if (single) printLine(`${shownKey(upload.key)}  ${formatBytes(bytes)}  fid ${fid}`);
+      } catch (error) {
+        if (single || (error instanceof OmgfsError && hopeless.has(error.code))) throw error;
+        failed += 1;
+        printError(error, options);
+      }
     });
-    progress.stop();
-    if (options.json) printJson({ key, fid: stored.fid, bytes: stored.bytes });
-    else printLine(`${key}  ${formatBytes(stored.bytes)}  fid ${stored.fid}`);
   } finally {
     progress.stop();
   }
+  if (failed > 0) throw someFailed(failed, uploads.length);
+  if (!options.json && !single) printLine(`${uploads.length} files, ${formatBytes(storedBytes)}`);
 }
 
-async function putTree(
+function putOne(
   client: Client,
-  root: string,
-  prefix: string,
-  options: PutCommandOptions,
-): Promise<void> {
-  const files = await walkTree(root);
-  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  const progress = createProgress({ label: root, unit: 'bytes', total, json: options.json });
-  let failed = 0;
-  await inParallel(files, { concurrency: options.jobs }, async ({ path, name, bytes }) => {
-    const key = prefix + name;
-    try {
-      const stored = await client.put(key, { file: path }, classOf(options));
-      if (options.json) printJson({ key, fid: stored.fid, bytes: stored.bytes });
-    } catch (error) {
-      failed += 1;
-      printError(error, options);
-    }
-    progress.add({ bytes });
-  });
-  progress.stop();
-  if (failed > 0) throw someFailed(failed, files.length);
-  if (!options.json) printLine(`${files.length} files, ${formatBytes(total)}`);
+  { key, source }: Upload,
+  options: PutCommandOptions & { progress: Progress },
+): Promise<StoredFile> {
+  let seen = 0;
+  const request: PutOptions = {
+    ...(options.class === undefined ? {} : { class: options.class }),
+    onProgress: (bytes) => {
+      options.progress.add({ bytes: bytes - seen });
+      seen = bytes;
+    },
+  };
+  return about('cannot store', key, client.put(key, source, request));
 }
 
-function classOf(options: PutCommandOptions): PutOptions {
-  return options.class === undefined ? {} : { class: options.class };
+async function planUploads(
+  sources: readonly string[],
+  options: PutCommandOptions,
+): Promise<Upload[]> {
+  const { key, prefix = '' } = options;
+  if (sources.includes('-')) return [standardInput(sources, options)];
+  if (key !== undefined && (sources.length > 1 || options.recursive || prefix !== '')) {
+    throw refused('--key names a single file; use --prefix for several');
+  }
+  const uploads: Upload[] = [];
+  const pathOf = new Map<string, string>();
+  const plan = (name: string, { path, bytes }: { path: string; bytes: number }) => {
+    const wanted = key ?? prefix + name;
+    const other = pathOf.get(wanted);
+    if (other !== undefined) {
+      throw refused(`${other} and ${path} would both become '${wanted}'; store them one by one`);
+    }
+    pathOf.set(wanted, path);
+    uploads.push({ key: wanted, source: { file: path }, bytes });
+  };
+  for (const path of sources) {
+    const stats = await stat(path).catch((cause: Error) => {
+      const hint = sources.length > 1 ? '; a key is named with --key KEY' : '';
+      throw refused(`cannot read ${path}: ${cause.message}${hint}`);
+    });
+    if (!stats.isDirectory()) plan(basename(path), { path, bytes: stats.size });
+    else if (options.recursive) for (const file of await walkTree(path)) plan(file.name, file);
+    else throw refused(`${path} is a directory; store all files below it with --recursive`);
+  }
+  return uploads;
+}
+
+function standardInput(sources: readonly string[], options: PutCommandOptions): Upload {
+  const [dash, key] = sources;
+  const others = options.key ?? options.prefix;
+  if (dash !== '-' || key === undefined || sources.length > 2 || others !== undefined) {
+    throw refused("standard input needs one key behind it: 'omgfs put - KEY'");
+  }
+  return { key, source: process.stdin, bytes: undefined };
+}
+
+function refused(message: string): OmgfsError {
+  return new OmgfsError('BAD_ARGS', { message });
+}
+
+/** Undefined when one of them is. */
+function sum(numbers: readonly (number | undefined)[]): number | undefined {
+  return numbers.reduce((so, number) => {
+    return so === undefined || number === undefined ? undefined : so + number;
+  }, 0);
 }

@@ -1,5 +1,5 @@
 /** `omgfs up`: a whole cluster on this machine, until Ctrl-C. */
-import { once } from 'node:events';
+import { untilAborted, withInterrupt } from '../interrupt.ts';
 import { type LocalCluster, startLocalCluster } from '../local-cluster/local-cluster.ts';
 import { printJson, printLine } from '../output.ts';
 
@@ -12,29 +12,29 @@ export interface UpOptions {
   portBase: number;
 }
 
+/** @throws FAILURE when it does not start; Interrupted when a Ctrl-C came before it was up. */
 export async function upCommand(options: UpOptions): Promise<void> {
-  const { dir, hosts, devices: devicesPerHost, domain, portBase } = options;
-  const cluster = await startLocalCluster({ dir, hosts, devicesPerHost, domain, portBase });
-  if (options.json) printJson(describeCluster(cluster));
-  else {
-    printLine(`omgfs is up; its state is in ${cluster.dir}\n`);
-    for (const line of clusterLines(cluster)) printLine(line);
-    printLine('\nStop it with Ctrl-C.');
-  }
-  await untilInterrupted();
-  if (!options.json) printLine('\nStopping.');
-  await cluster.stop();
+  const { json, devices: devicesPerHost, ...rest } = options;
+  await withInterrupt(async (signal) => {
+    const wish = { ...rest, devicesPerHost, signal, onUnexpectedEnd: warn };
+    await using cluster = await startLocalCluster(wish);
+    if (json) printJson(describeCluster(cluster));
+    else {
+      printLine(`omgfs is up; its state and logs are in ${cluster.dir}\n`);
+      for (const line of clusterLines(cluster)) printLine(line);
+      printLine('\nStop it with Ctrl-C.');
+    }
+    await untilAborted(signal);
+    if (!json) printLine('\nStopping.');
+  });
 }
 
-/** Resolves at the first Ctrl-C or SIGTERM. */
-export async function untilInterrupted(): Promise<void> {
-  // Something has to keep the process alive meanwhile.
-  const alive = setInterval(() => {}, 3_600_000);
-  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
-  clearInterval(alive);
+/** Says that a daemon is gone; the others go on without it. */
+export function warn(message: string): void {
+  process.stderr.write(`omgfs: ${message}\n`);
 }
 
-export function describeCluster(cluster: LocalCluster) {
+function describeCluster(cluster: LocalCluster) {
   return {
     dir: cluster.dir,
     domain: cluster.domain,

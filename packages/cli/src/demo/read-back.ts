@@ -1,33 +1,65 @@
-/** Reads files through their replica URLs and compares them with what was sent. */
+/** Reads files through their replica URLs and compares them with what was sent and with the disk. */
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import type { Client } from '@omgfs/client';
 import { toOmgfsError } from '@omgfs/protocol';
 import { createProgress } from '../output.ts';
 import { inParallel } from '../tree.ts';
-import type { SentFile } from './demo.ts';
+import type { SentFile } from './store.ts';
 
 const filesAtOnce = 16;
 
-/** @returns a line for each file that did not come back byte for byte. */
-export async function readBack(client: Client, sent: readonly SentFile[]): Promise<string[]> {
-  const wrong: string[] = [];
+export interface ReadBack {
+  /** A line for each file that did not come back byte for byte. */
+  wrong: string[];
+  /** Keys whose file on disk is another one than was sent, so that it says nothing of the replica. */
+  changed: string[];
+}
+
+/** @throws the reason of the signal. */
+export async function readBack(
+  client: Client,
+  sent: readonly SentFile[],
+  signal: AbortSignal,
+): Promise<ReadBack> {
+  const found: ReadBack = { wrong: [], changed: [] };
   const total = sent.reduce((sum, { bytes }) => sum + bytes, 0);
   const progress = createProgress({ label: 'reading', unit: 'bytes', total, json: false });
-  await inParallel(sent, { concurrency: filesAtOnce }, async ({ key, bytes, sha1 }) => {
-    try {
-      const hash = createHash('sha1');
-      let seen = 0;
-      for await (const chunk of (await client.get(key)).stream) {
-        hash.update(chunk as Buffer);
-        seen += (chunk as Buffer).length;
+  try {
+    await inParallel(sent, { concurrency: filesAtOnce }, async ({ key, path, bytes, sha1 }) => {
+      signal.throwIfAborted();
+      try {
+        const { stream } = await client.get(key, { signal });
+        const hash = createHash('sha1');
+        let seen = 0;
+        for await (const chunk of stream as AsyncIterable<Buffer>) {
+          hash.update(chunk);
+          seen += chunk.length;
+        }
+        if (seen !== bytes) found.wrong.push(`${key}: ${seen} bytes instead of ${bytes}`);
+        else if (hash.digest('hex') !== sha1)
+          found.wrong.push(`${key}: other bytes than were sent`);
+        else if ((await digestOf(path)) !== sha1) found.changed.push(key);
+      } catch (error) {
+        signal.throwIfAborted();
+        found.wrong.push(`${key}: ${toOmgfsError(error).message}`);
       }
-      if (seen !== bytes) wrong.push(`${key}: ${seen} bytes instead of ${bytes}`);
-      else if (hash.digest('hex') !== sha1) wrong.push(`${key}: other bytes than were sent`);
-    } catch (error) {
-      wrong.push(`${key}: ${toOmgfsError(error).message}`);
-    }
-    progress.add({ bytes });
-  });
-  progress.stop();
-  return wrong;
+      progress.add({ bytes });
+    });
+  } finally {
+    progress.stop();
+  }
+  return found;
+}
+
+/** Undefined when the file cannot be read any more. */
+async function digestOf(path: string): Promise<string | undefined> {
+  const hash = createHash('sha1');
+  try {
+    await pipeline(createReadStream(path), hash);
+  } catch {
+    return undefined;
+  }
+  return hash.digest('hex');
 }

@@ -20,6 +20,12 @@ export interface DaemonOptions {
   /** Event of the log line that says it listens, and the field of that line with its port. */
   ready: { event: string; portField: string };
   logFile: string;
+  /** Keeps it out of the process group that a Ctrl-C reaches; the parent stops it in order. */
+  detached: boolean;
+  /** Called when there is a new process. */
+  onSpawn: () => void;
+  /** Called with what happened when it ends without having been told to. */
+  onUnexpectedEnd: (message: string) => void;
 }
 
 const startMsMax = 30_000;
@@ -37,6 +43,8 @@ export class Daemon {
   readonly #options: DaemonOptions;
   #port: number;
   #child: ChildProcess | undefined;
+  /** Whether its end would be a surprise. */
+  #listening = false;
   readonly #lastLines: string[] = [];
 
   constructor(options: DaemonOptions) {
@@ -56,41 +64,52 @@ export class Daemon {
 
   get running(): boolean {
     const child = this.#child;
-    return child !== undefined && child.exitCode === null && child.signalCode === null;
+    if (child?.pid === undefined) return false;
+    return child.exitCode === null && child.signalCode === null;
   }
 
   /** Starts it and waits until it listens. @throws FAILURE with its last words. */
   async start(): Promise<void> {
     if (this.running) return;
-    const { script, argsFor, logFile } = this.#options;
+    const { script, argsFor, logFile, detached, onSpawn, onUnexpectedEnd } = this.#options;
     this.#lastLines.length = 0;
     const child = spawn(process.execPath, [script, ...argsFor(this.#port)], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached,
     });
     this.#child = child;
     living.add(child);
     child.once('exit', () => living.delete(child));
+    onSpawn();
     const log = createWriteStream(logFile, { flags: 'a' });
-    child.stderr?.on('data', (chunk: Buffer) => {
-      log.write(chunk);
-      this.#keep(chunk.toString());
-    });
-    const lines = createInterface({ input: child.stdout ?? process.stdin });
-    lines.on('close', () => log.end());
+    // A log that cannot be written, on a full disk for example, must not end the cluster.
+    log.on('error', () => {});
+    const keep = (line: string) => {
+      log.write(`${line}\n`);
+      this.#keep(line);
+    };
+    createInterface({ input: child.stderr }).on('line', keep);
     await new Promise<void>((resolve, reject) => {
       const give = (what: string) => reject(this.#failure(what));
       const timer = setTimeout(() => give(`did not listen within ${startMsMax} ms`), startMsMax);
-      child.once('exit', (code, signal) => {
+      child.once('error', (error) => give(`could not be started (${error.message})`));
+      // Not 'exit': its last words may come later.
+      child.once('close', (code, signal) => {
         clearTimeout(timer);
-        give(`ended at once (${signal ?? `exit code ${code}`})`);
+        log.end();
+        const how = signal ?? `exit code ${code}`;
+        give(`ended at once (${how})`);
+        if (this.#child !== child || !this.#listening) return;
+        this.#listening = false;
+        onUnexpectedEnd(this.#failure(`ended unexpectedly (${how})`).message);
       });
-      lines.on('line', (line) => {
-        log.write(`${line}\n`);
-        this.#keep(line);
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        keep(line);
         const port = this.#readyPort(line);
         if (port === undefined) return;
         clearTimeout(timer);
         this.#port = port;
+        this.#listening = true;
         resolve();
       });
     });
@@ -100,6 +119,7 @@ export class Daemon {
   async kill(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child;
     if (child === undefined || !this.running) return;
+    this.#listening = false;
     const ended = once(child, 'exit');
     child.kill(signal);
     await ended;
@@ -125,9 +145,9 @@ export class Daemon {
     }
   }
 
-  #keep(text: string): void {
-    this.#lastLines.push(...text.split('\n').filter((line) => line !== ''));
-    this.#lastLines.splice(0, this.#lastLines.length - lastLinesKept);
+  #keep(line: string): void {
+    this.#lastLines.push(line);
+    if (this.#lastLines.length > lastLinesKept) this.#lastLines.shift();
   }
 
   #failure(what: string): OmgfsError {

@@ -2,7 +2,7 @@
  * A whole cluster on this machine: trackers and storage nodes as real processes on loopback
  * addresses, on the embedded database unless told otherwise. For trying omgfs out, and for tests.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -10,7 +10,7 @@ import { createTrackerPool } from '@omgfs/client';
 import { Daemon } from './daemon.ts';
 import { portIfFree } from './ports.ts';
 import { registerCluster } from './register.ts';
-import { lockState, readState, unlockState, writeLock, writeState } from './state.ts';
+import { lockState, readState, writeState } from './state.ts';
 
 export interface LocalClusterOptions {
   /** State directory, kept between runs; without one a temporary directory is used. */
@@ -27,6 +27,13 @@ export interface LocalClusterOptions {
   extraStorageArgs?: readonly string[];
   /** Wished first port of a new state directory; ports that are taken, and 0, mean any free one. */
   portBase?: number;
+  /**
+   * Ends the start when it is aborted. Who passes it looks after Ctrl-C: the daemons then do not see
+   * one themselves, and are stopped in order.
+   */
+  signal?: AbortSignal;
+  /** Called with what happened when a daemon ends without having been told to. */
+  onUnexpectedEnd?: (message: string) => void;
 }
 
 /** A storage node of the cluster. */
@@ -56,40 +63,47 @@ export interface LocalCluster extends AsyncDisposable {
 const trackerIp = '127.0.0.1';
 
 /**
- * Starts everything and waits until every device can be written. The state of an earlier run in
- * the same directory wins over `hosts` and `devicesPerHost` only where it has more of them.
+ * Starts everything and waits until every device can be written. A state directory keeps its nodes
+ * and devices; `hosts` and `devicesPerHost` can add to them.
  * @throws FAILURE with the last words of a process that does not start, or when the directory is
- * in use.
+ * in use; the reason of the signal.
  */
 export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
+  const { domain, signal } = options;
   const temporary = options.dir === undefined;
   const dir = resolve(options.dir ?? (await mkdtemp(join(tmpdir(), 'omgfs-'))));
-  lockState(dir);
+  const lock = await lockState(dir);
   const nodes: Node[] = [];
   const trackerDaemons: Daemon[] = [];
+  const all = () => [...nodes, ...trackerDaemons];
+  const stopDaemons = () => Promise.all(all().map((daemon) => daemon.stop()));
   const stop = async () => {
-    await Promise.all([...trackerDaemons, ...nodes].map((daemon) => daemon.stop()));
-    unlockState(dir);
+    await stopDaemons();
+    lock.release();
     if (temporary) await rm(dir, { recursive: true, force: true });
   };
+  // Whoever waits for a daemon fails when it ends.
+  signal?.addEventListener('abort', stopDaemons, { once: true });
   try {
+    signal?.throwIfAborted();
     await mkdir(join(dir, 'logs'), { recursive: true });
-    nodes.push(...(await createNodes(dir, options)));
-    trackerDaemons.push(...(await createTrackers(dir, options)));
+    const setting = {
+      ...options,
+      dir,
+      onSpawn: () => lock.note(all().flatMap(({ pid }) => pid ?? [])),
+    };
+    nodes.push(...(await createNodes(setting)));
+    trackerDaemons.push(...(await createTrackers(setting)));
     await Promise.all([...nodes, ...trackerDaemons.slice(0, 1)].map((daemon) => daemon.start()));
     // The first tracker makes the schema; the others find it.
     await Promise.all(trackerDaemons.slice(1).map((daemon) => daemon.start()));
-    const pids = [...nodes, ...trackerDaemons].map(({ pid }) => pid ?? 0);
-    writeLock(dir, pids);
     const trackers = trackerDaemons.map(({ port }) => `${trackerIp}:${port}`);
-    await register(trackers, { hosts: nodes, domain: options.domain });
+    await register(trackers, { hosts: nodes, domain });
     writeState(dir, {
-      domain: options.domain,
+      domain,
       trackerPorts: trackerDaemons.map(({ port }) => port),
       nodePorts: nodes.map(({ httpPort }) => httpPort),
-      devicesPerHost: nodes[0]?.devids.length ?? 0,
     });
-    const { domain } = options;
     return {
       dir,
       domain,
@@ -101,7 +115,10 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     };
   } catch (error) {
     await stop();
+    signal?.throwIfAborted();
     throw error;
+  } finally {
+    signal?.removeEventListener('abort', stopDaemons);
   }
 }
 
@@ -143,65 +160,99 @@ class Node extends Daemon implements LocalHost {
   }
 }
 
-async function createNodes(dir: string, options: LocalClusterOptions): Promise<Node[]> {
+/** What both kinds of daemons need to know. */
+interface Setting extends LocalClusterOptions {
+  dir: string;
+  onSpawn: () => void;
+}
+
+async function createNodes(setting: Setting): Promise<Node[]> {
+  const { dir, extraStorageArgs = [] } = setting;
   const kept = readState(dir);
-  const hosts = Math.max(options.hosts, kept?.nodePorts.length ?? 0);
-  const devicesPerHost = kept?.devicesPerHost ?? options.devicesPerHost;
   const nodes: Node[] = [];
-  for (let index = 0; index < hosts; index += 1) {
-    const name = `node${index + 1}`;
+  for (const [index, { name, docroot, devids }] of (await placeDevices(setting)).entries()) {
     // Each host needs an address of its own: `host.hostip` is unique.
     const ip = `127.0.0.${index + 1}`;
-    const docroot = join(dir, name);
-    const first = index * devicesPerHost + 1;
-    const devids = Array.from({ length: devicesPerHost }, (_, at) => first + at);
-    for (const devid of devids) await mkdir(join(docroot, `dev${devid}`), { recursive: true });
-    const wished = options.portBase ? options.portBase + 500 : 0;
+    const wished = setting.portBase ? setting.portBase + 500 : 0;
     const daemon = {
-      name,
+      ...commonOptions(setting, name),
       script: binOf('@omgfs/storage', 'mogstored'),
       port: await portIfFree(ip, kept?.nodePorts[index] ?? wished),
       argsFor: (port: number) => [
         '--skipconfig',
         ...['--docroot', docroot],
         ...['--httplisten', `${ip}:${port}`],
-        ...(options.extraStorageArgs ?? []),
+        ...extraStorageArgs,
       ],
       ready: { event: 'storage.listening', portField: 'httpPort' },
-      logFile: join(dir, 'logs', `${name}.log`),
     };
     nodes.push(new Node(daemon, { ip, docroot, devids }));
   }
   return nodes;
 }
 
-async function createTrackers(dir: string, options: LocalClusterOptions): Promise<Daemon[]> {
+/** The device directories of every node: those that are there, and as many more as are wished. */
+async function placeDevices(
+  setting: Setting,
+): Promise<{ name: string; docroot: string; devids: number[] }[]> {
+  const { dir, devicesPerHost } = setting;
+  const hosts = Math.max(setting.hosts, readState(dir)?.nodePorts.length ?? 0);
+  const places: { name: string; docroot: string; devids: number[] }[] = [];
+  for (let number = 1; number <= hosts; number += 1) {
+    const docroot = join(dir, `node${number}`);
+    await mkdir(docroot, { recursive: true });
+    const devids = (await readdir(docroot)).flatMap((entry) => {
+      const devid = /^dev([1-9]\d*)$/.exec(entry)?.[1];
+      return devid === undefined ? [] : [Number(devid)];
+    });
+    places.push({ name: `node${number}`, docroot, devids: devids.sort((a, b) => a - b) });
+  }
+  // A device id is never used again, so new ones come behind all others.
+  let last = Math.max(0, ...places.flatMap(({ devids }) => devids));
+  for (const { docroot, devids } of places) {
+    while (devids.length < devicesPerHost) {
+      last += 1;
+      devids.push(last);
+      await mkdir(join(docroot, `dev${last}`));
+    }
+  }
+  return places;
+}
+
+async function createTrackers(setting: Setting): Promise<Daemon[]> {
+  const { dir, dsn, dbUser, dbPass, extraTrackerArgs = [] } = setting;
   const kept = readState(dir);
-  const dsn = options.dsn ?? `DBI:SQLite:${join(dir, 'omgfs.sqlite')}`;
   const daemons: Daemon[] = [];
-  for (let index = 0; index < (options.trackers ?? 1); index += 1) {
-    const name = `tracker${index + 1}`;
-    const wished = options.portBase ? options.portBase + 1 + index : 0;
-    daemons.push(
-      new Daemon({
-        name,
-        script: binOf('@omgfs/tracker', 'mogilefsd'),
-        port: await portIfFree(trackerIp, kept?.trackerPorts[index] ?? wished),
-        argsFor: (port) => [
-          '--skipconfig',
-          '--create_schema',
-          ...['--listen', `${trackerIp}:${port}`],
-          ...['--dsn', dsn],
-          ...(options.dbUser === undefined ? [] : ['--dbuser', options.dbUser]),
-          ...(options.dbPass === undefined ? [] : ['--dbpass', options.dbPass]),
-          ...(options.extraTrackerArgs ?? []),
-        ],
-        ready: { event: 'tracker.listening', portField: 'port' },
-        logFile: join(dir, 'logs', `${name}.log`),
-      }),
-    );
+  for (let index = 0; index < (setting.trackers ?? 1); index += 1) {
+    const wished = setting.portBase ? setting.portBase + 1 + index : 0;
+    const daemon = {
+      ...commonOptions(setting, `tracker${index + 1}`),
+      script: binOf('@omgfs/tracker', 'mogilefsd'),
+      port: await portIfFree(trackerIp, kept?.trackerPorts[index] ?? wished),
+      argsFor: (port: number) => [
+        '--skipconfig',
+        '--create_schema',
+        ...['--listen', `${trackerIp}:${port}`],
+        ...['--dsn', dsn ?? `DBI:SQLite:${join(dir, 'omgfs.sqlite')}`],
+        ...(dbUser === undefined ? [] : ['--dbuser', dbUser]),
+        ...(dbPass === undefined ? [] : ['--dbpass', dbPass]),
+        ...extraTrackerArgs,
+      ],
+      ready: { event: 'tracker.listening', portField: 'port' },
+    };
+    daemons.push(new Daemon(daemon));
   }
   return daemons;
+}
+
+function commonOptions(setting: Setting, name: string) {
+  return {
+    name,
+    logFile: join(setting.dir, 'logs', `${name}.log`),
+    detached: setting.signal !== undefined,
+    onSpawn: setting.onSpawn,
+    onUnexpectedEnd: setting.onUnexpectedEnd ?? (() => {}),
+  };
 }
 
 function binOf(packageName: string, command: string): string {

@@ -1,9 +1,18 @@
 /**
- * The state directory of a local cluster: what is kept between runs (addresses, devices), and who
- * uses it now. One cluster at a time may use a directory.
+ * The state directory of a local cluster: what is kept between runs, and who uses it now. One
+ * cluster at a time may use a directory; daemons that a killed run left behind are ended.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError } from '@omgfs/protocol';
 
 export interface KeptState {
@@ -12,19 +21,13 @@ export interface KeptState {
   trackerPorts: number[];
   /** Port of each storage node. */
   nodePorts: number[];
-  devicesPerHost: number;
 }
 
 const stateFile = 'cluster.json';
-const lockFile = 'lock';
 
 /** The state of an earlier run; undefined when there was none. */
 export function readState(dir: string): KeptState | undefined {
-  try {
-    return JSON.parse(readFileSync(join(dir, stateFile), 'utf8')) as KeptState;
-  } catch {
-    return undefined;
-  }
+  return readJson<KeptState>(join(dir, stateFile));
 }
 
 export function writeState(dir: string, state: KeptState): void {
@@ -33,50 +36,111 @@ export function writeState(dir: string, state: KeptState): void {
   renameSync(`${path}.new`, path);
 }
 
+/** A process that is told from a later one with the same number by its start time. */
+interface ProcessIdentity {
+  pid: number;
+  /** In ticks since boot; undefined where the system does not tell. */
+  startedAt: string | undefined;
+}
+
+interface LockNote {
+  holder: ProcessIdentity;
+  daemons: ProcessIdentity[];
+}
+
+export interface StateLock {
+  /** Notes the daemons that run, so that a later run can end them should this one be killed. */
+  note(daemons: readonly number[]): void;
+  release(): void;
+}
+
+/** For processes that were sent SIGKILL. */
+const goneMsMax = 5_000;
+
 /**
  * Takes the directory; daemons that a killed run left behind are ended first.
  * @throws FAILURE when another run uses it.
  */
-export function lockState(dir: string): void {
+export async function lockState(dir: string): Promise<StateLock> {
   mkdirSync(dir, { recursive: true });
-  const holder = readLock(dir);
-  if (holder !== undefined && holder.pid !== process.pid && isOmgfs(holder.pid, '')) {
-    throw new OmgfsError('FAILURE', {
-      message: `${dir} is in use by process ${holder.pid}; stop that, or name another directory`,
-    });
+  const path = join(dir, 'lock');
+  const holder = identify(process.pid);
+  while (!create(path, { holder, daemons: [] })) {
+    const found = readJson<Partial<LockNote>>(path);
+    if (found === undefined && !existsSync(path)) continue;
+    if (found?.holder !== undefined && isSame(found.holder)) {
+      throw new OmgfsError('FAILURE', {
+        message:
+          `${dir} is in use by process ${found.holder.pid}: stop that, or name another ` +
+          'directory with --dir',
+      });
+    }
+    await end(found?.daemons ?? []);
+    rmSync(path, { force: true });
   }
-  for (const pid of holder?.daemons ?? []) {
-    if (isOmgfs(pid, dir)) process.kill(pid, 'SIGKILL');
-  }
-  writeLock(dir, []);
+  return {
+    note: (daemons) => {
+      writeFileSync(`${path}.new`, JSON.stringify({ holder, daemons: daemons.map(identify) }));
+      renameSync(`${path}.new`, path);
+    },
+    release: () => rmSync(path, { force: true }),
+  };
 }
 
-/** Notes the daemons, so that a later run can end them should this one be killed. */
-export function writeLock(dir: string, daemons: readonly number[]): void {
-  writeFileSync(join(dir, lockFile), JSON.stringify({ pid: process.pid, daemons }));
-}
-
-export function unlockState(dir: string): void {
-  rmSync(join(dir, lockFile), { force: true });
-}
-
-function readLock(dir: string): { pid: number; daemons: number[] } | undefined {
+/** @returns false when the file exists. It appears with its content, or not at all. */
+function create(path: string, note: LockNote): boolean {
+  const own = `${path}.${process.pid}`;
+  writeFileSync(own, JSON.stringify(note));
   try {
-    return JSON.parse(readFileSync(join(dir, lockFile), 'utf8')) as {
-      pid: number;
-      daemons: number[];
-    };
+    linkSync(own, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+async function end(daemons: readonly ProcessIdentity[]): Promise<void> {
+  const deadline = performance.now() + goneMsMax;
+  for (const daemon of daemons) {
+    // Without its start time it could be anybody's process by now.
+    if (daemon.startedAt === undefined) continue;
+    if (isSame(daemon)) process.kill(daemon.pid, 'SIGKILL');
+    while (isSame(daemon) && performance.now() < deadline) await delay(10);
+  }
+}
+
+function identify(pid: number): ProcessIdentity {
+  return { pid, startedAt: startOf(pid) };
+}
+
+function isSame({ pid, startedAt }: ProcessIdentity): boolean {
+  if (startedAt !== undefined) return startOf(pid) === startedAt;
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Undefined when it has ended, also when its parent has not collected it yet. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name, in parentheses, may hold anything; the state is the first field behind it.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
   } catch {
     return undefined;
   }
 }
 
-/** Whether a process is one of ours: its number may have been given to another since. */
-function isOmgfs(pid: number, mention: string): boolean {
+function readJson<T>(path: string): T | undefined {
   try {
-    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-    return /node/.test(command) && command.includes(mention);
+    return JSON.parse(readFileSync(path, 'utf8')) as T;
   } catch {
-    return false;
+    return undefined;
   }
 }

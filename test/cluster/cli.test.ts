@@ -159,7 +159,7 @@ describe('files', () => {
     expect((await run(['ls'])).out.toString()).toBe('');
   });
 
-  test('failures name the key, have a code, advice and exit code 1, and leave no file', async () => {
+  test('failures name the key, have a code and advice, and leave no file', async () => {
     const missing = await run(['get', 'nothing', 'nothing.bin']);
     expect(missing.code).toBe(1);
     expect(missing.err).toMatch(/cannot fetch 'nothing': .*\[UNKNOWN_KEY\]\n.*omgfs ls/);

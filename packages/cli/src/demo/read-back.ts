@@ -1,4 +1,4 @@
-/** Reads files through their replica URLs and compares them with what was sent and with the disk. */
+/** Reads files through their replica URLs; compares them with what was sent and with the disk. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
@@ -13,7 +13,7 @@ const filesAtOnce = 16;
 export interface ReadBack {
   /** A line for each file that did not come back byte for byte. */
   wrong: string[];
-  /** Keys whose file on disk is another one than was sent, so that it says nothing of the replica. */
+  /** Keys whose file on disk is no longer what was sent; it says nothing of the replica. */
   changed: string[];
 }
 
@@ -50,7 +50,7 @@ export async function readBack(
   } finally {
     progress.stop();
   }
-  return found;
+  return { wrong: found.wrong.sort(), changed: found.changed.sort() };
 }
 
 /** Undefined when the file cannot be read any more. */

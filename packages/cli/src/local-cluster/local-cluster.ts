@@ -28,8 +28,8 @@ export interface LocalClusterOptions {
   /** Wished first port of a new state directory; ports that are taken, and 0, mean any free one. */
   portBase?: number;
   /**
-   * Ends the start when it is aborted. Who passes it looks after Ctrl-C: the daemons then do not see
-   * one themselves, and are stopped in order.
+   * Ends the start when it is aborted. Who passes it looks after Ctrl-C: the daemons do not see it
+   * themselves then, and are stopped in order.
    */
   signal?: AbortSignal;
   /** Called with what happened when a daemon ends without having been told to. */

@@ -46,6 +46,10 @@ test('requests fail clearly while the database is away, and work again after', a
     );
     expect((await getBody(paths.path1 ?? '')).body.toString()).toBe('kept');
     await storeRaw(second, { ...file, key: 'after' });
+    await until('the jobs to work again', async () => {
+      const info = await second.call('file_info', { domain: 'down', key: 'after' });
+      return info.devcount === '2';
+    });
     await second.close();
     await client.close();
   } finally {

@@ -21,7 +21,7 @@ const digits: Rule = (value) => {
 
 const fsckChecksum: Rule = (value) => {
   if (value === 'class') return undefined;
-  if (value === 'off' || value in hashTypes) return value;
+  if (value === 'off' || Object.hasOwn(hashTypes, value)) return value;
   throw new OmgfsError('INVALID_FORMAT', { wireText: 'Not a valid checksum algorithm' });
 };
 

@@ -43,7 +43,6 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       return {};
     }
     const fileClass = topology.classOf(close.dmid, tempfile.classid);
-    const replicate = wantsMoreCopies(fileClass);
     const outcome = await store.closeTempfile({
       fid: close.fid,
       dmid: close.dmid,
@@ -51,12 +50,13 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       classid: tempfile.classid,
       devids: [close.devid],
       length,
-      replicate,
+      // Also for a class that looks content: this tracker's picture of it may be seconds old.
+      replicate: true,
       ...keptChecksum(close, fileClass),
     });
     if (outcome === 'no_temp_file') throw new OmgfsError('NO_TEMP_FILE');
     if (outcome === 'fid_exists') throw new OmgfsError('FID_EXISTS');
-    if (replicate) wakeReplicate();
+    wakeReplicate();
     return {};
   };
 }
@@ -163,11 +163,6 @@ async function verifyChecksum(
   const { type, hex } = checksum;
   const wireText = `Expected: ${type}:${hex}; actual: ${type}:${actual}; path: ${path}`;
   throw new OmgfsError('CHECKSUM_MISMATCH', { wireText });
-}
-
-/** A class that is content with one replica needs no row in the replication queue. */
-function wantsMoreCopies(fileClass: FileClass): boolean {
-  return fileClass.mindevcount > 1 || !!fileClass.replpolicy;
 }
 
 /** A checksum is kept only when the class keeps that kind (spec §2.6 step 9). */

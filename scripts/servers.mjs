@@ -1,13 +1,19 @@
 /** The servers that the tests run for real, from the system's packages. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { step } from './bootstrap.mjs';
 
 const wanted = [
   { programs: ['mariadbd', 'mysqld'], apt: 'mariadb-server', unless: 'OMGFS_TEST_MYSQL' },
   { programs: ['nginx'], apt: 'nginx' },
   { programs: ['perlbal'], apt: 'perlbal' },
+  { programs: ['litmus'], apt: 'litmus' },
+  { programs: ['cadaver'], apt: 'cadaver' },
+  { programs: ['rclone'], apt: 'rclone' },
+  { programs: ['rsync'], apt: 'rsync' },
+  { programs: ['/usr/lib/galera/libgalera_smm.so', '/usr/lib/libgalera_smm.so'], apt: 'galera-4' },
+  { programs: ['chromium'], apt: 'chromium' },
 ];
 
 /** Installs what is missing, if it may; otherwise says what to do and ends this process. */
@@ -46,6 +52,7 @@ export function getServers() {
 }
 
 function isInstalled(program) {
+  if (isAbsolute(program)) return existsSync(program);
   const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return dirs.some((dir) => existsSync(join(dir, program)));
 }

@@ -1,0 +1,2 @@
+/** WebDAV for any file system. */
+export {};

@@ -209,6 +209,12 @@ export const errorTable = facts({
     retry: 'other',
     message: 'The stored file has another checksum than announced.',
   },
+  COPY_ERR: {
+    wire: 'copy_err',
+    status: 502,
+    retry: 'other',
+    message: 'The replica could not be copied.',
+  },
   // Capacity.
   NO_DEVICES: {
     wire: 'no_devices',

@@ -9,6 +9,7 @@ import { type CommandTable, createCommands } from './commands/registry.ts';
 import type { TrackerConfig } from './config.ts';
 import { createDeviceClient } from './devices/device-client.ts';
 import { createJobs, type Jobs } from './jobs/jobs.ts';
+import { copyOne } from './jobs/replication/copy-one.ts';
 import { createLog, type Log } from './log.ts';
 import { type AdminServices, answerAdmin, isAdminLine, type JobCount } from './server/admin.ts';
 import type { Connection } from './server/connection.ts';
@@ -109,15 +110,16 @@ class RunningTracker implements Tracker {
       jobs.start();
       await Promise.race([jobs.monitor.firstRun, rejectWhen(this.#stopped.signal)]);
       this.#log.info({ engine: store.engine }, 'tracker.ready');
+      const parts = { store, topology: this.#topology, devices: this.#devices };
+      const random = Math.random;
       return createCommands({
-        store,
-        topology: this.#topology,
-        devices: this.#devices,
+        ...parts,
         refresh: () => jobs.monitor.refresh(),
         nextSweep: () => jobs.monitor.nextSweep(),
         wakeReplicate: () => jobs.wakeReplicate(),
         wakeDelete: () => jobs.wakeDelete(),
-        random: Math.random,
+        copyReplica: (request) => copyOne({ ...parts, log: this.#log, random }, request),
+        random,
       });
     } catch (error) {
       if (!this.#stopped.signal.aborted) this.#hooks.onFatal(error);

@@ -4,10 +4,12 @@
  */
 import type { Fields, ReplyFields } from '@omgfs/protocol';
 import { classCommands } from './classes.ts';
+import { copyCommands } from './copies.ts';
 import { createClose } from './create-close.ts';
 import { createOpen } from './create-open.ts';
 import { deviceCommands } from './devices.ts';
 import { domainCommands } from './domains.ts';
+import { fileDebug } from './file-debug.ts';
 import { fileInfo } from './file-info.ts';
 import { getPaths } from './get-paths.ts';
 import { hostCommands } from './hosts.ts';
@@ -35,6 +37,8 @@ export function createCommands(services: CommandServices): CommandTable {
       create_close: createClose(services, opened),
       get_paths: getPaths(services),
       file_info: fileInfo(services),
+      file_debug: fileDebug(services),
+      ...copyCommands(services, opened),
       ...keyCommands(services),
       ...listingCommands(services),
       ...domainCommands(services),

@@ -1,6 +1,6 @@
 /** What commands work with; put together by the tracker. */
 import type { DeviceClient } from '../devices/device-client.ts';
-import type { Store } from '../store/store.ts';
+import type { FileWithReplicas, Store } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
 
 export interface CommandServices {
@@ -15,6 +15,12 @@ export interface CommandServices {
   wakeReplicate: () => void;
   /** Tells the delete job that a file waits. */
   wakeDelete: () => void;
+  /** Copies a replica from a device to another, verifies it there and records it. */
+  copyReplica: (request: {
+    file: FileWithReplicas;
+    source: number;
+    target: number;
+  }) => Promise<{ state: 'copied' } | { state: 'source_failed' | 'target_failed'; reason: string }>;
   /** A number in [0, 1). */
   random: () => number;
 }

@@ -90,6 +90,29 @@ export interface DeletionRow {
   failcount: number;
 }
 
+/** A row of `file_to_queue`: type 1 is fsck, 2 rebalance (spec §3.2). */
+export interface QueuedWork {
+  fid: number;
+  type: number;
+  devid: number | null;
+  nexttry: number;
+  failcount: number;
+  flags: number;
+  arg: string | null;
+}
+
+/** All rows about one fid; what is undefined has no row. */
+export interface FidRecords {
+  file: FileWithReplicas | undefined;
+  tempfile: TempfileRow | undefined;
+  devids: number[];
+  checksum: Checksum | undefined;
+  replication: ReplicationRow | undefined;
+  deletion: DeletionRow | undefined;
+  rebalance: QueuedWork | undefined;
+  fsck: QueuedWork | undefined;
+}
+
 export interface DeviceUsage {
   devid: number;
   mbTotal: number;
@@ -146,6 +169,8 @@ export interface FilesStore {
   /** Devices that hold each fid, whether or not it is a current file. */
   replicasOf(fids: readonly number[]): Promise<Map<number, number[]>>;
   findChecksum(fid: number): Promise<Checksum | undefined>;
+  /** Every row about a fid, current file or not; never from a replica database. */
+  fidRecords(fid: number): Promise<FidRecords>;
   /** Rows with fid > `after` in ascending order (spec §2.1 list_fids). */
   filesAfter(request: { after: number; limit: number }): Promise<FileRow[]>;
   /**

@@ -7,6 +7,7 @@ import { Batcher, type BatcherOptions } from '../batcher.ts';
 import type * as contract from '../store.ts';
 import { closeTempfiles } from './close.ts';
 import type { Engine } from './engine.ts';
+import { fidRecords } from './fid-records.ts';
 import * as files from './files.ts';
 import * as keys from './keys.ts';
 import * as machines from './machines.ts';
@@ -110,6 +111,10 @@ class SqlStore implements contract.Store {
 
   findChecksum(fid: number): ReturnType<contract.FilesStore['findChecksum']> {
     return files.findChecksum(this.#db, fid);
+  }
+
+  fidRecords(fid: number): Promise<contract.FidRecords> {
+    return fidRecords(this.#db, fid);
   }
 
   filesAfter(request: { after: number; limit: number }): Promise<contract.FileRow[]> {

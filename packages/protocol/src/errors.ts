@@ -115,7 +115,20 @@ export const errorTable = facts({
     retry: 'never',
     message: 'The file has no byte in the range.',
   },
+  UNAUTHORIZED: {
+    ...input('failure', 'The request carries no valid bearer token for this.'),
+    status: 401,
+  },
+  ADDRESS_REFUSED: {
+    ...input('failure', 'Clients of that network are not allowed here.'),
+    status: 403,
+  },
+  CROSS_ORIGIN: {
+    ...input('failure', 'A page of another site must not change anything here.'),
+    status: 403,
+  },
   // Absence.
+  NO_ROUTE: absent('failure', 'There is no such address.'),
   NO_FILE: absent('failure', 'No such file on the device.'),
   UNREG_DOMAIN: absent(
     'unreg_domain',

@@ -4,9 +4,12 @@
  * unknown flag refuses the start.
  */
 import { readFileSync } from 'node:fs';
+import type { BlockList } from 'node:net';
 import { parseArgs } from 'node:util';
+import type { AccessRules } from './http/access.ts';
 import { type OptionName, optionTable, type TrackerOption } from './options.ts';
 import type { ListenAddress } from './server/line-server.ts';
+import { parseNetwork } from './topology/topology.ts';
 
 export interface TrackerConfig {
   listen: readonly ListenAddress[];
@@ -27,6 +30,9 @@ export interface TrackerConfig {
   /** Age from which an unclosed upload is given up, in seconds. */
   tempfileAgeSeconds: number;
   pidfile: string | undefined;
+  /** Addresses of the HTTP API; none turns it off. */
+  httpListen: readonly ListenAddress[];
+  httpAccess: AccessRules;
   logLevel: string;
   /** Sentences about options that are accepted but without effect. */
   warnings: readonly string[];
@@ -81,7 +87,7 @@ function readFlags(argv: readonly string[]): Map<string, string> {
     if (kind !== 'flag' && token.value === undefined) throw new Error(`--${name} needs a value`);
     const value = kind === 'flag' ? (option ? '1' : '0') : (token.value ?? '');
     const before = values.get(name);
-    values.set(name, name === 'listen' && before !== undefined ? `${before},${value}` : value);
+    values.set(name, before !== undefined && isList(name) ? `${before},${value}` : value);
   }
   return values;
 }
@@ -134,9 +140,29 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     // The environment hook of the original's test-suite (spec §10).
     tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),
     pidfile: text('pidfile') || undefined,
+    httpListen: text('http_listen') === '' ? [] : listenAddresses(text('http_listen'), 7003),
+    httpAccess: {
+      token: text('http_token') || undefined,
+      readToken: text('http_read_token') || undefined,
+      networks: networks(text('http_allow')),
+    },
     logLevel: on('debug') ? 'debug' : text('log_level'),
     warnings,
   };
+}
+
+/** Options that may be given again, each time for one more value. */
+function isList(name: string): boolean {
+  return name === 'listen' || name === 'http_listen' || name === 'http_allow';
+}
+
+function networks(text: string): BlockList[] {
+  const parts = text.split(/[\s,]+/).filter((part) => part !== '');
+  return parts.map((part) => {
+    const network = parseNetwork(part);
+    if (network === undefined) throw new Error(`http_allow: '${part}' is not ip or ip/bits`);
+    return network;
+  });
 }
 
 /** `ip[:port]`, several by comma. */

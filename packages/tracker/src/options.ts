@@ -115,6 +115,30 @@ const table = [
     fallback: '10000',
     help: 'clients at once; further ones are closed',
   },
+  {
+    name: 'http_listen',
+    flags: [],
+    kind: 'ADDRESS',
+    help: 'ip:port of the HTTP API; repeatable; none by default',
+  },
+  {
+    name: 'http_token',
+    flags: [],
+    kind: 'TEXT',
+    help: 'bearer token that the HTTP API asks for; better kept in the configuration file',
+  },
+  {
+    name: 'http_read_token',
+    flags: [],
+    kind: 'TEXT',
+    help: 'bearer token for requests to the HTTP API that change nothing',
+  },
+  {
+    name: 'http_allow',
+    flags: [],
+    kind: 'TEXT',
+    help: 'networks whose clients may use the HTTP API, for example 10.0.0.0/8,127.0.0.1',
+  },
   { name: 'pidfile', flags: [], kind: 'FILE', help: 'write the process id here' },
   {
     name: 'log_level',

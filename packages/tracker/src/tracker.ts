@@ -8,6 +8,7 @@ import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { type CommandTable, createCommands } from './commands/registry.ts';
 import type { TrackerConfig } from './config.ts';
 import { createDeviceClient } from './devices/device-client.ts';
+import { HttpServer } from './http/server.ts';
 import { createJobs, type Jobs } from './jobs/jobs.ts';
 import { copyOne } from './jobs/replication/copy-one.ts';
 import { createLog, type Log } from './log.ts';
@@ -24,6 +25,8 @@ const readyWaitMs = 5_000;
 /** How long requests in flight may take when the tracker stops. */
 const closeGraceMs = 10_000;
 const databaseRetryMs = 1_000;
+/** How long the database may take to answer before the tracker counts as not ready. */
+const readinessMs = 2_000;
 
 export interface TrackerHooks {
   /** The tracker can never work as configured, for example on a newer schema. */
@@ -53,6 +56,7 @@ class RunningTracker implements Tracker {
   readonly #devices;
   readonly #server: LineServer;
   readonly #dispatcher: Dispatcher;
+  readonly #httpServers: readonly HttpServer[];
   readonly #started: Promise<CommandTable>;
   #store: Store | undefined;
   #jobs: Jobs | undefined;
@@ -70,6 +74,7 @@ class RunningTracker implements Tracker {
     this.#devices = createDeviceClient(config);
     this.#started = this.#start();
     this.#dispatcher = new Dispatcher({ ready: this.#started, readyWaitMs, log: this.#log });
+    this.#httpServers = config.httpListen.map(() => this.#createHttpServer());
     const admin = this.#adminServices();
     this.#server = new LineServer({
       connectionsMax: config.connectionsMax,
@@ -82,10 +87,15 @@ class RunningTracker implements Tracker {
   }
 
   async listen(): Promise<ListenAddress[]> {
+    const http = [];
+    for (const [index, server] of this.#httpServers.entries()) {
+      http.push(await server.listen(this.#config.httpListen[index] as ListenAddress));
+    }
+    const httpPort = http[0]?.port;
     const addresses = [];
     for (const address of this.#config.listen) {
       const bound = await this.#server.listen(address);
-      this.#log.info({ ...bound, pid: process.pid }, 'tracker.listening');
+      this.#log.info({ ...bound, httpPort, pid: process.pid }, 'tracker.listening');
       addresses.push(bound);
     }
     return addresses;
@@ -93,7 +103,8 @@ class RunningTracker implements Tracker {
 
   async close(): Promise<void> {
     this.#stopped.abort();
-    await this.#server.close(closeGraceMs);
+    const servers = this.#httpServers.map((server) => server.close());
+    await Promise.all([this.#server.close(closeGraceMs), ...servers]);
     await this.#started.catch(() => {});
     await this.#jobs?.stop();
     await this.#devices.close();
@@ -152,6 +163,28 @@ class RunningTracker implements Tracker {
       log: this.#log,
       settings: { replicateJobs, deleteJobs, tempfileAgeSeconds },
     });
+  }
+
+  #createHttpServer(): HttpServer {
+    return new HttpServer({
+      call: (request) => this.#dispatcher.call(request),
+      readiness: () => this.#readiness(),
+      access: this.#config.httpAccess,
+      log: this.#log,
+    });
+  }
+
+  /** Why requests cannot be served now; undefined when they can. */
+  async #readiness(): Promise<string | undefined> {
+    if (this.#stopped.signal.aborted) return 'the tracker is stopping';
+    if (this.#store === undefined) return 'the database was not reached yet';
+    if (!this.#dispatcher.isReady) return 'devices were not looked at yet';
+    const overdue = delay(readinessMs, 'the database does not answer in time', { ref: false });
+    const answer = this.#store.ping().then(
+      () => undefined,
+      (error: unknown) => toOmgfsError(error).message,
+    );
+    return Promise.race([answer, overdue]);
   }
 
   #adminServices(): AdminServices {

@@ -39,6 +39,7 @@ function describeCluster(cluster: LocalCluster) {
     dir: cluster.dir,
     domain: cluster.domain,
     trackers: cluster.trackers,
+    apis: cluster.apis,
     hosts: cluster.hosts.map(({ name, ip, httpPort, docroot, devids, pid }) => {
       return { name, ip, httpPort, docroot, devids, pid };
     }),
@@ -51,7 +52,7 @@ export function clusterLines(cluster: LocalCluster): string[] {
   const [host = '', port = ''] = tracker.split(':');
   const flags = `--tracker ${tracker} --domain ${cluster.domain}`;
   return [
-    ...cluster.trackers.map((address) => `  tracker  ${address}`),
+    ...cluster.trackers.map((address, index) => `  tracker  ${address}  ${cluster.apis[index]}`),
     ...cluster.hosts.map(({ name, ip, httpPort, devids }) => {
       const devices = devids.map((devid) => `dev${devid}`).join(' ');
       return `  ${name.padEnd(7)}  http://${ip}:${httpPort}  ${devices}`;
@@ -61,6 +62,7 @@ export function clusterLines(cluster: LocalCluster): string[] {
     `  echo hello | npx omgfs ${flags} put - greeting`,
     `  npx omgfs ${flags} info greeting`,
     `  npx omgfs ${flags} get greeting -`,
+    `  curl -s ${cluster.apis[0]}/v1/devices`,
     `  printf 'get_paths domain=${cluster.domain}&key=greeting\\r\\n' | nc -q1 ${host} ${port}`,
   ];
 }

@@ -13,8 +13,11 @@ export interface DaemonOptions {
   name: string;
   /** The built script to run. */
   script: string;
-  /** Arguments; `port` is 0 for the first start without a wish, later the one it got. */
-  argsFor: (port: number) => string[];
+  /**
+   * Arguments; `port` is 0 for the first start without a wish, later the one it got. `said` is the
+   * log line of its last start that said that it listens; empty before.
+   */
+  argsFor: (port: number, said: Readonly<Record<string, unknown>>) => string[];
   /** Port to begin with; 0 lets the system choose. */
   port: number;
   /** Event of the log line that says it listens, and the field of that line with its port. */
@@ -42,6 +45,7 @@ export class Daemon {
   readonly name: string;
   readonly #options: DaemonOptions;
   #port: number;
+  #said: Readonly<Record<string, unknown>> = {};
   #child: ChildProcess | undefined;
   /** Whether its end would be a surprise. */
   #listening = false;
@@ -55,6 +59,11 @@ export class Daemon {
 
   get port(): number {
     return this.#port;
+  }
+
+  /** The log line that said that it listens; empty before its first start. */
+  get said(): Readonly<Record<string, unknown>> {
+    return this.#said;
   }
 
   /** Process id while it runs. */
@@ -73,7 +82,7 @@ export class Daemon {
     if (this.running) return;
     const { script, argsFor, logFile, detached, onSpawn, onUnexpectedEnd } = this.#options;
     this.#lastLines.length = 0;
-    const child = spawn(process.execPath, [script, ...argsFor(this.#port)], {
+    const child = spawn(process.execPath, [script, ...argsFor(this.#port, this.#said)], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached,
     });
@@ -105,10 +114,11 @@ export class Daemon {
       });
       createInterface({ input: child.stdout }).on('line', (line) => {
         keep(line);
-        const port = this.#readyPort(line);
-        if (port === undefined) return;
+        const said = this.#readyLine(line);
+        if (said === undefined) return;
         clearTimeout(timer);
-        this.#port = port;
+        this.#said = said;
+        this.#port = Number(said[this.#options.ready.portField]);
         this.#listening = true;
         resolve();
       });
@@ -134,12 +144,12 @@ export class Daemon {
     clearTimeout(killer);
   }
 
-  #readyPort(line: string): number | undefined {
-    const { event, portField } = this.#options.ready;
+  #readyLine(line: string): Record<string, unknown> | undefined {
+    const { event } = this.#options.ready;
     if (!line.includes(event)) return undefined;
     try {
       const fields = JSON.parse(line) as Record<string, unknown>;
-      return fields.event === event ? Number(fields[portField]) : undefined;
+      return fields.event === event ? fields : undefined;
     } catch {
       return undefined;
     }

@@ -54,6 +54,8 @@ export interface LocalCluster extends AsyncDisposable {
   readonly domain: string;
   /** Addresses as `host:port`. */
   readonly trackers: readonly string[];
+  /** Base URL of each tracker's HTTP API. */
+  readonly apis: readonly string[];
   readonly trackerDaemons: readonly Daemon[];
   readonly hosts: readonly LocalHost[];
   /** Ends all processes; a temporary directory is removed. */
@@ -102,12 +104,14 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     writeState(dir, {
       domain,
       trackerPorts: trackerDaemons.map(({ port }) => port),
+      apiPorts: trackerDaemons.map(apiPortOf),
       nodePorts: nodes.map(({ httpPort }) => httpPort),
     });
     return {
       dir,
       domain,
       trackers,
+      apis: trackerDaemons.map((daemon) => `http://${trackerIp}:${apiPortOf(daemon)}`),
       trackerDaemons,
       hosts: nodes,
       stop,
@@ -225,14 +229,17 @@ async function createTrackers(setting: Setting): Promise<Daemon[]> {
   const daemons: Daemon[] = [];
   for (let index = 0; index < (setting.trackers ?? 1); index += 1) {
     const wished = setting.portBase ? setting.portBase + 1 + index : 0;
+    const apiWished = setting.portBase ? setting.portBase + 101 + index : 0;
+    const apiPort = await portIfFree(trackerIp, kept?.apiPorts?.[index] ?? apiWished);
     const daemon = {
       ...commonOptions(setting, `tracker${index + 1}`),
       script: binOf('@omgfs/tracker', 'mogilefsd'),
       port: await portIfFree(trackerIp, kept?.trackerPorts[index] ?? wished),
-      argsFor: (port: number) => [
+      argsFor: (port: number, { httpPort }: Readonly<Record<string, unknown>>) => [
         '--skipconfig',
         '--create_schema',
         ...['--listen', `${trackerIp}:${port}`],
+        ...['--http_listen', `${trackerIp}:${httpPort ?? apiPort}`],
         ...['--dsn', dsn ?? `DBI:SQLite:${join(dir, 'omgfs.sqlite')}`],
         ...(dbUser === undefined ? [] : ['--dbuser', dbUser]),
         ...(dbPass === undefined ? [] : ['--dbpass', dbPass]),
@@ -243,6 +250,10 @@ async function createTrackers(setting: Setting): Promise<Daemon[]> {
     daemons.push(new Daemon(daemon));
   }
   return daemons;
+}
+
+function apiPortOf({ said }: Daemon): number {
+  return Number(said.httpPort);
 }
 
 function commonOptions(setting: Setting, name: string) {

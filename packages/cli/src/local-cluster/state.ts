@@ -19,6 +19,8 @@ export interface KeptState {
   domain: string;
   /** Port of each tracker. */
   trackerPorts: number[];
+  /** Port of each tracker's HTTP API; missing in directories of older versions. */
+  apiPorts?: number[];
   /** Port of each storage node. */
   nodePorts: number[];
 }

@@ -6,6 +6,7 @@ import {
   decodeRequest,
   encodeError,
   encodeOk,
+  type Fields,
   OmgfsError,
   type ReplyFields,
   toOmgfsError,
@@ -21,6 +22,12 @@ export interface DispatcherOptions {
   /** How long a request waits for `ready` before it fails with DB_DOWN. */
   readyWaitMs: number;
   log: Log;
+}
+
+export interface CommandCall {
+  command: string;
+  args: Fields;
+  address: string;
 }
 
 export class Dispatcher {
@@ -42,6 +49,11 @@ export class Dispatcher {
       },
       () => {},
     );
+  }
+
+  /** Whether requests are executed at once. */
+  get isReady(): boolean {
+    return this.#commands !== undefined;
   }
 
   /** Executes a line; the reply comes at once when the command needed no waiting. */
@@ -67,6 +79,21 @@ export class Dispatcher {
       return outcome instanceof Promise ? outcome.then(succeed, fail) : succeed(outcome);
     } catch (error) {
       return fail(error);
+    }
+  }
+
+  /**
+   * Executes a command for another way in than a connection; it counts as a query like any other.
+   * Rejects with OmgfsError.
+   */
+  async call({ command, args, address }: CommandCall): Promise<ReplyFields> {
+    this.processing += 1;
+    try {
+      const commands = this.#commands ?? (await this.#whenReady(command, address));
+      return await run(commands, command, args, address);
+    } finally {
+      this.processing -= 1;
+      this.queries += 1;
     }
   }
 

@@ -1,0 +1,159 @@
+/** Settings, the jobs an operator steers, and any other command by its name. */
+import { type ApiRoute, count, flag, text } from '../api.ts';
+import { listOf } from '../unflatten.ts';
+
+const settingUrl = '/v1/settings/:name';
+
+const settingRoutes: readonly ApiRoute[] = [
+  {
+    method: 'GET',
+    url: '/v1/settings',
+    tag: 'settings',
+    summary: 'All settings',
+    run: async (api) => {
+      const fields = await api.call('server_settings');
+      const total = Number(fields.key_count ?? 0);
+      return Object.fromEntries(
+        Array.from({ length: total }, (_, at) => {
+          return [fields[`key_${at + 1}`], fields[`value_${at + 1}`]];
+        }),
+      );
+    },
+  },
+  {
+    method: 'GET',
+    url: settingUrl,
+    tag: 'settings',
+    summary: 'One setting; null when it is not set',
+    run: async (api, input) => {
+      const { value } = await api.call('server_setting', { key: input.param('name') });
+      return { value };
+    },
+  },
+  {
+    method: 'PUT',
+    url: settingUrl,
+    tag: 'settings',
+    summary: 'Set a setting',
+    body: { fields: { value: text('the value') }, required: ['value'] },
+    status: 204,
+    run: (api, input) =>
+      api.call('set_server_setting', { key: input.param('name'), value: input.body.value }),
+  },
+];
+
+const fsckRoutes: readonly ApiRoute[] = [
+  {
+    method: 'GET',
+    url: '/v1/fsck',
+    tag: 'fsck',
+    summary: 'State and counters of fsck',
+    run: (api) => api.call('fsck_status'),
+  },
+  action('fsck', 'start', 'Start or go on'),
+  action('fsck', 'stop', 'Stop; what is queued already goes on'),
+  {
+    ...action('fsck', 'reset', 'Go back to a position'),
+    body: {
+      fields: {
+        policy_only: flag('look at the database only, not at the devices'),
+        startpos: count('fid to start behind'),
+      },
+    },
+  },
+  {
+    method: 'GET',
+    url: '/v1/fsck/log',
+    tag: 'fsck',
+    summary: 'Findings, at most 100 at a time',
+    query: { after: count('start behind this logid') },
+    run: async (api, { query }) => {
+      const fields = await api.call('fsck_getlog', { after_logid: query.after });
+      return listOf(fields, { prefix: 'row_', total: fields.row_count ?? 0 });
+    },
+  },
+  {
+    method: 'DELETE',
+    url: '/v1/fsck/log',
+    tag: 'fsck',
+    summary: 'Clear the findings',
+    status: 204,
+    run: (api) => api.call('fsck_clearlog'),
+  },
+];
+
+const rebalanceRoutes: readonly ApiRoute[] = [
+  {
+    method: 'GET',
+    url: '/v1/rebalance',
+    tag: 'rebalance',
+    summary: 'State of the rebalance',
+    run: (api) => api.call('rebalance_status'),
+  },
+  {
+    method: 'PUT',
+    url: '/v1/rebalance/policy',
+    tag: 'rebalance',
+    summary: 'Set what to move where',
+    body: {
+      fields: { policy: text('for example from_percent_used=95 to_percent_free=10') },
+      required: ['policy'],
+    },
+    status: 204,
+    run: (api, { body }) => api.call('rebalance_set_policy', body),
+  },
+  {
+    method: 'GET',
+    url: '/v1/rebalance/test',
+    tag: 'rebalance',
+    summary: 'Which devices the policy selects, without moving anything',
+    run: (api) => api.call('rebalance_test'),
+  },
+  action('rebalance', 'start', 'Start or go on'),
+  action('rebalance', 'stop', 'Stop; it can be started again'),
+  action('rebalance', 'reset', 'Forget the position'),
+];
+
+const maintenanceRoutes: readonly ApiRoute[] = [
+  {
+    method: 'POST',
+    url: '/v1/replicate-now',
+    tag: 'maintenance',
+    summary: 'Make every waiting replication due now',
+    run: (api) => api.call('replicate_now'),
+  },
+  {
+    method: 'POST',
+    url: '/v1/clear-cache',
+    tag: 'maintenance',
+    summary: 'Read the database again and look at every device',
+    status: 204,
+    run: (api) => api.call('clear_cache'),
+  },
+  {
+    method: 'POST',
+    url: '/v1/commands/:command',
+    tag: 'maintenance',
+    summary: 'Any command of the line protocol, with its arguments and reply fields as JSON',
+    body: { fields: {}, open: true },
+    run: (api, input) => api.call(input.param('command').toLowerCase(), input.body),
+  },
+];
+
+export const operationRoutes: readonly ApiRoute[] = [
+  ...settingRoutes,
+  ...fsckRoutes,
+  ...rebalanceRoutes,
+  ...maintenanceRoutes,
+];
+
+/** `POST /v1/<job>/<verb>`. */
+function action(job: 'fsck' | 'rebalance', verb: string, summary: string): ApiRoute {
+  return {
+    method: 'POST',
+    url: `/v1/${job}/${verb}`,
+    tag: job,
+    summary,
+    run: (api, { body }) => api.call(`${job}_${verb}`, body),
+  };
+}

@@ -1,0 +1,182 @@
+/**
+ * The HTTP API: every command of the tracker as JSON over HTTP, an OpenAPI document of it, and what
+ * load balancers ask. Routes are tables (`routes/`), so that document and server cannot differ.
+ */
+import type { AddressInfo } from 'node:net';
+import swagger from '@fastify/swagger';
+import { errorTable, OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import type { Log } from '../log.ts';
+import { type AccessRules, checkAccess, checkNetwork } from './access.ts';
+import { Api, type ApiRoute, type CallCommand, Input } from './api.ts';
+import { fileRoutes } from './routes/files.ts';
+import { machineRoutes } from './routes/machines.ts';
+import { namespaceRoutes } from './routes/namespace.ts';
+import { operationRoutes } from './routes/operations.ts';
+
+export interface HttpServerOptions {
+  call: CallCommand;
+  /** Why requests cannot be served now, in words; undefined when they can. */
+  readiness: () => Promise<string | undefined>;
+  access: AccessRules;
+  log: Log;
+}
+
+/** Version of the addresses, which is in their path as well. */
+const protocolVersion = '1';
+const bodyBytesMax = 1024 * 1024;
+/** A key of 255 bytes, every byte escaped. */
+const paramLengthMax = 3 * 255;
+const requestMsMax = 60_000;
+const routes = [...namespaceRoutes, ...machineRoutes, ...fileRoutes, ...operationRoutes];
+
+export class HttpServer {
+  readonly #app: FastifyInstance;
+
+  constructor(options: HttpServerOptions) {
+    this.#app = createApp(options);
+  }
+
+  /** @returns the address with its real port. */
+  async listen(address: { host: string; port: number }): Promise<{ host: string; port: number }> {
+    await this.#app.listen(address);
+    return { host: address.host, port: (this.#app.server.address() as AddressInfo).port };
+  }
+
+  /** Answers what is in flight and ends. */
+  async close(): Promise<void> {
+    this.#app.server.closeIdleConnections();
+    await this.#app.close();
+  }
+}
+
+function createApp(options: HttpServerOptions): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    bodyLimit: bodyBytesMax,
+    requestTimeout: requestMsMax,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: paramLengthMax },
+    // What the router itself refuses: an address it cannot decode, or with too long a part.
+    frameworkErrors: (error, _, reply: FastifyReply) => {
+      const { status, body } = failureOf(error);
+      reply.code(status).send(body);
+    },
+    ajv: { customOptions: { removeAdditional: false } },
+  });
+  app.removeContentTypeParser('text/plain');
+  app.setErrorHandler((thrown: FastifyError, request, reply) => {
+    const { status, body } = failureOf(thrown);
+    if (status >= 500) {
+      const facts = { method: request.method, url: request.url, err: thrown };
+      options.log.error(facts, 'http.failed');
+    }
+    if (status === 401) reply.header('www-authenticate', 'Bearer');
+    return reply.code(status).send(body);
+  });
+  app.setNotFoundHandler((request) => {
+    const message = `There is no ${request.method} ${request.url}; see /openapi.json.`;
+    throw new OmgfsError('NO_ROUTE', { message });
+  });
+  app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'omgfs tracker',
+        version: protocolVersion,
+        description:
+          'Everything the line protocol can do. Errors are ' +
+          '`{"error":{"code","message","retry"}}`, with the codes of docs/reference/errors.md.',
+      },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    },
+  });
+  app.register(async (scope) => {
+    addHealth(scope, options);
+    addRoutes(scope, options);
+  });
+  return app;
+}
+
+/** For load balancers: no token, only the network is checked. */
+function addHealth(app: FastifyInstance, { access, readiness }: HttpServerOptions): void {
+  const schema = { tags: ['health'] };
+  app.get('/healthz', { schema: { ...schema, summary: 'The process runs' } }, (request) => {
+    checkNetwork(access, request.ip);
+    return { status: 'ok' };
+  });
+  const summary = 'Requests can be served: the database answers and devices were looked at';
+  app.get('/readyz', { schema: { ...schema, summary } }, async (request, reply) => {
+    checkNetwork(access, request.ip);
+    const reason = await readiness();
+    if (reason === undefined) return { status: 'ready' };
+    return reply.code(503).send({ status: 'not ready', reason });
+  });
+}
+
+function addRoutes(app: FastifyInstance, { access, call }: HttpServerOptions): void {
+  app.addHook('onRequest', async (request) => {
+    if (/^\/(?:healthz|readyz)$/.test(request.routeOptions.url ?? '')) return;
+    checkAccess(access, {
+      address: request.ip,
+      readOnly: request.method === 'GET' || request.method === 'HEAD',
+      authorization: request.headers.authorization,
+      origin: request.headers.origin,
+      host: request.headers.host,
+    });
+  });
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  for (const route of routes) {
+    app.route({
+      method: route.method,
+      url: route.url,
+      schema: schemaOf(route),
+      handler: async (request, reply) => {
+        const api = new Api(call, request.ip);
+        const answer = await route.run(api, new Input(request));
+        const status = route.status ?? 200;
+        return status === 204 ? reply.code(204).send() : reply.code(status).send(answer);
+      },
+    });
+  }
+}
+
+function schemaOf(route: ApiRoute): Record<string, unknown> {
+  const names = [...route.url.matchAll(/:(\w+)/g)].map((match) => match[1] ?? '');
+  const object = (properties: object) => ({ type: 'object', properties });
+  const { body, query } = route;
+  return {
+    tags: [route.tag],
+    summary: route.summary,
+    security: [{ token: [] }],
+    ...(names.length === 0
+      ? {}
+      : { params: object(Object.fromEntries(names.map((name) => [name, { type: 'string' }]))) }),
+    ...(query === undefined
+      ? {}
+      : { querystring: { ...object(query), additionalProperties: false } }),
+    ...(body === undefined
+      ? {}
+      : {
+          body: {
+            ...object(body.fields),
+            additionalProperties: body.open ?? false,
+            required: body.required ?? [],
+          },
+        }),
+  };
+}
+
+/** What a client is told; the inner trouble of the tracker goes to the log only. */
+function failureOf(thrown: FastifyError): { status: number; body: unknown } {
+  if (!(thrown instanceof OmgfsError) && (thrown.statusCode ?? 500) < 500) {
+    const { message, statusCode = 400 } = thrown;
+    return {
+      status: statusCode,
+      body: { error: { code: 'BAD_REQUEST', message, retry: 'never' } },
+    };
+  }
+  const { code, status, retry, message } = toOmgfsError(thrown);
+  const told = thrown instanceof OmgfsError ? message : errorTable[code].message;
+  return { status, body: { error: { code, message: told, retry } } };
+}

@@ -1,0 +1,221 @@
+/**
+ * Goal: everything the commands can do is there over HTTP, with the same checks, and nothing is
+ * there for those who may not. Method: a real cluster, requests as a script sends them.
+ */
+import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
+import { request } from 'undici';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { putBody } from '../helpers/raw-client.ts';
+
+let cluster: LocalCluster;
+
+beforeAll(async () => {
+  cluster = await startLocalCluster({ hosts: 2, devicesPerHost: 1, domain: 'main' });
+});
+afterAll(() => cluster?.stop());
+
+interface Answer {
+  status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of every shape.
+  body: any;
+}
+
+async function ask(
+  method: string,
+  path: string,
+  options: { body?: unknown; headers?: Record<string, string>; api?: string } = {},
+): Promise<Answer> {
+  const { body, headers = {}, api = cluster.apis[0] } = options;
+  const reply = await request(`${api}${path}`, {
+    method: method as 'GET',
+    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await reply.body.text();
+  return { status: reply.statusCode, body: text === '' ? undefined : JSON.parse(text) };
+}
+
+describe('resources', () => {
+  test('domains and classes', async () => {
+    expect((await ask('POST', '/v1/domains', { body: { domain: 'päth' } })).status).toBe(201);
+    const made = { class: 'thumb', mindevcount: 1, replpolicy: 'MultipleDevices()' };
+    const classes = `/v1/domains/${encodeURIComponent('päth')}/classes`;
+    expect((await ask('POST', classes, { body: made })).status).toBe(201);
+    expect((await ask('PATCH', `${classes}/thumb`, { body: { hashtype: 'MD5' } })).status).toBe(
+      200,
+    );
+    const { body } = await ask('GET', '/v1/domains');
+    expect(body).toContainEqual({
+      domain: 'päth',
+      classes: expect.arrayContaining([
+        { name: 'thumb', mindevcount: 1, replpolicy: 'MultipleDevices()', hashtype: 'MD5' },
+      ]),
+    });
+    expect((await ask('DELETE', `${classes}/thumb`)).status).toBe(204);
+    expect((await ask('DELETE', `/v1/domains/${encodeURIComponent('päth')}`)).status).toBe(204);
+  });
+
+  test('hosts and devices', async () => {
+    const host = { host: 'spare', ip: '127.0.0.99', port: 7500, status: 'down' };
+    expect((await ask('POST', '/v1/hosts', { body: host })).status).toBe(201);
+    expect((await ask('PATCH', '/v1/hosts/spare', { body: { getport: 7600 } })).status).toBe(200);
+    expect((await ask('GET', '/v1/hosts')).body).toContainEqual(
+      expect.objectContaining({ hostname: 'spare', status: 'down', http_get_port: 7600 }),
+    );
+    const device = { devid: 77, host: 'spare', status: 'down' };
+    expect((await ask('POST', '/v1/devices', { body: device })).body).toMatchObject({
+      devid: 77,
+      host: 'spare',
+      status: 'down',
+    });
+    const change = { status: 'dead', weight: 5 };
+    expect((await ask('PATCH', '/v1/devices/77', { body: change })).body).toMatchObject({
+      ...change,
+    });
+    expect((await ask('PATCH', '/v1/devices/77', { body: { status: 'alive' } })).body).toEqual({
+      error: {
+        code: 'STATE_TOO_HIGH',
+        message: 'A dead device must be marked down before alive.',
+        retry: 'never',
+      },
+    });
+    expect((await ask('GET', '/v1/devices/1')).body).toMatchObject({ observed_state: 'writeable' });
+    expect((await ask('GET', '/v1/devices/4711')).status).toBe(404);
+  });
+
+  test('settings', async () => {
+    const url = '/v1/settings/queue_rate_for_fsck';
+    expect((await ask('PUT', url, { body: { value: '500' } })).status).toBe(204);
+    expect((await ask('GET', url)).body).toEqual({ value: '500' });
+    expect((await ask('GET', '/v1/settings')).body).toMatchObject({ queue_rate_for_fsck: '500' });
+    expect(
+      (await ask('PUT', '/v1/settings/schema_version', { body: { value: '9' } })).body,
+    ).toEqual({ error: expect.objectContaining({ code: 'NOT_WRITABLE' }) });
+  });
+
+  test('a file from the upload to its end', async () => {
+    const key = 'a/b c%/ü';
+    const keyUrl = `/v1/domains/main/keys/${encodeURIComponent(key)}`;
+    const opened = await ask('POST', '/v1/domains/main/uploads', { body: { key, size: 5 } });
+    expect(opened.status).toBe(201);
+    const [place] = opened.body.places;
+    await putBody(place.path, 'hello');
+    const close = { key, size: 5, ...place };
+    const uploadUrl = `/v1/domains/main/uploads/${opened.body.fid}`;
+    expect((await ask('POST', uploadUrl, { body: close })).status).toBe(204);
+    expect((await ask('POST', uploadUrl, { body: close })).status).toBe(404);
+    expect((await ask('GET', keyUrl)).body).toMatchObject({ key, length: 5, class: 'default' });
+    expect((await ask('GET', `${keyUrl}/paths`)).body.paths[0]).toBe(place.path);
+    expect((await ask('GET', '/v1/domains/main/keys?prefix=a/')).body).toEqual({
+      keys: [key],
+      next_after: key,
+    });
+    expect((await ask('GET', `/v1/fids/${opened.body.fid}`)).body).toMatchObject({ fid_dkey: key });
+    const rename = { body: { key: 'plain' } };
+    expect((await ask('PATCH', keyUrl, rename)).status).toBe(204);
+    expect((await ask('DELETE', '/v1/domains/main/keys/plain')).status).toBe(204);
+    expect((await ask('DELETE', '/v1/domains/main/keys/plain')).body).toEqual({
+      error: { code: 'UNKNOWN_KEY', message: 'No file is stored under the key.', retry: 'never' },
+    });
+    expect((await ask('GET', '/v1/domains/main/keys')).body).toEqual({
+      keys: [],
+      next_after: null,
+    });
+  });
+
+  test('a key of 255 bytes, every one escaped', async () => {
+    const url = `/v1/domains/main/keys/${'%20'.repeat(255)}`;
+    expect((await ask('GET', url)).body).toMatchObject({ error: { code: 'UNKNOWN_KEY' } });
+  });
+
+  test('any command by its name', async () => {
+    const { status, body } = await ask('POST', '/v1/commands/get_domains', { body: {} });
+    expect({ status, body }).toMatchObject({ status: 200, body: { domain1: 'main' } });
+    expect((await ask('POST', '/v1/commands/nosuch', { body: {} })).body).toMatchObject({
+      error: { code: 'UNKNOWN_COMMAND' },
+    });
+  });
+});
+
+describe('the document', () => {
+  test('names every address with its arguments', async () => {
+    const { body } = await ask('GET', '/openapi.json');
+    expect(body.openapi).toBe('3.1.0');
+    expect(Object.keys(body.paths).length).toBeGreaterThan(25);
+    expect(
+      body.paths['/v1/hosts'].post.requestBody.content['application/json'].schema,
+    ).toMatchObject({ required: ['host', 'ip', 'port'] });
+    for (const methods of Object.values<object>(body.paths)) {
+      for (const { summary } of Object.values<{ summary?: string }>(methods as never)) {
+        expect(summary).toBeTruthy();
+      }
+    }
+  });
+
+  test('liveness and readiness', async () => {
+    expect(await ask('GET', '/healthz')).toEqual({ status: 200, body: { status: 'ok' } });
+    expect(await ask('GET', '/readyz')).toEqual({ status: 200, body: { status: 'ready' } });
+  });
+});
+
+describe('bad input', () => {
+  test.each([
+    ['POST', '/v1/domains', { body: {} }, 400],
+    ['POST', '/v1/domains', { body: { domain: 'x', colour: 'red' } }, 400],
+    ['POST', '/v1/domains', { body: [1] }, 400],
+    ['POST', '/v1/hosts', { body: { host: 'h', ip: '127.0.0.1', port: 'abc' } }, 400],
+    ['POST', '/v1/domains', { body: { domain: 'x'.repeat(2_000_000) } }, 413],
+    ['GET', '/v1/nosuch', {}, 404],
+    ['GET', '/v1/domains/main/keys/%zz', {}, 400],
+    ['GET', '/v1/domains/main/keys?limit=abc', {}, 400],
+    ['GET', `/v1/domains/main/keys/${'x'.repeat(4000)}`, {}, 414],
+    ['PUT', '/v1/domains', {}, 404],
+  ])('%s %.40s is refused', async (method, path, options, status) => {
+    const answer = await ask(method, path, options);
+    expect(answer).toMatchObject({
+      status,
+      body: { error: { code: expect.any(String), message: expect.any(String) } },
+    });
+  });
+
+  test('a page of another site cannot steer the cluster through a browser', async () => {
+    const headers = { origin: 'https://evil.example' };
+    const answer = await ask('POST', '/v1/clear-cache', { headers });
+    expect(answer).toMatchObject({ status: 403, body: { error: { code: 'CROSS_ORIGIN' } } });
+    const own = { origin: cluster.apis[0] ?? '' };
+    expect((await ask('POST', '/v1/clear-cache', { headers: own })).status).toBe(204);
+  });
+});
+
+describe('access', () => {
+  let guarded: LocalCluster;
+  beforeAll(async () => {
+    const rules = ['--http_token', 'secret', '--http_read_token', 'look', '--http_allow'];
+    guarded = await startLocalCluster({
+      hosts: 1,
+      devicesPerHost: 1,
+      domain: 'main',
+      extraTrackerArgs: [...rules, '127.0.0.1,10.0.0.0/8'],
+    });
+  });
+  afterAll(() => guarded?.stop());
+
+  test.each([
+    ['GET', undefined, 401],
+    ['GET', 'Bearer wrong', 401],
+    ['GET', 'Basic secret', 401],
+    ['GET', 'Bearer look', 200],
+    ['GET', 'Bearer secret', 200],
+    ['POST', 'Bearer look', 401],
+    ['POST', 'Bearer secret', 201],
+  ])('%s with %s: %i', async (method, authorization, status) => {
+    const headers = authorization === undefined ? {} : { authorization };
+    const body = method === 'POST' ? { body: { domain: 'made' } } : {};
+    const options = { api: guarded.apis[0] ?? '', headers, ...body };
+    expect((await ask(method, '/v1/domains', options)).status).toBe(status);
+  });
+
+  test('health needs no token', async () => {
+    expect((await ask('GET', '/readyz', { api: guarded.apis[0] ?? '' })).status).toBe(200);
+  });
+});

@@ -11,30 +11,15 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { startLocalCluster } from '@omgfs/cli';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { omgfsScript, type Ran, runOmgfs } from '../helpers/command-line.ts';
 import { until } from '../helpers/wait.ts';
 
-const omgfs = fileURLToPath(new URL('../../packages/cli/dist/bin/omgfs.js', import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-cli-'));
 
-interface Ran {
-  code: number | null;
-  out: Buffer;
-  err: string;
-}
-
-async function run(args: string[], input: Buffer = Buffer.alloc(0)): Promise<Ran> {
-  const child = spawn(process.execPath, [omgfs, ...args], { cwd: dir });
-  child.stdin.on('error', () => {});
-  child.stdin.end(input);
-  const [out, err, [code]] = await Promise.all([
-    buffer(child.stdout),
-    buffer(child.stderr),
-    once(child, 'exit'),
-  ]);
-  return { code, out, err: err.toString() };
+function run(args: string[], input: Buffer = Buffer.alloc(0)): Promise<Ran> {
+  return runOmgfs(args, { cwd: dir, input });
 }
 
 interface Up {
@@ -47,7 +32,7 @@ interface Up {
 /** Starts `omgfs up` in the directory and waits until it says that it is up. */
 async function up(...more: string[]): Promise<Up> {
   const args = ['--json', 'up', '--hosts', '2', '--devices', '1', '--port-base', '0', ...more];
-  const child = spawn(process.execPath, [omgfs, ...args], {
+  const child = spawn(process.execPath, [omgfsScript, ...args], {
     cwd: dir,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -182,7 +167,7 @@ describe('files', () => {
 
   test('an interrupted get leaves no part of a file', async () => {
     await run(['put', '-', 'big'], randomBytes(30_000_000));
-    const child = spawn(process.execPath, [omgfs, 'get', 'big', 'big.bin'], {
+    const child = spawn(process.execPath, [omgfsScript, 'get', 'big', 'big.bin'], {
       cwd: dir,
       stdio: 'ignore',
     });
@@ -222,7 +207,7 @@ describe('up', () => {
   test('of two that start at the same time one is refused', async () => {
     const start = () => {
       const args = ['--json', 'up', '--port-base', '0', '--dir', 'shared'];
-      return spawn(process.execPath, [omgfs, ...args], { cwd: dir });
+      return spawn(process.execPath, [omgfsScript, ...args], { cwd: dir });
     };
     const children = [start(), start()];
     const fates = children.map(async (child) => {
@@ -248,7 +233,7 @@ describe('up', () => {
 
   test('a Ctrl-C while it starts leaves nothing behind', async () => {
     const args = ['up', '--port-base', '0', '--dir', 'early'];
-    const child = spawn(process.execPath, [omgfs, ...args], { cwd: dir, stdio: 'ignore' });
+    const child = spawn(process.execPath, [omgfsScript, ...args], { cwd: dir, stdio: 'ignore' });
     const ended = once(child, 'exit');
     const pids = await until('the first daemon', () => {
       const children = childrenOf(child);

@@ -1,14 +1,16 @@
 /** The command line of `omgfs`: names, arguments, help. Each command is a module of its own. */
-import { type Client, createClient } from '@omgfs/client';
+import { type Client, createAdmin, createClient } from '@omgfs/client';
 import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError } from 'commander';
+import { addAdminCommands } from './admin/program.ts';
 import { getCommand } from './commands/get.ts';
 import { infoCommand, listCommand, removeCommand, renameCommand } from './commands/keys.ts';
 import { putCommand } from './commands/put.ts';
 import { upCommand } from './commands/up.ts';
-import { findTarget, stateDirDefault, type Target } from './config.ts';
+import { findTarget, findTrackers, stateDirDefault, type Target } from './config.ts';
 import { demoCommand } from './demo/demo.ts';
 import { Interrupted, withInterrupt } from './interrupt.ts';
+import { numberAbove } from './numbers.ts';
 import { printError } from './output.ts';
 
 /** What the process ends with. */
@@ -73,6 +75,16 @@ function createProgram({ json }: { json: boolean }): Command {
   addFileCommands(program, withClient);
   addKeyCommands(program, withClient);
   addClusterCommands(program);
+  addAdminCommands(program, (work) => async (...args) => {
+    const { json, ...flags } = program.opts<GlobalOptions>();
+    const trackers = findTrackers(flags);
+    const admin = createAdmin({ trackers });
+    try {
+      await work({ admin, trackers, json }, ...args);
+    } finally {
+      await admin.close();
+    }
+  });
   return program;
 }
 
@@ -174,15 +186,8 @@ function addClusterCommands(program: Command): void {
     });
 }
 
-function positive(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a number above 0.');
-  return Number(text);
-}
-
-function natural(text: string): number {
-  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It must be a number.');
-  return Number(text);
-}
+const positive = numberAbove(0);
+const natural = numberAbove(-1);
 
 const examples = `
 Examples:
@@ -193,6 +198,7 @@ Examples:
   omgfs get album/1.jpg - | sha1sum          read it back
   omgfs ls -l album/                         keys, lengths, copies
   omgfs --json info album/1.jpg              for scripts
+  omgfs admin check                          is everything well? (see omgfs admin --help)
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 `;

@@ -1,4 +1,6 @@
 export { type ReproxyOptions, type ReproxyShape, reproxyHeaders } from '@omgfs/protocol';
+export { Admin, createAdmin } from './admin/admin.ts';
+export type * from './admin/types.ts';
 export type { Client, ClientOptions, FileInfo, Key, ListOptions, PutOptions } from './client.ts';
 export { createClient } from './client.ts';
 export type { ByteRange, Download } from './download.ts';

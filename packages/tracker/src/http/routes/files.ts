@@ -1,6 +1,6 @@
 /** Keys, files and uploads. Keys stand in the path percent-encoded, `/` as `%2F`. */
-import { type ApiRoute, count, flag, type Input, text } from '../api.ts';
-import { listOf, valuesOf } from '../unflatten.ts';
+import { listOf, valuesOf } from '@omgfs/protocol';
+import { type ApiRoute, count, flag, type Input, type JsonFields, text } from '../api.ts';
 
 const keyUrl = '/v1/domains/:domain/keys/:key';
 
@@ -17,13 +17,15 @@ export const fileRoutes: readonly ApiRoute[] = [
     },
     run: async (api, input) => {
       const args = { ...input.query, domain: input.param('domain') };
-      const page = await api.call('list_keys', args).catch((error: { code?: string }) => {
-        // An empty page is an error of the line protocol and an empty list here.
-        if (error.code === 'NONE_MATCH') return { key_count: 0, next_after: null };
-        throw error;
-      });
+      const page: JsonFields = await api
+        .call('list_keys', args)
+        .catch((error: { code?: string }) => {
+          // An empty page is an error of the line protocol and an empty list here.
+          if (error.code === 'NONE_MATCH') return { key_count: 0, next_after: null };
+          throw error;
+        });
       const { next_after, key_count } = page;
-      return { keys: valuesOf(page, 'key_', key_count ?? 0), next_after };
+      return { keys: valuesOf(page, { prefix: 'key_', total: key_count ?? 0 }), next_after };
     },
   },
   {
@@ -48,7 +50,7 @@ export const fileRoutes: readonly ApiRoute[] = [
     },
     run: async (api, input) => {
       const fields = await api.call('get_paths', { ...input.query, ...placeOf(input) });
-      return { paths: valuesOf(fields, 'path', fields.paths ?? 0) };
+      return { paths: valuesOf(fields, { prefix: 'path', total: fields.paths ?? 0 }) };
     },
   },
   {
@@ -92,8 +94,8 @@ export const fileRoutes: readonly ApiRoute[] = [
       const args = { ...input.body, domain: input.param('domain'), multi_dest: true };
       const fields = await api.call('create_open', args);
       const total = fields.dev_count ?? 0;
-      const paths = valuesOf(fields, 'path_', total);
-      const devids = valuesOf(fields, 'devid_', total);
+      const paths = valuesOf(fields, { prefix: 'path_', total: total });
+      const devids = valuesOf(fields, { prefix: 'devid_', total: total });
       return { fid: fields.fid, places: paths.map((path, at) => ({ devid: devids[at], path })) };
     },
   },

@@ -1,7 +1,6 @@
 /** Hosts and devices. */
-import { OmgfsError } from '@omgfs/protocol';
+import { listOf, OmgfsError } from '@omgfs/protocol';
 import { type Api, type ApiRoute, count, type JsonFields, text } from '../api.ts';
-import { listOf } from '../unflatten.ts';
 
 const hostFields = {
   ip: text('address for trackers and clients, IPv4'),

@@ -1,6 +1,6 @@
 /** Domains and their classes. */
+import { listOf } from '@omgfs/protocol';
 import { type Api, type ApiRoute, count, type JsonFields, text } from '../api.ts';
-import { listOf } from '../unflatten.ts';
 
 const classFields = {
   mindevcount: count('copies wanted, 1 to 255'),

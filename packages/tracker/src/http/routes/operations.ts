@@ -1,6 +1,6 @@
 /** Settings, the jobs an operator steers, and any other command by its name. */
+import { listOf } from '@omgfs/protocol';
 import { type ApiRoute, count, flag, text } from '../api.ts';
-import { listOf } from '../unflatten.ts';
 
 const settingUrl = '/v1/settings/:name';
 

@@ -1,0 +1,169 @@
+/** `omgfs admin fsck`. */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FsckEvent, FsckStatus } from '@omgfs/client';
+import type { Command } from 'commander';
+import { numberAbove } from '../numbers.ts';
+import { createProgress, printJson, printLine } from '../output.ts';
+import type { AdminContext, WithAdmin } from './context.ts';
+import { printDone, printFacts, printTable } from './table.ts';
+
+/** What the codes of findings mean (spec §5.5). */
+const meanings: Readonly<Record<string, string>> = {
+  NOPA: 'no known place',
+  POVI: 'policy not met: too few or too many copies, or on the wrong hosts',
+  MISS: 'missing on a device',
+  BLEN: 'wrong length on a device',
+  BSUM: 'content does not have the checksum that is kept',
+  NSUM: 'no checksum was kept; it is now',
+  MSUM: 'copies differ, and no checksum says which is right',
+  BALG: 'the checksum that is kept is of another kind than the class wants',
+  SRCH: 'searched for on all devices',
+  FOND: 'found on a device where it was not known',
+  GONE: 'found nowhere',
+  REPL: 'queued for replication',
+  BCNT: 'wrong count of copies, corrected',
+};
+const pollMs = 1000;
+
+export function addFsckCommands(admin: Command, withAdmin: WithAdmin): void {
+  const fsck = admin.command('fsck').description('check every file against its devices');
+  const said = (sentence: string) => ({ sentence });
+  const simple = {
+    start: { ...said('Fsck runs.'), help: 'start, or go on where it stopped' },
+    stop: { ...said('Fsck stops; what is queued goes on.'), help: 'stop' },
+    clearlog: { ...said('The findings are cleared.'), help: 'clear the findings' },
+  };
+  const run = {
+    start: ({ admin: one }: AdminContext) => one.fsckStart(),
+    stop: ({ admin: one }: AdminContext) => one.fsckStop(),
+    clearlog: ({ admin: one }: AdminContext) => one.fsckClearLog(),
+  };
+  for (const name of ['start', 'stop', 'clearlog'] as const) {
+    fsck
+      .command(name)
+      .description(simple[name].help)
+      .action(
+        withAdmin(async (context) => {
+          await run[name](context);
+          printDone(simple[name].sentence, { done: name }, context);
+        }),
+      );
+  }
+  fsck
+    .command('reset')
+    .description('go back to the start, or to a fid, and forget the counters')
+    .option('--policy-only', 'look at the database only, not at the devices')
+    .option('--startpos <fid>', 'fid to start behind', numberAbove(-1))
+    .option('--only-domain <name>', 'only files of a domain')
+    .option('--only-class <name>', 'only files of a class of that domain')
+    .option('--prefix <text>', 'only keys of that domain that begin with it')
+    .action(withAdmin(reset));
+  fsck
+    .command('status')
+    .description('how far it is, and what it found')
+    .option('-w, --watch', 'follow it until it is done')
+    .action(withAdmin(status));
+  fsck
+    .command('log')
+    .description('findings, oldest first')
+    .option('--after <logid>', 'start behind this one', numberAbove(-1), 0)
+    .action(withAdmin(log));
+}
+
+interface ResetFlags {
+  policyOnly?: boolean;
+  startpos?: number;
+  onlyDomain?: string;
+  onlyClass?: string;
+  prefix?: string;
+}
+
+async function reset({ admin, json }: AdminContext, flags: ResetFlags): Promise<void> {
+  const { policyOnly, startpos: startFid, onlyDomain, onlyClass, prefix } = flags;
+  const limits = { domain: onlyDomain, class: onlyClass, prefix };
+  await admin.fsckReset({
+    ...limits,
+    ...(policyOnly === undefined ? {} : { policyOnly }),
+    ...(startFid === undefined ? {} : { startFid }),
+  });
+  printDone('Fsck is reset; start it next.', { done: 'reset' }, { json });
+}
+
+async function status(context: AdminContext, { watch }: { watch?: boolean }): Promise<void> {
+  const { admin, json } = context;
+  let now = await admin.fsckStatus();
+  if (watch) {
+    const total = Math.max(1, now.end);
+    const progress = createProgress({ label: 'fsck', unit: 'items', total, json });
+    let shown = 0;
+    while (now.running) {
+      progress.add({ items: Math.min(now.position, total) - shown });
+      shown = Math.min(now.position, total);
+      await delay(pollMs);
+      now = await admin.fsckStatus();
+    }
+    progress.stop();
+  }
+  if (json) return printJson(now);
+  printStatus(now);
+}
+
+function printStatus(now: FsckStatus): void {
+  const { position, end, startTime, stopTime } = now;
+  const percent = end === 0 ? 0 : Math.min(100, (100 * position) / end);
+  printFacts(
+    {
+      Running: now.running ? `yes, on ${now.host}` : 'no',
+      Position: `fid ${position} of ${end} (${percent.toFixed(1)}%)`,
+      Mode: now.policyOnly
+        ? 'policy only: devices are not asked'
+        : 'full: every replica is asked for',
+      Started: dateOf(startTime),
+      Stopped: dateOf(stopTime),
+      ...extraFacts(now),
+    },
+    { json: false },
+  );
+  const found = Object.entries(now.events);
+  printLine(found.length === 0 ? '\nNothing was found.' : '');
+  printTable(found, {
+    json: false,
+    columns: {
+      CODE: ([code]) => code,
+      FOUND: ([, count]) => count,
+      MEANING: ([code]) => meanings[code],
+    },
+  });
+}
+
+/** What trackers of omgfs say beyond the original. */
+function extraFacts({ fields }: FsckStatus): Record<string, string> {
+  const known =
+    /^(?:running|host|max_fid_checked|policy_only|end_fid|(?:start|stop|current)_time|max_logid)$/;
+  return Object.fromEntries(
+    Object.entries(fields).filter(([name]) => !known.test(name) && !name.startsWith('num_')),
+  );
+}
+
+async function log({ admin, json }: AdminContext, { after }: { after: number }): Promise<void> {
+  const columns = {
+    LOGID: (one: FsckEvent) => one.logid,
+    TIME: (one: FsckEvent) => dateOf(one.utime),
+    FID: (one: FsckEvent) => one.fid,
+    CODE: (one: FsckEvent) => one.evcode,
+    DEVICE: (one: FsckEvent) => one.devid && `dev${one.devid}`,
+    MEANING: (one: FsckEvent) => meanings[one.evcode],
+  };
+  let last = after;
+  for (;;) {
+    const page = await admin.fsckLog(last);
+    if (page.length === 0) return;
+    printTable(page, { json, columns });
+    last = page.at(-1)?.logid ?? last;
+  }
+}
+
+function dateOf(seconds: number | null): string | null {
+  return seconds ? new Date(seconds * 1000).toISOString().replace('.000Z', 'Z') : null;
+}

@@ -1,0 +1,81 @@
+/** `omgfs admin rebalance`. */
+import type { Command } from 'commander';
+import { printLine } from '../output.ts';
+import type { WithAdmin } from './context.ts';
+import { printDone, printFacts } from './table.ts';
+
+export function addRebalanceCommands(admin: Command, withAdmin: WithAdmin): void {
+  const rebalance = admin
+    .command('rebalance')
+    .description('move files between devices')
+    .addHelpText('after', examples);
+  rebalance
+    .command('policy [options...]')
+    .description('set what is moved where; without options, show it')
+    .action(
+      withAdmin(async ({ admin: one, json }, options: string[]) => {
+        const policy = options.join(' ');
+        if (policy === '') {
+          const value = (await one.setting('rebal_policy')) || 'no policy is set';
+          return printDone(value, { policy: value }, { json });
+        }
+        await one.setRebalancePolicy(policy);
+        printDone('The policy is set; look with `rebalance test`.', { policy }, { json });
+      }),
+    );
+  rebalance
+    .command('test')
+    .description('show the devices that the policy selects; moves nothing')
+    .action(
+      withAdmin(async ({ admin: one, json }) => {
+        const { sources, targets } = await one.rebalanceTest();
+        if (json) return printDone('', { sources, targets }, { json });
+        const names = (ids: number[]) => ids.map((id) => `dev${id}`).join(' ') || 'none';
+        printLine(`from  ${names(sources)}`);
+        printLine(`to    ${names(targets)}`);
+      }),
+    );
+  const sentences = {
+    start: 'Rebalance runs.',
+    stop: 'Rebalance stops as soon as it can.',
+    reset: 'The position is forgotten.',
+  };
+  for (const action of ['start', 'stop', 'reset'] as const) {
+    rebalance
+      .command(action)
+      .description(`${action} it`)
+      .action(
+        withAdmin(async ({ admin: one, json }) => {
+          await one.rebalance(action);
+          printDone(sentences[action], { done: action }, { json });
+        }),
+      );
+  }
+  rebalance
+    .command('status')
+    .description('how far it is')
+    .action(
+      withAdmin(async ({ admin: one, json }) => {
+        const { state = '', ...more } = await one.rebalanceStatus();
+        printFacts({ ...stateFacts(state), ...more }, { json });
+      }),
+    );
+}
+
+/** The state travels as text, `name=value` pairs between blanks (spec §7). */
+function stateFacts(state: string): Record<string, string> {
+  const pairs = state.split(/\s+/).filter((pair) => pair !== '');
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=');
+      return at < 0 ? [pair, ''] : [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+const examples = `
+Example: empty what is fuller than 90 %, to devices below 80 %
+  omgfs admin rebalance policy from_percent_used=90 to_percent_free=20
+  omgfs admin rebalance test
+  omgfs admin rebalance start
+`;

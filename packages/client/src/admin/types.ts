@@ -1,0 +1,92 @@
+/** What the admin commands say, as values of the right types. */
+import type { Fields, HashType } from '@omgfs/protocol';
+
+export type HostStatus = 'alive' | 'down' | 'dead' | 'readonly';
+export type DeviceStatus = HostStatus | 'drain';
+
+export interface ClassInfo {
+  name: string;
+  /** Copies wanted. */
+  mindevcount: number;
+  replpolicy: string;
+  /** Kind of checksum that is kept; null for none. */
+  hashtype: HashType | null;
+}
+
+export interface DomainInfo {
+  name: string;
+  classes: ClassInfo[];
+}
+
+export interface ClassChange {
+  domain: string;
+  name: string;
+  mindevcount?: number;
+  replpolicy?: string;
+  hashtype?: HashType | 'NONE';
+}
+
+export interface HostInfo {
+  hostid: number;
+  name: string;
+  status: HostStatus;
+  ip: string;
+  port: number;
+  /** Port for reads when it is another one. */
+  getport: number | null;
+  altip: string | null;
+  altmask: string | null;
+}
+
+export interface HostChange {
+  name: string;
+  ip?: string;
+  port?: number;
+  /** 0 clears it. */
+  getport?: number;
+  altip?: string;
+  altmask?: string;
+  status?: HostStatus;
+}
+
+export interface DeviceInfo {
+  devid: number;
+  host: string;
+  status: DeviceStatus;
+  /** `writeable`, `readable` or `unreachable`; null when it was not looked at. */
+  observed: string | null;
+  weight: number;
+  mbTotal: number | null;
+  mbUsed: number | null;
+  mbFree: number | null;
+  /** Percent of the time that the disk is busy. */
+  utilization: number | null;
+}
+
+export interface FsckStatus {
+  running: boolean;
+  /** Tracker that runs it. */
+  host: string | null;
+  /** Highest fid that was looked at. */
+  position: number;
+  /** Fid it ends at. */
+  end: number;
+  policyOnly: boolean;
+  /** Unix seconds by the clock of the tracker. */
+  startTime: number | null;
+  stopTime: number | null;
+  now: number;
+  lastLogid: number;
+  /** Findings by event code (spec §5.5). */
+  events: Record<string, number>;
+  /** All fields of the reply: trackers of omgfs say more than those of MogileFS. */
+  fields: Fields;
+}
+
+export interface FsckEvent {
+  logid: number;
+  utime: number;
+  fid: number;
+  evcode: string;
+  devid: number | null;
+}

@@ -11,6 +11,10 @@ export interface StorageConfig {
   docroot: string;
   httpHost: string;
   httpPort: number;
+  /** Address of the side channel; undefined turns it off. */
+  management: { host: string; port: number } | undefined;
+  /** Measure how busy disks are while somebody watches. */
+  iostat: boolean;
   connectionsMax: number;
   /** When a PUT is answered: after its bytes are on the disk, or before. */
   sync: 'always' | 'never';
@@ -33,6 +37,8 @@ export interface StorageConfig {
 export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   httpHost: '0.0.0.0',
   httpPort: 7500,
+  management: undefined,
+  iostat: true,
   connectionsMax: 10_000,
   sync: 'always',
   freeReserveMb: 100,
@@ -82,6 +88,11 @@ function readFlags(argv: readonly string[]): Values {
     if (match === null) throw new Error(`unexpected argument '${argument}'; see --help`);
     const [, dashes, text = '', given] = match;
     const short = optionTable.find((option) => dashes === '-' && option.short === text);
+    const negated = short === undefined ? flagDenied(text) : undefined;
+    if (negated !== undefined) {
+      set(values, negated, '0');
+      continue;
+    }
     const option = short ?? optionNamed(text);
     if (option.kind === 'flag') {
       set(values, option.name, given ?? '1');
@@ -93,6 +104,12 @@ function readFlags(argv: readonly string[]): Values {
     set(values, option.name, value);
   }
   return values;
+}
+
+/** `--noiostat` and `--no-iostat` turn a flag off. */
+function flagDenied(text: string): OptionName | undefined {
+  const denied = /^no-?(.+)$/.exec(text)?.[1];
+  return optionTable.find(({ name, kind }) => kind === 'flag' && name === denied)?.name;
 }
 
 function set(values: Values, name: OptionName, value: string): void {
@@ -152,7 +169,10 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
   return {
     ...storageDefaults,
     docroot: text('docroot'),
-    ...listenAddress(text('httplisten')),
+    ...httpAddress(listenAddress('httplisten', text('httplisten'))),
+    management:
+      text('mgmtlisten') === 'none' ? undefined : listenAddress('mgmtlisten', text('mgmtlisten')),
+    iostat: isOn(text('iostat')),
     connectionsMax: atLeastOne('maxconns', number('maxconns')),
     sync: choice('sync', text('sync'), ['always', 'never']),
     freeReserveMb: number('free-reserve-mb'),
@@ -184,14 +204,18 @@ function choice<const T extends string>(name: OptionName, value: string, of: rea
   throw new Error(`${name} must be one of ${of.join(', ')}, not '${value}'`);
 }
 
-function listenAddress(text: string): { httpHost: string; httpPort: number } {
+function httpAddress({ host, port }: { host: string; port: number }) {
+  return { httpHost: host, httpPort: port };
+}
+
+function listenAddress(name: OptionName, text: string): { host: string; port: number } {
   const match = /^(?:(\[[0-9A-Fa-f:.]+\]|[^:[\]\s]+):)?(\d{1,5})$/.exec(text);
   const port = Number(match?.[2]);
   if (match === null || port > 65_535) {
-    throw new Error(`httplisten must be [ip:]port, not '${text}'`);
+    throw new Error(`${name} must be [ip:]port, not '${text}'`);
   }
   const host = match[1] ?? storageDefaults.httpHost;
-  return { httpHost: host.replace(/^\[|\]$/g, ''), httpPort: port };
+  return { host: host.replace(/^\[|\]$/g, ''), port };
 }
 
 function adoptedDevids(text: string): number[] {
@@ -233,7 +257,8 @@ function helpText(): string {
     'holds another disk than before, is refused with 503 until the disk is back or was adopted.',
     '',
     'Try it:  mkdir -p /tmp/omgfs/dev1 &&',
-    '         mogstored --skipconfig --docroot /tmp/omgfs --httplisten 127.0.0.1:7500',
+    '         mogstored --skipconfig --docroot /tmp/omgfs \\',
+    '           --httplisten 127.0.0.1:7500 --mgmtlisten 127.0.0.1:7501',
     '         curl -T README.md http://127.0.0.1:7500/dev1/hello && \\',
     '         curl http://127.0.0.1:7500/dev1/hello',
     '',

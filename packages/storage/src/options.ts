@@ -64,10 +64,8 @@ const table = [
   {
     name: 'mgmtlisten',
     kind: 'ADDRESS',
-    help: 'accepted for old configurations',
-    unused:
-      'there is no side channel in this version, so trackers get no device utilisation and read ' +
-      'files whole to digest them',
+    fallback: '0.0.0.0:7501',
+    help: '[ip:]port of the side channel; none turns it off',
   },
   {
     name: 'server',
@@ -84,8 +82,8 @@ const table = [
   {
     name: 'iostat',
     kind: 'flag',
-    help: 'accepted for old configurations',
-    unused: 'device utilisation is not measured in this version',
+    fallback: '1',
+    help: 'say how busy disks are; --noiostat does not',
   },
 ] as const satisfies readonly StorageOption[];
 

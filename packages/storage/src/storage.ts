@@ -8,6 +8,10 @@ import { Buffers } from './device/buffers.ts';
 import { Devices } from './device/devices.ts';
 import { createLog, type Log } from './log.ts';
 import { StorageServer } from './server.ts';
+import { kernelFiles } from './side-channel/block-devices.ts';
+import { Digests } from './side-channel/digests.ts';
+import { SideChannel } from './side-channel/side-channel.ts';
+import { Utilization } from './side-channel/utilization.ts';
 
 /** What a node can be given; all but the docroot have defaults. */
 export type StorageOptions = Partial<StorageConfig> & Pick<StorageConfig, 'docroot'>;
@@ -20,6 +24,14 @@ export interface StorageNode {
   readonly httpHost: string;
   /** The real port once `listen` has resolved. */
   readonly httpPort: number;
+  /** The real port of the side channel once `listen` has resolved; undefined without one. */
+  readonly managementPort: number | undefined;
+}
+
+export interface StorageHooks {
+  log?: Log;
+  /** An operator asked for a stop on the side channel. */
+  onShutdown?: (how: 'now' | 'graceful') => void;
 }
 
 /** Memory for bodies of small files and chunks of large ones, for the whole node. */
@@ -32,9 +44,10 @@ const bufferBytesMax = 128 * 1024 * 1024;
  */
 export async function createStorageNode(
   options: StorageOptions,
-  { log = createLog(options.logLevel ?? storageDefaults.logLevel) }: { log?: Log } = {},
+  hooks: StorageHooks = {},
 ): Promise<StorageNode> {
   const config = { ...storageDefaults, ...options };
+  const { log = createLog(config.logLevel), onShutdown = () => {} } = hooks;
   for (const warning of config.warnings) log.warn({ reason: warning }, 'config.unused');
   const devices = await Devices.open({
     docroot: config.docroot,
@@ -46,22 +59,44 @@ export async function createStorageNode(
   const buffers = new Buffers(bufferBytesMax);
   const { connectionsMax, stallMs, httpHost } = config;
   const server = new StorageServer({ devices, buffers, log, connectionsMax, stallMs });
+  const sideChannel = createSideChannel({ devices, onShutdown, iostat: config.iostat });
   let httpPort = config.httpPort;
+  let managementPort = config.management?.port;
   return {
     httpHost,
     get httpPort() {
       return httpPort;
     },
+    get managementPort() {
+      return managementPort;
+    },
     async listen() {
       httpPort = await server.listen({ host: httpHost, port: httpPort });
+      if (config.management !== undefined) {
+        managementPort = await sideChannel.listen(config.management);
+      }
       await devices.start({ sweepMs: config.sweepMs });
-      log.info({ httpHost, httpPort }, 'storage.listening');
+      log.info({ httpHost, httpPort, managementPort }, 'storage.listening');
     },
     async close() {
-      await server.close({ graceMs: config.closeGraceMs });
+      await Promise.all([server.close({ graceMs: config.closeGraceMs }), sideChannel.close()]);
       // A disk that hangs must not keep the process.
       await Promise.race([devices.close(), delay(config.closeGraceMs, undefined, { ref: false })]);
       log.info({}, 'storage.closed');
     },
   };
+}
+
+function createSideChannel(options: {
+  devices: Devices;
+  onShutdown: (how: 'now' | 'graceful') => void;
+  iostat: boolean;
+}): SideChannel {
+  const { devices, onShutdown, iostat } = options;
+  const startedAtMs = performance.now();
+  return new SideChannel({
+    commands: { devices, digests: new Digests(devices), startedAtMs, onShutdown },
+    // Without it watchers get a line for each device that says that nothing is known.
+    utilization: new Utilization(devices, iostat ? kernelFiles : undefined),
+  });
 }

@@ -21,7 +21,8 @@ interface Process {
 }
 
 async function launch(docroot: string, ...more: string[]): Promise<Process> {
-  const args = [program, '--skipconfig', '--docroot', docroot, '--httplisten', '127.0.0.1:0'];
+  const listen = ['--httplisten', '127.0.0.1:0', '--mgmtlisten', 'none'];
+  const args = [program, '--skipconfig', '--docroot', docroot, ...listen];
   const child = spawn(process.execPath, [...args, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => {
     child.kill('SIGKILL');

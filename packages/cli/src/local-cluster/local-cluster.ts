@@ -186,6 +186,7 @@ async function createNodes(setting: Setting): Promise<Node[]> {
         '--skipconfig',
         ...['--docroot', docroot],
         ...['--httplisten', `${ip}:${port}`],
+        ...['--mgmtlisten', 'none'],
         ...extraStorageArgs,
       ],
       ready: { event: 'storage.listening', portField: 'httpPort' },

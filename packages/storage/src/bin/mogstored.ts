@@ -32,7 +32,9 @@ function stop(): void {
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
 try {
-  node = await createStorageNode(config);
+  node = await createStorageNode(config, {
+    onShutdown: (how) => (how === 'now' ? process.exit(0) : stop()),
+  });
   await node.listen();
   // Not before: a second start by mistake must not overwrite the file of the first.
   if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);

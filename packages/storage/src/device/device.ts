@@ -99,6 +99,11 @@ export class Device {
     this.#accept = true;
   }
 
+  /** `ready`, `readable` or `refused`, as of the last look. */
+  get state(): Condition['state'] {
+    return this.#condition.state;
+  }
+
   /** Whether the last look at the disk is too old to serve a request on. */
   get stale(): boolean {
     return performance.now() - this.#checkedAtMs > checkedForMs;

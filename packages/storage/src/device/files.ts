@@ -23,6 +23,13 @@ const readAt = promisify(fs.read);
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 
+/** Device numbers do not always fit into a JavaScript number. */
+export function statBig(path: string): Promise<fs.BigIntStats> {
+  return new Promise((resolve, reject) => {
+    fs.stat(path, { bigint: true }, (error, stats) => (error ? reject(error) : resolve(stats)));
+  });
+}
+
 /** Closes without leaving the thread: nothing is written back by a close of a local file. */
 export function closeNow(fd: number): void {
   fs.closeSync(fd);

@@ -26,6 +26,8 @@ export interface TrackerConfig {
   nodeTimeoutMs: number;
   connTimeoutMs: number;
   connectionsPerHost: number;
+  /** Port of the side channel of every storage node; undefined for none. */
+  sideChannelPort: number | undefined;
   connectionsMax: number;
   /** Age from which an unclosed upload is given up, in seconds. */
   tempfileAgeSeconds: number;
@@ -136,6 +138,7 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     nodeTimeoutMs: number('node_timeout') * 1000,
     connTimeoutMs: number('conn_timeout') * 1000,
     connectionsPerHost: Math.max(1, number('conn_pool_size')),
+    sideChannelPort: number('mogstored_stream_port') || undefined,
     connectionsMax: Math.max(1, number('max_connections')),
     // The environment hook of the original's test-suite (spec §10).
     tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),

@@ -211,8 +211,8 @@ const table = [
     name: 'mogstored_stream_port',
     flags: [],
     kind: 'NUMBER',
-    help: 'accepted for old configurations',
-    unused: 'this version does not read the side channel',
+    fallback: '7501',
+    help: 'port of the side channel of every storage node; 0 for none',
   },
   {
     name: 'repl_use_get_port',

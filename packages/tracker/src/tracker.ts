@@ -156,12 +156,14 @@ class RunningTracker implements Tracker {
 
   #createJobs(store: Store): Jobs {
     const { replicateJobs, deleteJobs, tempfileAgeSeconds } = this.#config;
+    const { sideChannelPort: port, connTimeoutMs } = this.#config;
+    const sideChannel = port === undefined ? undefined : { port, connTimeoutMs };
     return createJobs({
       store,
       topology: this.#topology,
       devices: this.#devices,
       log: this.#log,
-      settings: { replicateJobs, deleteJobs, tempfileAgeSeconds },
+      settings: { replicateJobs, deleteJobs, tempfileAgeSeconds, sideChannel },
     });
   }
 

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createTrackerPool } from '@omgfs/client';
 import { Daemon } from './daemon.ts';
-import { portIfFree } from './ports.ts';
+import { commonPort, portIfFree } from './ports.ts';
 import { registerCluster } from './register.ts';
 import { lockState, readState, writeState } from './state.ts';
 
@@ -92,6 +92,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     const setting = {
       ...options,
       dir,
+      sideChannelPort: await sideChannelPortOf(dir, options.hosts),
       onSpawn: () => lock.note(all().flatMap(({ pid }) => pid ?? [])),
     };
     nodes.push(...(await createNodes(setting)));
@@ -106,6 +107,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
       trackerPorts: trackerDaemons.map(({ port }) => port),
       apiPorts: trackerDaemons.map(apiPortOf),
       nodePorts: nodes.map(({ httpPort }) => httpPort),
+      sideChannelPort: setting.sideChannelPort,
     });
     return {
       dir,
@@ -167,6 +169,8 @@ class Node extends Daemon implements LocalHost {
 /** What both kinds of daemons need to know. */
 interface Setting extends LocalClusterOptions {
   dir: string;
+  /** Trackers look for the side channel of every host on the same port. */
+  sideChannelPort: number;
   onSpawn: () => void;
 }
 
@@ -175,8 +179,7 @@ async function createNodes(setting: Setting): Promise<Node[]> {
   const kept = readState(dir);
   const nodes: Node[] = [];
   for (const [index, { name, docroot, devids }] of (await placeDevices(setting)).entries()) {
-    // Each host needs an address of its own: `host.hostip` is unique.
-    const ip = `127.0.0.${index + 1}`;
+    const ip = nodeIp(index);
     const wished = setting.portBase ? setting.portBase + 500 : 0;
     const daemon = {
       ...commonOptions(setting, name),
@@ -186,7 +189,7 @@ async function createNodes(setting: Setting): Promise<Node[]> {
         '--skipconfig',
         ...['--docroot', docroot],
         ...['--httplisten', `${ip}:${port}`],
-        ...['--mgmtlisten', 'none'],
+        ...['--mgmtlisten', `${ip}:${setting.sideChannelPort}`],
         ...extraStorageArgs,
       ],
       ready: { event: 'storage.listening', portField: 'httpPort' },
@@ -194,6 +197,20 @@ async function createNodes(setting: Setting): Promise<Node[]> {
     nodes.push(new Node(daemon, { ip, docroot, devids }));
   }
   return nodes;
+}
+
+/** Each host needs an address of its own: `host.hostip` is unique. */
+function nodeIp(index: number): string {
+  return `127.0.0.${index + 1}`;
+}
+
+function sideChannelPortOf(dir: string, hosts: number): Promise<number> {
+  const kept = readState(dir);
+  const count = Math.max(hosts, kept?.nodePorts.length ?? 0);
+  return commonPort(
+    Array.from({ length: count }, (_, index) => nodeIp(index)),
+    kept?.sideChannelPort,
+  );
 }
 
 /** The device directories of every node: those that are there, and as many more as are wished. */
@@ -240,6 +257,7 @@ async function createTrackers(setting: Setting): Promise<Daemon[]> {
         '--skipconfig',
         '--create_schema',
         ...['--listen', `${trackerIp}:${port}`],
+        ...['--mogstored_stream_port', String(setting.sideChannelPort)],
         ...['--http_listen', `${trackerIp}:${httpPort ?? apiPort}`],
         ...['--dsn', dsn ?? `DBI:SQLite:${join(dir, 'omgfs.sqlite')}`],
         ...(dbUser === undefined ? [] : ['--dbuser', dbUser]),

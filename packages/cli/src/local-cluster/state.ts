@@ -23,6 +23,8 @@ export interface KeptState {
   apiPorts?: number[];
   /** Port of each storage node. */
   nodePorts: number[];
+  /** Port of the side channel of every node; missing in directories of older versions. */
+  sideChannelPort?: number;
 }
 
 const stateFile = 'cluster.json';

@@ -21,6 +21,7 @@ import {
   refusesWrongMd5,
   type UsageOutcome,
 } from './probes.ts';
+import { SideDigests } from './side-channel/side-digests.ts';
 
 export interface DeviceClientOptions {
   /** For one answer of a node. */
@@ -28,6 +29,8 @@ export interface DeviceClientOptions {
   /** For a connection, and for everything the monitor asks. */
   connTimeoutMs: number;
   connectionsPerHost: number;
+  /** Port of the side channel on every node (spec §8.3); undefined where there is none. */
+  sideChannelPort?: number | undefined;
   /** A copy or digest that makes no progress for so long is given up; by default 45 s (§9.4). */
   stallMs?: number;
 }
@@ -37,11 +40,19 @@ export type SizeOutcome =
   | { state: 'missing' }
   | { state: 'unreachable'; reason: string };
 
+export interface DigestOptions {
+  signal?: AbortSignal;
+  background?: boolean;
+}
+
 export interface DeviceClient {
   /** Length of a replica, by HEAD. */
   size(url: string): Promise<SizeOutcome>;
-  /** Digest of a replica, by reading all of it. */
-  digest(url: string, type: HashType, options?: { signal?: AbortSignal }): Promise<DigestOutcome>;
+  /**
+   * Digest of a replica, computed by its node where that has a side channel, else by reading all of
+   * it. `background` lets it wait behind what is more urgent for the node.
+   */
+  digest(url: string, type: HashType, options?: DigestOptions): Promise<DigestOutcome>;
   /** Deletes a replica. */
   remove(url: string): Promise<'removed' | 'missing' | { failed: string }>;
   /** Makes the directories above a replica where the server wants that; ignores failures. */
@@ -68,18 +79,24 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const deadlineMs = connTimeoutMs + options.nodeTimeoutMs;
   const stallMs = options.stallMs ?? stallMsDefault;
   const directories = new Directories(agents.calls, { deadlineMs });
+  const { sideChannelPort: port } = options;
+  const side = port === undefined ? undefined : new SideDigests({ ...options, port });
   const probe = { agent: agents.probes, directories, deadlineMs: connTimeoutMs };
   return {
     size: (url) => size(agents.calls, { url, deadlineMs }),
     remove: (url) => remove(agents.calls, { url, deadlineMs }),
     makeDirectories: (writeUrl) => directories.make(writeUrl),
-    digest: (url, type, { signal } = {}) =>
-      digestReplica(agents.bulk, { url, type, stallMs, signal }),
+    digest: async (url, type, { signal, background = false } = {}) => {
+      const told = await side?.digest(url, type, { background, signal });
+      if (told !== undefined) return { state: 'present', ...told };
+      return digestReplica(agents.bulk, { url, type, stallMs, signal });
+    },
     copy: (request) => copyReplica(agents.bulk, { ...request, stallMs }),
     readUsage: (place) => readUsage(probe, place),
     findWriteFault: (place) => findWriteFault(probe, place),
     refusesWrongMd5: (place) => refusesWrongMd5(probe, place),
     close: async () => {
+      side?.close();
       await Promise.all(Object.values(agents).map((agent) => agent.destroy()));
     },
   };

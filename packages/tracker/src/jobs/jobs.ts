@@ -122,6 +122,7 @@ function isJobName(name: string): name is (typeof jobNames)[number] {
 
 function createMonitor(services: JobServices, settings: JobSettings): Monitor {
   return new Monitor(services, {
+    sideChannel: settings.sideChannel,
     topologyEveryMs: settings.topologyEveryMs ?? 4_000,
     sweepEveryMs: settings.sweepEveryMs ?? 2_500,
     writeTestEveryMs: settings.writeTestEveryMs ?? 15_000,

@@ -3,6 +3,7 @@
  * seconds, looks at all devices every few seconds, and writes their usage to the database where no
  * other tracker does. A database that is down is tried again for ever and logged once.
  */
+import { UtilizationWatch } from '../../devices/side-channel/utilization-watch.ts';
 import { FaultLog } from '../fault-log.ts';
 import type { JobStatus } from '../job.ts';
 import { Repeater } from '../repeater.ts';
@@ -14,6 +15,8 @@ export interface MonitorOptions {
   topologyEveryMs: number;
   sweepEveryMs: number;
   writeTestEveryMs: number;
+  /** Where nodes tell how busy their disks are; undefined where none does. */
+  sideChannel?: { port: number; connTimeoutMs: number } | undefined;
   /** Age at which usage in the database is replaced. */
   usageEverySeconds: number;
 }
@@ -26,6 +29,7 @@ export class Monitor {
   readonly #sweeps = new Rounds(() => this.#lookAround());
   readonly #repeaters: { topology: Repeater; sweep: Repeater };
   readonly #faults: { topology: FaultLog; sweep: FaultLog };
+  readonly #utilization: UtilizationWatch | undefined;
   #loaded = false;
   #processed = 0;
   #failed = 0;
@@ -39,6 +43,7 @@ export class Monitor {
     this.#services = services;
     this.#options = options;
     this.#sweep = new Sweep(services, options);
+    this.#utilization = options.sideChannel && createWatch(services, options.sideChannel);
     this.firstRun = new Promise((resolve) => {
       this.#announceFirstRun = resolve;
     });
@@ -66,6 +71,7 @@ export class Monitor {
   }
 
   async stop(): Promise<void> {
+    this.#utilization?.close();
     await Promise.all(Object.values(this.#repeaters).map((repeater) => repeater.stop()));
   }
 
@@ -124,10 +130,19 @@ export class Monitor {
     await this.#sweep.run();
     this.#processed += 1;
     if (!loaded) return;
+    this.#followReachable();
     // The picture is complete without the database knowing the usage.
     this.#announceFirstRun();
     await this.#writeUsage();
     this.#faults.sweep.wentWell();
+  }
+
+  #followReachable(): void {
+    const { topology } = this.#services;
+    const reachable = [...topology.hosts()].filter(({ hostid }) => {
+      return topology.observedHost(hostid) === 'reachable';
+    });
+    this.#utilization?.follow(new Set(reachable.map(({ hostip }) => hostip)));
   }
 
   /** Writes usage that is missing or old in the database, unless another tracker is doing so. */
@@ -150,4 +165,17 @@ export class Monitor {
     this.#failed += 1;
     this.#faults[loop].failed(error);
   }
+}
+
+function createWatch(
+  { topology }: JobServices,
+  place: { port: number; connTimeoutMs: number },
+): UtilizationWatch {
+  return new UtilizationWatch({
+    ...place,
+    onUtilization: (devid, utilization) => {
+      // A node knows directories that the database does not.
+      if (topology.device(devid) !== undefined) topology.observeDevice(devid, { utilization });
+    },
+  });
 }

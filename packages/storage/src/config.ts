@@ -15,6 +15,9 @@ export interface StorageConfig {
   management: { host: string; port: number } | undefined;
   /** Measure how busy disks are while somebody watches. */
   iostat: boolean;
+  /** Who serves the bytes: this process, an nginx it runs, or a server somebody else runs. */
+  server: 'own' | 'nginx' | 'none';
+  nginx: { program: string | undefined; path: string; workers: string };
   connectionsMax: number;
   /** When a PUT is answered: after its bytes are on the disk, or before. */
   sync: 'always' | 'never';
@@ -39,6 +42,8 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   httpPort: 7500,
   management: undefined,
   iostat: true,
+  server: 'own',
+  nginx: { program: undefined, path: '', workers: 'auto' },
   connectionsMax: 10_000,
   sync: 'always',
   freeReserveMb: 100,
@@ -124,6 +129,8 @@ function readEnvironment(env: NodeJS.ProcessEnv): Values {
     const value = env[`MOGSTORED_${name.toUpperCase().replaceAll('-', '_')}`];
     if (value !== undefined && value !== '') values.set(name, value);
   }
+  // The one name of the original (spec §8.4).
+  if (env.MOGSTORED_SERVER_TYPE) values.set('server', env.MOGSTORED_SERVER_TYPE);
   return values;
 }
 
@@ -173,6 +180,12 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     management:
       text('mgmtlisten') === 'none' ? undefined : listenAddress('mgmtlisten', text('mgmtlisten')),
     iostat: isOn(text('iostat')),
+    server: serverOf(text('server')),
+    nginx: {
+      program: text('serverbin') || undefined,
+      path: env.PATH ?? '',
+      workers: workersOf(text('nginx-workers')),
+    },
     connectionsMax: atLeastOne('maxconns', number('maxconns')),
     sync: choice('sync', text('sync'), ['always', 'never']),
     freeReserveMb: number('free-reserve-mb'),
@@ -187,10 +200,26 @@ function findWarnings(values: Values, env: NodeJS.ProcessEnv): string[] {
   const warnings = optionTable.flatMap(({ name, unused }) =>
     unused !== undefined && values.has(name) ? [`option ${name} has no effect: ${unused}`] : [],
   );
-  for (const name of ['MOGSTORED_SERVER_TYPE', 'MOG_DEV_USAGE_VIA_DU', 'MOG_IOSTAT_CMD']) {
+  const server = values.get('server') ?? '';
+  if (['lighttpd', 'apache'].includes(server)) {
+    warnings.push(`server ${server} is not run by this version: it serves the files itself`);
+  }
+  for (const name of ['MOG_DEV_USAGE_VIA_DU', 'MOG_IOSTAT_CMD']) {
     if (env[name]) warnings.push(`the environment variable ${name} has no effect in this version`);
   }
   return warnings;
+}
+
+/** The names of the original; those of servers it could run and we do not run are ours. */
+function serverOf(text: string): StorageConfig['server'] {
+  const known = ['own', 'perlbal', 'lighttpd', 'apache', 'nginx', 'none'] as const;
+  const name = choice('server', text, known);
+  return name === 'nginx' || name === 'none' ? name : 'own';
+}
+
+function workersOf(text: string): string {
+  if (/^(?:auto|[1-9]\d{0,2})$/.test(text)) return text;
+  throw new Error(`nginx-workers must be a number or auto, not '${text}'`);
 }
 
 function atLeastOne(name: OptionName, value: number): number {

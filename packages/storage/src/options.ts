@@ -70,14 +70,15 @@ const table = [
   {
     name: 'server',
     kind: 'TEXT',
-    help: 'accepted for old configurations',
-    unused: 'files are always served by this process itself',
+    fallback: 'own',
+    help: 'who serves the bytes: own, nginx, or none for a server of yours',
   },
+  { name: 'serverbin', kind: 'FILE', help: 'the nginx to run; looked for in PATH otherwise' },
   {
-    name: 'serverbin',
-    kind: 'FILE',
-    help: 'accepted for old configurations',
-    unused: 'files are always served by this process itself',
+    name: 'nginx-workers',
+    kind: 'TEXT',
+    fallback: 'auto',
+    help: 'worker processes of nginx; auto is one for each core',
   },
   {
     name: 'iostat',

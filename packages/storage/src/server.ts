@@ -2,6 +2,7 @@
  * The HTTP server: fastify with its decoding and body parsing out of the way, because paths are
  * decoded by our own rules and bodies go from the socket to the disk. One handler per method.
  */
+import { rmSync } from 'node:fs';
 import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';
@@ -59,6 +60,13 @@ export class StorageServer {
   async listen({ host, port }: { host: string; port: number }): Promise<number> {
     await this.#app.listen({ host, port });
     return (this.#app.server.address() as AddressInfo).port;
+  }
+
+  /** Serves on a socket in the file system: for a server in front of this one. */
+  async listenOn(socket: string): Promise<void> {
+    // Left behind by a killed process; nothing can be bound while it is there.
+    rmSync(socket, { force: true });
+    await this.#app.listen({ path: socket });
   }
 
   /** Stops listening and lets requests in flight finish for at most `graceMs`. */

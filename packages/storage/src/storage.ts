@@ -2,11 +2,15 @@
  * The storage node: puts devices and the HTTP server together. It promises that a stored file is
  * durable, that nothing half-written is seen, and that a wrong disk is refused (I1, I3, I6).
  */
+import { userInfo } from 'node:os';
+import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { OmgfsError } from '@omgfs/protocol';
 import { type StorageConfig, storageDefaults } from './config.ts';
 import { Buffers } from './device/buffers.ts';
 import { Devices } from './device/devices.ts';
 import { createLog, type Log } from './log.ts';
+import { Nginx } from './nginx/nginx.ts';
 import { StorageServer } from './server.ts';
 import { kernelFiles } from './side-channel/block-devices.ts';
 import { Digests } from './side-channel/digests.ts';
@@ -61,6 +65,7 @@ export async function createStorageNode(
   const server = new StorageServer({ devices, buffers, log, connectionsMax, stallMs });
   const sideChannel = createSideChannel({ devices, onShutdown, iostat: config.iostat });
   let httpPort = config.httpPort;
+  const nginx = config.server === 'nginx' ? createNginx(config, log) : undefined;
   let managementPort = config.management?.port;
   return {
     httpHost,
@@ -71,7 +76,13 @@ export async function createStorageNode(
       return managementPort;
     },
     async listen() {
-      httpPort = await server.listen({ host: httpHost, port: httpPort });
+      if (nginx !== undefined) {
+        nginx.prepare();
+        await server.listenOn(nginx.nodeSocket);
+        await nginx.start();
+      } else if (config.server === 'own') {
+        httpPort = await server.listen({ host: httpHost, port: httpPort });
+      }
       if (config.management !== undefined) {
         managementPort = await sideChannel.listen(config.management);
       }
@@ -79,6 +90,7 @@ export async function createStorageNode(
       log.info({ httpHost, httpPort, managementPort }, 'storage.listening');
     },
     async close() {
+      await nginx?.stop({ graceMs: config.closeGraceMs });
       await Promise.all([server.close({ graceMs: config.closeGraceMs }), sideChannel.close()]);
       // A disk that hangs must not keep the process.
       await Promise.race([devices.close(), delay(config.closeGraceMs, undefined, { ref: false })]);
@@ -98,5 +110,25 @@ function createSideChannel(options: {
     commands: { devices, digests: new Digests(devices), startedAtMs, onShutdown },
     // Without it watchers get a line for each device that says that nothing is known.
     utilization: new Utilization(devices, iostat ? kernelFiles : undefined),
+  });
+}
+
+/** @throws FAILURE when no port is named: what nginx gets by chance could not be told. */
+function createNginx(config: StorageConfig, log: Log): Nginx {
+  if (config.httpPort === 0) {
+    throw new OmgfsError('FAILURE', { message: 'server = nginx needs a port in httplisten.' });
+  }
+  const docroot = resolve(config.docroot);
+  const runDir = join(docroot, '.omgfs-nginx');
+  return new Nginx({
+    ...config.nginx,
+    runDir,
+    docroot,
+    listen: [{ host: config.httpHost, port: config.httpPort }],
+    nodeSocket: join(runDir, 'node.sock'),
+    connectionsMax: config.connectionsMax,
+    // Its workers must be able to reach what this process stores.
+    user: process.getuid?.() === 0 ? userInfo().username : undefined,
+    log,
   });
 }

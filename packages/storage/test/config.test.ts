@@ -108,11 +108,22 @@ test.each([
   expect(configOf(argv)).toMatchObject({ management, iostat });
 });
 
-test('options of the original without effect are said', () => {
-  const config = configOf(['--server=nginx'], { MOGSTORED_SERVER_TYPE: 'perlbal' });
+test.each([
+  [[], {}, 'own'],
+  [['--server=perlbal'], {}, 'own'],
+  [['--server=nginx', '--nginx-workers', '2'], {}, 'nginx'],
+  [['--server=none'], {}, 'none'],
+  [[], { MOGSTORED_SERVER_TYPE: 'nginx' }, 'nginx'],
+])('the server with %j and %j', (argv, env, server) => {
+  expect(configOf(argv, env)).toMatchObject({ server, warnings: [] });
+});
+
+test('what this version cannot do is said', () => {
+  const config = configOf(['--server=apache'], { MOG_DEV_USAGE_VIA_DU: '1' });
+  expect(config.server).toBe('own');
   expect(config.warnings).toEqual([
-    expect.stringMatching(/^option server has no effect/),
-    expect.stringMatching(/MOGSTORED_SERVER_TYPE has no effect/),
+    expect.stringMatching(/^server apache is not run by this version/),
+    expect.stringMatching(/MOG_DEV_USAGE_VIA_DU has no effect/),
   ]);
 });
 

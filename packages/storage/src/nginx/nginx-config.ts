@@ -1,0 +1,137 @@
+/**
+ * The configuration of an nginx that serves the bytes of this node (spec §8.1 `server = nginx`).
+ * nginx answers plain reads of files that are there. Everything else goes on to our own process:
+ * writes, because they must be synced, checked and accounted; files that are not there, because a
+ * missing disk is no missing file (I6); and conditions, because the ETag is not one of nginx.
+ */
+
+export interface NginxPlan {
+  /** Absolute directory of its own for pid file, temporary files and configuration. */
+  runDir: string;
+  docroot: string;
+  listen: readonly { host: string; port: number }[];
+  /** Socket on which our own process serves. */
+  nodeSocket: string;
+  connectionsMax: number;
+  /** System user for the workers when started by root; undefined otherwise. */
+  user: string | undefined;
+  /** A number, or `auto` for one for each core. */
+  workers: string;
+}
+
+/** The text of the configuration file. @throws Error when a path cannot stand in one. */
+export function nginxConfig(plan: NginxPlan): string {
+  const { runDir, docroot, nodeSocket, user } = plan;
+  for (const path of [runDir, docroot, nodeSocket]) checkPath(path);
+  return `# Written by mogstored; changes are lost.
+${user === undefined ? '' : `user ${user};\n`}daemon off;
+worker_processes ${plan.workers};
+pid ${runDir}/nginx.pid;
+error_log stderr warn;
+worker_rlimit_nofile ${2 * plan.connectionsMax + 64};
+events {
+  worker_connections ${2 * plan.connectionsMax};
+}
+http {
+  access_log off;
+  server_tokens off;
+  default_type application/octet-stream;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_timeout 60s;
+  keepalive_requests 1000000;
+  client_header_timeout 20s;
+  send_timeout 60s;
+  etag off;
+${tempPaths(runDir)}
+  upstream node {
+    server unix:${nodeSocket};
+    keepalive 64;
+  }
+  # What our own process answers: other methods, conditions, digests, several ranges.
+  map $request_method $other_method {
+    GET 0;
+    HEAD 0;
+    default 1;
+  }
+  map "$http_if_match$http_if_none_match$http_if_range" $by_etag {
+    "" 0;
+    default 1;
+  }
+  map "$http_if_modified_since$http_if_unmodified_since" $by_time {
+    "" 0;
+    default 1;
+  }
+  map "$http_want_content_digest$http_want_repr_digest" $by_digest {
+    "" 0;
+    default 1;
+  }
+  map "$request_method $http_range" $by_ranges {
+    default 0;
+    "~," 1;
+    "~^HEAD ." 1;
+  }
+  map "$other_method$by_etag$by_time$by_digest$by_ranges" $by_node {
+    "00000" 0;
+    default 1;
+  }
+  # The same on every replica: number and length (a file time would differ).
+  map $uri $fid {
+    "~/0*(?<digits>[0-9]+)\\.fid$" $digits;
+    default "";
+  }
+  map $fid $fid_etag {
+    "" "";
+    default '"$fid-$sent_http_content_length"';
+  }
+  server {
+${plan.listen.map(listenLine).join('\n')}
+    client_max_body_size 0;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_request_buffering off;
+    proxy_buffering off;
+    proxy_read_timeout 3600s;
+    proxy_send_timeout 3600s;
+    location / {
+      proxy_pass http://node;
+    }
+    # Files as trackers name them; anything below a device that begins with a dot is private.
+    location ~ ^/dev[1-9][0-9]*/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[0-9]+\\.fid$ {
+      if ($by_node) {
+        proxy_pass http://node;
+        # Else the one below would replace it.
+        add_header ETag $upstream_http_etag;
+      }
+      root ${docroot};
+      add_header ETag $fid_etag;
+      disable_symlinks on from=$document_root;
+      log_not_found off;
+      error_page 403 404 500 = @node;
+    }
+    location @node {
+      proxy_pass http://node;
+    }
+  }
+}
+`;
+}
+
+function tempPaths(runDir: string): string {
+  return ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((kind) => `  ${kind}_temp_path ${runDir}/${kind};`)
+    .join('\n');
+}
+
+function listenLine({ host, port }: { host: string; port: number }): string {
+  const address = host.includes(':') ? `[${host}]` : host;
+  return `    listen ${address}:${port} backlog=1024;`;
+}
+
+/** Blanks, quotes and variables would be read as something else. */
+function checkPath(path: string): void {
+  if (/^[A-Za-z0-9_./+=@,-]+$/.test(path)) return;
+  throw new Error(`the path ${path} cannot be used with server = nginx; use plain letters`);
+}

@@ -1,0 +1,155 @@
+/** Runs an nginx as the data plane of the node: started, restarted when it dies, stopped. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { OmgfsError } from '@omgfs/protocol';
+import type { Log } from '../log.ts';
+import { type NginxPlan, nginxConfig } from './nginx-config.ts';
+
+export interface NginxOptions extends NginxPlan {
+  /** Program, or undefined to look for it. */
+  program: string | undefined;
+  /** Folders to look for it in, as PATH has them. */
+  path: string;
+  log: Log;
+}
+
+const startMsMax = 10_000;
+const pollMs = 20;
+const restartMs = { first: 200, most: 10_000 };
+
+export class Nginx {
+  readonly #options: NginxOptions;
+  readonly #configFile: string;
+  #child: ChildProcess | undefined;
+  #stopping = false;
+  #restarts = 0;
+
+  constructor(options: NginxOptions) {
+    this.#options = options;
+    this.#configFile = join(options.runDir, 'nginx.conf');
+  }
+
+  /** Where our own process has to serve. */
+  get nodeSocket(): string {
+    return this.#options.nodeSocket;
+  }
+
+  /** Makes its directory, which the socket lies in as well. */
+  prepare(): void {
+    mkdirSync(this.#options.runDir, { recursive: true, mode: 0o700 });
+  }
+
+  /** Resolves when it accepts connections. @throws FAILURE with its last words. */
+  async start(): Promise<void> {
+    await this.#endLeftover();
+    writeFileSync(this.#configFile, nginxConfig(this.#options));
+    await this.#launch();
+  }
+
+  /** Lets requests in flight end for at most `graceMs`. */
+  async stop({ graceMs }: { graceMs: number }): Promise<void> {
+    this.#stopping = true;
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill('SIGQUIT');
+    const hurry = setTimeout(() => child.kill('SIGTERM'), graceMs);
+    await ended;
+    clearTimeout(hurry);
+  }
+
+  /** One that a killed node left behind holds the port; it is told by the configuration it runs. */
+  async #endLeftover(): Promise<void> {
+    let pid: number;
+    try {
+      pid = Number(readFileSync(join(this.#options.runDir, 'nginx.pid'), 'utf8'));
+    } catch {
+      return;
+    }
+    const isOurs = () => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.#configFile);
+      } catch {
+        return false;
+      }
+    };
+    if (!Number.isInteger(pid) || pid <= 1 || !isOurs()) return;
+    process.kill(pid, 'SIGTERM');
+    const deadlineMs = performance.now() + startMsMax;
+    while (isOurs() && performance.now() < deadlineMs) await delay(pollMs);
+  }
+
+  async #launch(): Promise<void> {
+    const { log } = this.#options;
+    const program = this.#options.program ?? findNginx(this.#options.path);
+    const args = ['-p', this.#options.runDir, '-c', this.#configFile, '-e', 'stderr'];
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#child = child;
+    const lastWords: string[] = [];
+    createInterface({ input: child.stderr }).on('line', (reason) => {
+      lastWords.push(reason);
+      if (lastWords.length > 5) lastWords.shift();
+      log.warn({ reason }, 'nginx.said');
+    });
+    const failure = (what: string) => {
+      const message = `nginx ${what}: ${lastWords.join(' ') || 'it said nothing'}`;
+      return new OmgfsError('FAILURE', { message });
+    };
+    let gone: OmgfsError | undefined;
+    child.once('error', (error) => {
+      gone = failure(`could not be started (${error.message})`);
+    });
+    child.once('close', (code, signal) => {
+      gone ??= failure(`ended (${signal ?? `exit code ${code}`})`);
+    });
+    const deadlineMs = performance.now() + startMsMax;
+    while (gone === undefined && !(await this.#accepts())) {
+      if (performance.now() > deadlineMs) throw failure('does not accept connections');
+      await delay(pollMs);
+    }
+    if (gone !== undefined) throw gone;
+    log.info({ program, pid: child.pid }, 'nginx.started');
+    this.#restarts = 0;
+    child.once('close', () => void this.#restart());
+  }
+
+  async #restart(): Promise<void> {
+    while (!this.#stopping) {
+      const waitMs = Math.min(restartMs.most, restartMs.first * 2 ** this.#restarts);
+      this.#restarts += 1;
+      this.#options.log.error({ waitMs }, 'nginx.died');
+      await delay(waitMs);
+      if (this.#stopping) return;
+      try {
+        await this.#launch();
+        return;
+      } catch (error) {
+        this.#options.log.error({ err: error }, 'nginx.failed');
+      }
+    }
+  }
+
+  #accepts(): Promise<boolean> {
+    const [place] = this.#options.listen;
+    const host = place?.host === '0.0.0.0' ? '127.0.0.1' : place?.host;
+    return new Promise((resolve) => {
+      const socket = connect({ host: host ?? '127.0.0.1', port: place?.port ?? 0 });
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+      socket.once('connect', () => socket.destroy());
+    });
+  }
+}
+
+/** @throws FAILURE when it is not installed. */
+function findNginx(path: string): string {
+  const folders = [...path.split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+  const found = folders.map((folder) => join(folder, 'nginx')).find((file) => existsSync(file));
+  if (found !== undefined) return found;
+  throw new OmgfsError('FAILURE', {
+    message: 'nginx is not installed: install it, name it with --serverbin, or take out --server.',
+  });
+}

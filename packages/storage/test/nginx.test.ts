@@ -1,0 +1,247 @@
+/**
+ * Goal: with nginx as data plane a node behaves to trackers and clients as without.
+ * Method: the same requests, to a node of each kind with the same files; the answers are compared.
+ * nginx is the real one; it is killed, and its node as well, with SIGKILL.
+ */
+import { readFileSync } from 'node:fs';
+import { mkdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { until } from '../../../test/helpers/wait.ts';
+import { createStorageNode } from '../src/index.ts';
+import {
+  type Answer,
+  ask,
+  askRaw,
+  createDocroot,
+  filesOf,
+  put,
+  quiet,
+  startNode,
+} from './helpers.ts';
+
+const fid = '/dev1/0/000/000/0000000042.fid';
+const empty = '/dev1/0/000/000/0000000043.fid';
+const large = '/dev1/0/000/001/0000001044.fid';
+const largeBody = Buffer.alloc(700_000, 'abcdefghij');
+const writtenAt = new Date('2026-01-02T03:04:05Z');
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+async function startWithNginx(docroot?: string) {
+  return startNode({
+    docroot: docroot ?? (await createDocroot(1, 2)),
+    server: 'nginx',
+    httpPort: await freePort(),
+    nginx: { program: undefined, path: process.env.PATH ?? '', workers: '1' },
+  });
+}
+
+async function fill({ url, docroot }: { url: string; docroot: string }): Promise<void> {
+  for (const [path, body] of [
+    [fid, 'hello world'],
+    [empty, ''],
+    [large, largeBody],
+    ['/dev1/readme', 'a name of another kind'],
+  ] as const) {
+    expect((await put(`${url}${path}`, body)).status).toBe(200);
+    await utimes(join(docroot, path), writtenAt, writtenAt);
+  }
+}
+
+/** What trackers and clients look at. */
+function essence({ status, headers, body }: Answer) {
+  // The words of a refusal are for people.
+  if (status >= 400) return { status, range: headers['content-range'] };
+  const names = ['content-length', 'content-range', 'etag', 'last-modified'];
+  // A part says by itself that parts are to be had.
+  if (status === 200) names.push('accept-ranges');
+  const seen = Object.fromEntries(names.map((name) => [name, headers[name]]));
+  return { status, ...seen, type: headers['content-type'], body: body.toString('base64') };
+}
+
+describe('the same answers', () => {
+  let own: Awaited<ReturnType<typeof startNode>>;
+  let behind: Awaited<ReturnType<typeof startNode>>;
+
+  async function both(method: string, path: string, headers: Record<string, string> = {}) {
+    const [one, two] = await Promise.all(
+      [own, behind].map(({ url }) => ask(`${url}${path}`, { method, headers })),
+    );
+    expect(essence(two as Answer)).toEqual(essence(one as Answer));
+    return one as Answer;
+  }
+
+  test('to reads, conditions, ranges and everything else', async () => {
+    own = await startNode();
+    behind = await startWithNginx();
+    await Promise.all([fill(own), fill(behind)]);
+    const { headers } = await both('GET', fid);
+    const etag = headers.etag ?? '';
+    expect(etag).toBe('"42-11"');
+    const date = headers['last-modified'] ?? '';
+    for (const method of ['GET', 'HEAD']) {
+      for (const path of [fid, empty, large, '/dev1/readme', `${fid}?a=b`, '/fid/42', '/fid/7']) {
+        await both(method, path);
+      }
+      for (const path of ['/', '/dev1', '/dev1/', '/dev1/0/000', '/dev9/0/000/000/1.fid']) {
+        await both(method, path);
+      }
+      for (const path of [
+        '/dev1/0/000/000/0000000099.fid',
+        '/nothing',
+        '/dev1/.tmp/x',
+        '/dev1/%',
+      ]) {
+        await both(method, path);
+      }
+      for (const range of [
+        'bytes=0-0',
+        'bytes=3-',
+        'bytes=-4',
+        'bytes=5-100',
+        'bytes=99-',
+        'x=1',
+      ]) {
+        await both(method, fid, { range });
+      }
+      await both(method, large, { range: 'bytes=699999-' });
+      for (const [name, value] of [
+        ['if-none-match', etag],
+        ['if-none-match', '"other"'],
+        ['if-none-match', '*'],
+        ['if-match', etag],
+        ['if-match', '"other"'],
+        ['if-modified-since', date],
+        ['if-modified-since', 'Thu, 01 Jan 2026 00:00:00 GMT'],
+        ['if-unmodified-since', 'Thu, 01 Jan 2026 00:00:00 GMT'],
+      ] as const) {
+        await both(method, fid, { [name]: value });
+      }
+      await both(method, fid, { range: 'bytes=1-2', 'if-range': etag });
+      await both(method, fid, { range: 'bytes=1-2', 'if-range': '"other"' });
+    }
+  });
+
+  test('to writes', async () => {
+    own = await startNode();
+    behind = await startWithNginx();
+    const md5 = 'XrY7u+Ae7tCTyyK7j1rNww==';
+    const write = async (
+      method: string,
+      path: string,
+      body?: string,
+      headers: Record<string, string> = {},
+    ) => {
+      const send = { method, headers, ...(body === undefined ? {} : { body }) };
+      const [one, two] = await Promise.all(
+        [own, behind].map(({ url }) => ask(`${url}${path}`, send)),
+      );
+      expect({ method, path, status: two?.status }).toEqual({ method, path, status: one?.status });
+      return one?.status;
+    };
+    expect(await write('PUT', fid, 'hello world')).toBe(200);
+    expect(await write('PUT', fid, 'hello world', { 'content-md5': md5 })).toBeLessThan(300);
+    expect(await write('PUT', fid, 'other', { 'content-md5': md5 })).toBe(400);
+    expect(await write('PUT', '/dev9/x', 'x')).toBe(404);
+    expect(await write('PUT', '/dev1/.hidden', 'x')).toBe(403);
+    expect(await write('PUT', '/dev1/usage', 'x')).toBe(403);
+    expect(await write('PUT', '/dev1/a%20b', 'x')).toBe(400);
+    expect(await write('MKCOL', '/dev1/7/')).toBeLessThan(300);
+    expect(await write('DELETE', fid)).toBe(204);
+    expect(await write('DELETE', fid)).toBe(404);
+    expect(await write('PATCH', fid, 'x')).toBe(405);
+    const files = await Promise.all([own, behind].map(({ docroot }) => filesOf(docroot, 1)));
+    expect(files[1]).toEqual(files[0]);
+  });
+
+  test('a cut upload leaves nothing, and a longer one than announced is refused', async () => {
+    behind = await startWithNginx();
+    const head = `PUT ${fid} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n`;
+    await askRaw(behind.port, `${head}Transfer-Encoding: chunked\r\n\r\nzz\r\n`);
+    await askRaw(behind.port, `${head}Content-Length: abc\r\n\r\n`);
+    expect(await filesOf(behind.docroot, 1)).toEqual([]);
+    const { status } = await askRaw(
+      behind.port,
+      'GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n',
+    );
+    expect(status).toBe(400);
+  });
+});
+
+describe('disks and processes', () => {
+  test('a device without its disk is refused, not missing (I6)', async () => {
+    const { docroot, url } = await startWithNginx();
+    await put(`${url}${fid}`, 'hello');
+    await rename(join(docroot, 'dev1'), join(docroot, 'away'));
+    await mkdir(join(docroot, 'dev1'));
+    await until('the missing disk is noticed', async () => {
+      return (await ask(`${url}${fid}`)).status === 503;
+    });
+    expect((await put(`${url}${fid}`, 'x')).status).toBe(503);
+    expect((await ask(`${url}/dev2/0/000/000/0000000042.fid`)).status).toBe(404);
+  });
+
+  test('nginx is started again when it dies', async () => {
+    const { docroot, url } = await startWithNginx();
+    await put(`${url}${fid}`, 'hello');
+    process.kill(nginxPid(docroot), 'SIGKILL');
+    await until('it serves again', async () => {
+      return (await ask(`${url}${fid}`).catch(() => undefined))?.status === 200;
+    });
+  });
+
+  test('a killed node leaves an nginx behind, which its successor ends', async () => {
+    const { docroot, url } = await startWithNginx();
+    await put(`${url}${fid}`, 'hello');
+    const left = nginxPid(docroot);
+    // The successor of a node that could not stop its nginx: started on the same directory.
+    await writeFile(join(docroot, 'dev2', 'marker'), '');
+    const port = await freePort();
+    const successor = await createStorageNode(
+      {
+        docroot,
+        httpHost: '127.0.0.1',
+        httpPort: port,
+        server: 'nginx',
+        nginx: { program: undefined, path: process.env.PATH ?? '', workers: '1' },
+      },
+      { log: quiet },
+    );
+    await successor.listen();
+    try {
+      expect(nginxPid(docroot)).not.toBe(left);
+      expect((await ask(`http://127.0.0.1:${port}${fid}`)).text).toBe('hello');
+    } finally {
+      await successor.close();
+    }
+  });
+
+  test('what cannot work is said at the start', async () => {
+    const docroot = await createDocroot(1);
+    const nginx = { program: '/nonexistent/nginx', path: '', workers: '1' };
+    const common = { docroot, httpHost: '127.0.0.1', server: 'nginx', nginx } as const;
+    await expect(createStorageNode({ ...common, httpPort: 0 }, { log: quiet })).rejects.toThrow(
+      /needs a port/,
+    );
+    const node = await createStorageNode({ ...common, httpPort: await freePort() }, { log: quiet });
+    await expect(node.listen()).rejects.toThrow(/could not be started/);
+    await node.close();
+  });
+
+  test('server = none serves nothing and keeps the usage files', async () => {
+    const { docroot } = await startNode({ server: 'none' });
+    expect(await readFile(join(docroot, 'dev1', 'usage'), 'utf8')).toMatch(/^available: \d+$/m);
+  });
+});
+
+function nginxPid(docroot: string): number {
+  return Number(readFileSync(join(docroot, '.omgfs-nginx/nginx.pid'), 'utf8'));
+}

@@ -202,6 +202,12 @@ export const errorTable = facts({
   FID_IN_USE: conflict('fid_in_use', 'The fid is in use.'),
   FID_EXISTS: conflict('fid_exists', 'The fid is the current one of the key already.'),
   DUPLICATE: conflict('dup', 'A name or address is taken.', 'Duplicate name/number used.'),
+  FSCK_RUNNING: conflict('fsck_running', 'A fsck is running.', 'fsck is already running'),
+  REBAL_RUNNING: conflict(
+    'rebal_running',
+    'A rebalance is running.',
+    'rebalance running; cannot run fsck at same time',
+  ),
   PATH_CONFLICT: conflict('failure', 'Something else exists under that path.'),
   // Integrity.
   SIZE_MISMATCH: {

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { BlockList } from 'node:net';
+import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { AccessRules } from './http/access.ts';
 import { type OptionName, optionTable, type TrackerOption } from './options.ts';
@@ -20,6 +21,9 @@ export interface TrackerConfig {
   createSchema: boolean;
   replicateJobs: number;
   deleteJobs: number;
+  fsckJobs: number;
+  /** Name of this machine, as `fsck_host` and `rebal_host` keep it. */
+  hostname: string;
   /** MiB a device must have free to take new files. */
   freeSpaceMinMb: number;
   mindevcountDefault: number;
@@ -133,6 +137,8 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     createSchema: on('create_schema'),
     replicateJobs: on('job_master') ? number('replicate_jobs') : 0,
     deleteJobs: on('job_master') ? number('delete_jobs') : 0,
+    fsckJobs: on('job_master') ? number('fsck_jobs') : 0,
+    hostname: hostname(),
     freeSpaceMinMb: number('min_free_space'),
     mindevcountDefault: number('default_mindevcount'),
     nodeTimeoutMs: number('node_timeout') * 1000,

@@ -176,8 +176,8 @@ const table = [
     name: 'fsck_jobs',
     flags: [],
     kind: 'NUMBER',
-    help: 'accepted for old configurations',
-    unused: 'this version has no fsck job',
+    fallback: '1',
+    help: 'batches of checks of fsck that run at once',
   },
   {
     name: 'reaper_jobs',

@@ -129,6 +129,8 @@ class RunningTracker implements Tracker {
         nextSweep: () => jobs.monitor.nextSweep(),
         wakeReplicate: () => jobs.wakeReplicate(),
         wakeDelete: () => jobs.wakeDelete(),
+        wakeFsck: () => jobs.wakeFsck(),
+        hostname: this.#config.hostname,
         copyReplica: (request) => copyOne({ ...parts, log: this.#log, random }, request),
         random,
       });
@@ -155,15 +157,16 @@ class RunningTracker implements Tracker {
   }
 
   #createJobs(store: Store): Jobs {
-    const { replicateJobs, deleteJobs, tempfileAgeSeconds } = this.#config;
+    const { replicateJobs, deleteJobs, fsckJobs, hostname, tempfileAgeSeconds } = this.#config;
     const { sideChannelPort: port, connTimeoutMs } = this.#config;
     const sideChannel = port === undefined ? undefined : { port, connTimeoutMs };
+    const counts = { replicateJobs, deleteJobs, fsckJobs };
     return createJobs({
       store,
       topology: this.#topology,
       devices: this.#devices,
       log: this.#log,
-      settings: { replicateJobs, deleteJobs, tempfileAgeSeconds, sideChannel },
+      settings: { ...counts, hostname, tempfileAgeSeconds, sideChannel },
     });
   }
 
@@ -207,7 +210,7 @@ class RunningTracker implements Tracker {
     const running = this.#jobs?.counts() ?? [];
     const always = ['queryworker', 'job_master'].map((name) => ({ name, count: 1, desired: 1 }));
     // Tools expect to see them; this version has no such jobs.
-    const missing = ['fsck', 'reaper'].map((name) => ({ name, count: 0, desired: 0 }));
+    const missing = ['reaper'].map((name) => ({ name, count: 0, desired: 0 }));
     return [...always, ...missing, ...running];
   }
 

@@ -11,6 +11,7 @@ import { deviceCommands } from './devices.ts';
 import { domainCommands } from './domains.ts';
 import { fileDebug } from './file-debug.ts';
 import { fileInfo } from './file-info.ts';
+import { fsckCommands } from './fsck.ts';
 import { getPaths } from './get-paths.ts';
 import { hostCommands } from './hosts.ts';
 import { keyCommands } from './keys.ts';
@@ -46,6 +47,7 @@ export function createCommands(services: CommandServices): CommandTable {
       ...hostCommands(services),
       ...deviceCommands(services),
       ...settingCommands(services),
+      ...fsckCommands(services),
       ...maintenanceCommands(services),
     }),
   );

@@ -15,6 +15,10 @@ export interface CommandServices {
   wakeReplicate: () => void;
   /** Tells the delete job that a file waits. */
   wakeDelete: () => void;
+  /** Tells fsck that a run was started, or stopped. */
+  wakeFsck: () => void;
+  /** Name of this tracker as `fsck_host` keeps it. */
+  hostname: string;
   /** Copies a replica from a device to another, verifies it there and records it. */
   copyReplica: (request: {
     file: FileWithReplicas;

@@ -19,7 +19,7 @@ export function settingCommands({ store }: CommandServices): Record<string, Comm
       let count = 0;
       for (const { field, value } of await store.listSettings()) {
         // The state of fsck is no setting; the one that steers it is.
-        if (field.startsWith('fsck_') && field !== 'fsck_checksum') continue;
+        if (/^(?:omg_)?fsck_/.test(field) && field !== 'fsck_checksum') continue;
         count += 1;
         fields[`key_${count}`] = field;
         fields[`value_${count}`] = value;

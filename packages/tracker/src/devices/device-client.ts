@@ -46,8 +46,8 @@ export interface DigestOptions {
 }
 
 export interface DeviceClient {
-  /** Length of a replica, by HEAD. */
-  size(url: string): Promise<SizeOutcome>;
+  /** Length of a replica, by HEAD. In the background it has connections of its own. */
+  size(url: string, options?: { background?: boolean }): Promise<SizeOutcome>;
   /**
    * Digest of a replica, computed by its node where that has a side channel, else by reading all of
    * it. `background` lets it wait behind what is more urgent for the node.
@@ -73,9 +73,9 @@ const stallMsDefault = 45_000;
 export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const { connTimeoutMs, connectionsPerHost: connections } = options;
   const newAgent = () => new Agent({ connections, connect: { timeout: connTimeoutMs } });
-  // Three sets of connections, so that a long copy never delays a close, and so that the monitor's
-  // verdict on a host does not depend on how busy this tracker is.
-  const agents = { calls: newAgent(), bulk: newAgent(), probes: newAgent() };
+  // Four sets of connections, so that neither a long copy nor a fsck delays a close, and so that
+  // the monitor's verdict on a host does not depend on how busy this tracker is.
+  const agents = { calls: newAgent(), bulk: newAgent(), probes: newAgent(), checks: newAgent() };
   const deadlineMs = connTimeoutMs + options.nodeTimeoutMs;
   const stallMs = options.stallMs ?? stallMsDefault;
   const directories = new Directories(agents.calls, { deadlineMs });
@@ -83,7 +83,8 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const side = port === undefined ? undefined : new SideDigests({ ...options, port });
   const probe = { agent: agents.probes, directories, deadlineMs: connTimeoutMs };
   return {
-    size: (url) => size(agents.calls, { url, deadlineMs }),
+    size: (url, { background } = {}) =>
+      size(background ? agents.checks : agents.calls, { url, deadlineMs }),
     remove: (url) => remove(agents.calls, { url, deadlineMs }),
     makeDirectories: (writeUrl) => directories.make(writeUrl),
     digest: async (url, type, { signal, background = false } = {}) => {

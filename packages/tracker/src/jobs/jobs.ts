@@ -4,6 +4,7 @@ import type { DeletionRow, ReplicationRow } from '../store/store.ts';
 import { Chances } from './chances.ts';
 import { createDeleteJob } from './delete.ts';
 import { FaultLog } from './fault-log.ts';
+import { createFsck } from './fsck/fsck.ts';
 import type { Job, JobStatus } from './job.ts';
 import { Monitor, type MonitorOptions } from './monitor/monitor.ts';
 import { reapTempfiles } from './reap-tempfiles.ts';
@@ -16,6 +17,12 @@ export interface JobSettings extends Partial<MonitorOptions> {
   replicateJobs: number;
   /** Deletions that run at once; 0 for none, and then no upload is given up either. */
   deleteJobs: number;
+  /** Checks of fsck that run at once; 0 for none, and then this tracker drives no run either. */
+  fsckJobs: number;
+  /** Name of this tracker as `fsck_host` keeps it. */
+  hostname: string;
+  /** A run of fsck that stands still for so long is taken over. */
+  fsckAbandonedMs?: number;
   /** Age from which an open upload counts as abandoned. */
   tempfileAgeSeconds: number;
   /** The wait of a job after it found its queue empty. */
@@ -42,6 +49,7 @@ export interface Jobs {
   stop(): Promise<void>;
   wakeReplicate(): void;
   wakeDelete(): void;
+  wakeFsck(): void;
   /** Wakes a job by its name; others are ignored. */
   wake(name: string): void;
   /** Sets how many units of a job run at once; ignored for jobs of which there is one. */
@@ -72,10 +80,17 @@ export function createJobs(
     idleMs,
     reloadTopology: () => monitor.reload(),
   });
+  const fsck = createFsck(services, {
+    concurrency: settings.fsckJobs,
+    idleMs,
+    host: settings.hostname,
+    abandonedMs: settings.fsckAbandonedMs,
+    reloadTopology: () => monitor.reload(),
+  });
   const reaper = createReaper(services, settings, deleteJob);
   const chances = createChances(services, settings, replicateJob);
-  const byName = { monitor, replicate: replicateJob, delete: deleteJob };
-  const starting = [replicateJob, deleteJob, reaper, chances];
+  const byName = { monitor, replicate: replicateJob, delete: deleteJob, fsck };
+  const starting = [replicateJob, deleteJob, fsck, reaper, chances];
   const queueDepths = lazyDepths(services);
   let stopped = false;
   return {
@@ -93,6 +108,7 @@ export function createJobs(
     },
     wakeReplicate: () => replicateJob.wake(),
     wakeDelete: () => deleteJob.wake(),
+    wakeFsck: () => fsck.wake(),
     wake: (name) => {
       if (isJobName(name)) byName[name].wake();
     },
@@ -114,7 +130,7 @@ export function createJobs(
   };
 }
 
-const jobNames = ['monitor', 'replicate', 'delete'] as const;
+const jobNames = ['monitor', 'replicate', 'delete', 'fsck'] as const;
 
 function isJobName(name: string): name is (typeof jobNames)[number] {
   return (jobNames as readonly string[]).includes(name);

@@ -11,6 +11,7 @@
  */
 import type { Checksum } from '@omgfs/protocol';
 import type { Device, DeviceStatus, FileClass, Host, HostStatus } from '../placement/model.ts';
+import type { FsckStore } from './fsck-store.ts';
 
 /** `nexttry` of a row that waits for an operator (spec §3.6). */
 export const endOfTime = 2_147_483_647;
@@ -274,6 +275,7 @@ export interface LockStore {
 
 export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore {
   readonly engine: 'mysql' | 'sqlite';
+  readonly fsck: FsckStore;
   /** Resolves when the database answers. */
   ping(): Promise<void>;
   /** Ends all connections; calls in progress may fail. */

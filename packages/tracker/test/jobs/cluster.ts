@@ -93,6 +93,8 @@ export const neverMs = 600_000;
 const defaults: JobSettings = {
   replicateJobs: 8,
   deleteJobs: 8,
+  fsckJobs: 1,
+  hostname: 'tracker',
   tempfileAgeSeconds: 3600,
   idleMs: 50,
   // The picture of the cluster changes when a test says so.

@@ -58,6 +58,9 @@ const fsckRoutes: readonly ApiRoute[] = [
       fields: {
         policy_only: flag('look at the database only, not at the devices'),
         startpos: count('fid to start behind'),
+        domain: text('only files of this domain'),
+        class: text('only files of this class of the domain'),
+        prefix: text('only keys of the domain that begin with this'),
       },
     },
   },

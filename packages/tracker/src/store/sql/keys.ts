@@ -1,7 +1,7 @@
 /** Changes to stored files: keys, classes, replicas, and uploads that were given up. */
 import { OmgfsError } from '@omgfs/protocol';
 import { deleteFids, queueDeletions } from './close.ts';
-import type { Engine, Session, SqlValue } from './engine.ts';
+import type { Dialect, Engine, Session, SqlValue } from './engine.ts';
 import { currentFiles, type Key } from './files.ts';
 import { int, text } from './row.ts';
 import { bytes, integer, marks, padded, tuples } from './statements.ts';
@@ -182,27 +182,39 @@ export async function listKeys(
   },
 ): Promise<string[]> {
   const { dialect } = engine;
-  const prefix = bytes(request.prefix);
-  const conditions = ['f.dmid = ?', `f.dkey > ${dialect.keyMark}`];
-  const values: SqlValue[] = [request.dmid, bytes(request.after)];
-  if (prefix.length > 0 && dialect.exactKeys) {
-    const end = successor(prefix);
-    conditions.push('f.dkey >= ?', ...(end === undefined ? [] : ['f.dkey < ?']));
-    values.push(prefix, ...(end === undefined ? [] : [end]));
-  } else if (prefix.length > 0) {
-    conditions.push(`f.dkey LIKE ${dialect.keyMark}`);
-    values.push(bytes(`${request.prefix.replace(/[%_\\]/g, '\\$&')}%`));
-    if (request.caseSensitive) {
-      conditions.push(`SUBSTRING(${dialect.keyColumn}, 1, ${prefix.length}) = ?`);
-      values.push(prefix);
-    }
-  }
+  const { sql, values } = keyRange(dialect, request);
   const rows = await engine.rows(
-    `SELECT ${dialect.keyColumn} AS dkey FROM file f WHERE ${conditions.join(' AND ')}
+    `SELECT ${dialect.keyColumn} AS dkey FROM file f
+     WHERE f.dmid = ? AND f.dkey > ${dialect.keyMark}${sql}
      ORDER BY f.dkey LIMIT ${integer(request.limit)}`,
-    values,
+    [request.dmid, bytes(request.after), ...values],
   );
   return rows.map((row) => text(row, 'dkey'));
+}
+
+/** Conditions, each after an AND, and their values. */
+export interface KeyRange {
+  sql: string;
+  values: SqlValue[];
+}
+
+/** That a key begins with a prefix; none for an empty one. */
+export function keyRange(
+  dialect: Dialect,
+  request: { prefix: string; caseSensitive: boolean },
+): KeyRange {
+  const prefix = bytes(request.prefix);
+  if (prefix.length === 0) return { sql: '', values: [] };
+  if (dialect.exactKeys) {
+    const end = successor(prefix);
+    if (end === undefined) return { sql: ' AND f.dkey >= ?', values: [prefix] };
+    return { sql: ' AND f.dkey >= ? AND f.dkey < ?', values: [prefix, end] };
+  }
+  const pattern = bytes(`${request.prefix.replace(/[%_\\]/g, '\\$&')}%`);
+  const like = ` AND f.dkey LIKE ${dialect.keyMark}`;
+  if (!request.caseSensitive) return { sql: like, values: [pattern] };
+  const same = ` AND SUBSTRING(${dialect.keyColumn}, 1, ${prefix.length}) = ?`;
+  return { sql: like + same, values: [pattern, prefix] };
 }
 
 /** The first byte string after all that begin with `prefix`; undefined when there is none. */

@@ -9,6 +9,7 @@ import { closeTempfiles } from './close.ts';
 import type { Engine } from './engine.ts';
 import { fidRecords } from './fid-records.ts';
 import * as files from './files.ts';
+import { createFsckStore } from './fsck/store.ts';
 import * as keys from './keys.ts';
 import * as machines from './machines.ts';
 import * as namespace from './namespace.ts';
@@ -39,6 +40,7 @@ function keyConflict({ dmid, dkey }: files.Key): string {
 
 class SqlStore implements contract.Store {
   readonly engine: 'mysql' | 'sqlite';
+  readonly fsck: contract.Store['fsck'];
   readonly #db: Engine;
   readonly #options: contract.StoreOptions;
   readonly #fids: FidSource;
@@ -51,6 +53,7 @@ class SqlStore implements contract.Store {
 
   constructor(db: Engine, options: contract.StoreOptions) {
     this.engine = db.name;
+    this.fsck = createFsckStore(db);
     this.#db = db;
     this.#options = options;
     this.#fids = new FidSource(db);

@@ -1,0 +1,94 @@
+/** Compares the bytes of replicas with each other and with the stored checksum (spec §5.5). */
+import { type Checksum, type HashType, hashTypes } from '@omgfs/protocol';
+import type { FsckCode, FsckFile } from '../../store/fsck-store.ts';
+import type { JobServices } from '../services.ts';
+import type { FsckMode } from './inspect.ts';
+
+export interface ChecksumFindings {
+  codes: FsckCode[];
+  /** Replicas that differ from the stored checksum, while others equal it. */
+  corrupt: number[];
+  /** To be stored, because there is none yet. */
+  checksum?: Checksum;
+  /** Replicas that could not be read to their end. */
+  unread: { devid: number; reason: string }[];
+}
+
+/**
+ * Reads replicas of the right length. They are compared by the algorithm of the stored checksum, so
+ * that a class that changed its mind, or another one that is asked for, does not make good files
+ * look bad.
+ */
+export async function compareChecksums(
+  services: JobServices,
+  request: {
+    file: FsckFile;
+    devids: readonly number[];
+    mode: FsckMode;
+    signals: readonly AbortSignal[];
+  },
+): Promise<ChecksumFindings> {
+  const { file, mode } = request;
+  const findings: ChecksumFindings = { codes: [], corrupt: [], unread: [] };
+  const wanted = services.topology.classOf(file.dmid, file.classid).hashtype;
+  const asked = algorithmOf(mode.checksums);
+  if (mode.checksums === 'off' || (wanted === null && asked === undefined)) return findings;
+  const stored = await services.store.findChecksum(file.fid);
+  const type = stored?.type ?? wanted ?? asked;
+  if (type === undefined) return findings;
+  const digests = await digestAll(services, request, type);
+  const byHex = new Map<string, number[]>();
+  for (const { devid, hex, reason } of digests) {
+    if (hex === undefined) findings.unread.push({ devid, reason });
+    else byHex.set(hex, [...(byHex.get(hex) ?? []), devid]);
+  }
+  if (byHex.size === 0) return findings;
+  if (stored !== undefined) {
+    if (!byHex.has(stored.hex)) findings.codes.push('BSUM');
+    else {
+      findings.corrupt = [...byHex].flatMap(([hex, at]) => (hex === stored.hex ? [] : at));
+      if (wanted !== null && stored.type !== wanted) findings.codes.push('BALG');
+    }
+    return findings;
+  }
+  if (byHex.size > 1) findings.codes.push(mode.checksums === undefined ? 'BSUM' : 'MSUM');
+  else if (wanted !== null && findings.unread.length === 0) {
+    const [hex] = byHex.keys();
+    findings.checksum = { type, hex: hex as string };
+    findings.codes.push('NSUM');
+  }
+  return findings;
+}
+
+function algorithmOf(setting: string | undefined): HashType | undefined {
+  return setting !== undefined && Object.hasOwn(hashTypes, setting)
+    ? (setting as HashType)
+    : undefined;
+}
+
+interface Digest {
+  devid: number;
+  hex: string | undefined;
+  reason: string;
+}
+
+function digestAll(
+  { topology, devices }: JobServices,
+  request: { file: FsckFile; devids: readonly number[]; signals: readonly AbortSignal[] },
+  type: HashType,
+): Promise<Digest[]> {
+  const { file, devids, signals } = request;
+  const signal = AbortSignal.any([...signals]);
+  return Promise.all(
+    devids.map(async (devid) => {
+      const url = topology.readUrl({ devid, fid: file.fid });
+      if (url === undefined) return { devid, hex: undefined, reason: 'its host is unknown' };
+      const digest = await devices.digest(url, type, { signal, background: true });
+      if (digest.state === 'present' && digest.bytes === file.length) {
+        return { devid, hex: digest.hex, reason: '' };
+      }
+      const reason = digest.state === 'unreachable' ? digest.reason : 'the file changed meanwhile';
+      return { devid, hex: undefined, reason };
+    }),
+  );
+}

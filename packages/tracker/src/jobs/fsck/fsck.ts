@@ -1,0 +1,78 @@
+/**
+ * The fsck of a tracker: it drives a run when that is its turn, and works off the queue of checks
+ * at any time. See `store/fsck-store.ts` for how the two meet.
+ */
+import { randomUUID } from 'node:crypto';
+import type { JobStatus } from '../job.ts';
+import type { JobServices } from '../services.ts';
+import { Inspector } from './inspect.ts';
+import { Judge } from './judge.ts';
+import { createQueueJob } from './queue-job.ts';
+import { Reach } from './reach.ts';
+import { Scan } from './scan.ts';
+import { Slots } from './slots.ts';
+
+export interface FsckOptions {
+  /** How much runs at once; 0 for nothing. */
+  concurrency: number;
+  idleMs: number;
+  /** Name of this tracker as `fsck_host` keeps it. */
+  host: string;
+  abandonedMs?: number | undefined;
+  reloadTopology: () => Promise<void>;
+}
+
+export interface Fsck {
+  start(): void;
+  stop(): Promise<void>;
+  wake(): void;
+  setConcurrency(count: number): void;
+  status(): JobStatus;
+}
+
+/** Questions to storage nodes at once, for each one that `!want` asks for. */
+const questionsAtOnce = 64;
+
+export function createFsck(services: JobServices, options: FsckOptions): Fsck {
+  const { concurrency, idleMs, host, abandonedMs, reloadTopology } = options;
+  const reach = new Reach(services);
+  const judge = new Judge(services);
+  const slots = new Slots(() => questionsAtOnce * job.status().concurrency);
+  const inspector = new Inspector({ services, reach, judge, slots });
+  const job = createQueueJob(
+    { services, reach, judge, inspector, reloadTopology },
+    { concurrency, idleMs },
+  );
+  const scan = new Scan(
+    { services, inspector, reach },
+    {
+      host,
+      owner: `${host}:${process.pid}:${randomUUID()}`.replaceAll(/\s/g, '_'),
+      idleMs,
+      abandonedMs,
+      active: () => job.status().concurrency > 0,
+      onSuspects: () => job.wake(),
+    },
+  );
+  return {
+    start: () => {
+      job.start();
+      scan.start();
+    },
+    stop: async () => {
+      await Promise.all([scan.stop(), job.stop()]);
+    },
+    wake: () => {
+      scan.wake();
+      job.wake();
+    },
+    setConcurrency: (count) => {
+      job.setConcurrency(count);
+      scan.wake();
+    },
+    status: () => {
+      const status = job.status();
+      return { ...status, lastError: status.lastError ?? scan.lastError };
+    },
+  };
+}

@@ -1,0 +1,66 @@
+/** Works off the queue of checks, whoever filled it: a run of ours or that of a Perl tracker. */
+import type { FsckRow } from '../../store/fsck-store.ts';
+import { Job } from '../job.ts';
+import { type Inspector, modeOf, waitSeconds } from './inspect.ts';
+import { type RepairParts, repair } from './repair.ts';
+import { forEachOf } from './slots.ts';
+
+/** Rows that one unit of the job claims. */
+const unitRowsMax = 50;
+const repairsAtOnce = 8;
+const errorDelaySeconds = 60;
+
+export function createQueueJob(
+  parts: RepairParts & { inspector: Inspector },
+  options: { concurrency: number; idleMs: number },
+): Job<FsckRow[]> {
+  const { store, log } = parts.services;
+  return new Job<FsckRow[]>({
+    name: 'fsck',
+    log,
+    ...options,
+    claim: async (limit) => {
+      const rows = await store.fsck.claim(limit * unitRowsMax);
+      const units: FsckRow[][] = [];
+      for (let at = 0; at < rows.length; at += unitRowsMax) {
+        units.push(rows.slice(at, at + unitRowsMax));
+      }
+      return units;
+    },
+    work: (rows, stopping) => work(parts, rows, stopping),
+    putOff: async (rows) => {
+      const reason = 'the check failed; the log of the tracker says why';
+      for (const row of rows) {
+        const failcount = row.failcount + 1;
+        const wait = { fid: row.fid, delaySeconds: errorDelaySeconds, failcount, reason };
+        await store.fsck.putOff(row, wait);
+      }
+    },
+  });
+}
+
+async function work(
+  parts: RepairParts & { inspector: Inspector },
+  rows: readonly FsckRow[],
+  stopping: AbortSignal,
+): Promise<void> {
+  const { fsck } = parts.services.store;
+  const byFid = new Map(rows.map((row) => [row.fid, row]));
+  const mode = modeOf(await fsck.state());
+  const files = await fsck.files([...byFid.keys()]);
+  const { suspects, miscounted, waits } = await parts.inspector.inspect(files, mode);
+  const open = new Set([...suspects, ...waits.map(({ fid }) => fid)]);
+  await fsck.settle({
+    rows: rows.filter(({ fid }) => !open.has(fid)),
+    miscounted,
+    waits: waits.map((wait) => {
+      const { failcount = 0, reported = false } = byFid.get(wait.fid) ?? {};
+      const delaySeconds = waitSeconds(failcount);
+      return { ...wait, delaySeconds, failcount: failcount + 1, reported };
+    }),
+  });
+  await forEachOf(suspects, repairsAtOnce, async (fid) => {
+    const row = byFid.get(fid);
+    if (row !== undefined) await repair(parts, { row, mode, stopping });
+  });
+}

@@ -1,0 +1,169 @@
+/**
+ * The closer look at one file and what follows from it (spec §5.5), under the lock that everything
+ * shares that adds or removes replicas. Its findings, its changes and the end of its queue row are
+ * one transaction, so that each finding is logged once whatever dies meanwhile. Rows of bad
+ * replicas are forgotten; bytes are never deleted (I2).
+ */
+import type { FsckEvent, FsckFile, FsckRepair, FsckRow } from '../../store/fsck-store.ts';
+import { fidLock, type JobServices } from '../services.ts';
+import { compareChecksums } from './checksums.ts';
+import { type FsckMode, waitSeconds } from './inspect.ts';
+import type { Judge } from './judge.ts';
+import type { Reach } from './reach.ts';
+import { searchDevices } from './search.ts';
+
+export interface RepairParts {
+  services: JobServices;
+  reach: Reach;
+  judge: Judge;
+  /** Reads the topology again; resolves with a reading that began after the call. */
+  reloadTopology: () => Promise<void>;
+}
+
+interface RepairRequest {
+  row: FsckRow;
+  mode: FsckMode;
+  stopping: AbortSignal;
+}
+
+interface Obstacle {
+  devid: number;
+  reason: string;
+}
+
+/** Replicas by what their devices say. */
+interface Replicas {
+  good: number[];
+  /** On dead or unknown devices, missing, or of the wrong length. */
+  bad: number[];
+  unsure: Obstacle[];
+}
+
+const busyDelaySeconds = 15;
+/** Findings that a check repeats until its end; the others say what was changed. */
+const repeatedCodes: ReadonlySet<string> = new Set(['NOPA', 'POVI', 'BSUM', 'MSUM', 'BALG']);
+
+export async function repair(parts: RepairParts, request: RepairRequest): Promise<void> {
+  const { store } = parts.services;
+  const { row, stopping } = request;
+  const { fid } = row;
+  const done = await store.withLock(fidLock(fid), async (lost) => {
+    const [file] = await store.fsck.files([fid]);
+    if (file === undefined) await store.fsck.settle({ rows: [row], miscounted: [], waits: [] });
+    else await repairFile(parts, { ...request, file, signals: [lost, stopping] });
+    return true;
+  });
+  if (done) return;
+  const reason = 'another job works on the file';
+  await store.fsck.putOff(row, { fid, delaySeconds: busyDelaySeconds, reason });
+}
+
+async function repairFile(
+  parts: RepairParts,
+  request: RepairRequest & { file: FsckFile; signals: readonly AbortSignal[] },
+): Promise<void> {
+  const { services, judge } = parts;
+  const { file, row, mode, signals } = request;
+  // Another tracker may have created the device a moment ago.
+  if (file.devids.some((devid) => services.topology.device(devid) === undefined)) {
+    await parts.reloadTopology();
+  }
+  const events = countEvents(parts, file, mode);
+  const replicas = await lookAtReplicas(parts, file, events);
+  const { good, bad, unsure } = replicas;
+  let found: number | undefined;
+  if (good.length === 0) {
+    if (unsure.length > 0) return putOff(services, row, unsure);
+    const search = await searchDevices(parts, { file, except: file.devids, signals });
+    found = search.found;
+    if (found === undefined && search.unsure.length > 0) {
+      return putOff(services, row, search.unsure);
+    }
+    events.push({ code: 'SRCH' }, { code: found === undefined ? 'GONE' : 'FOND' });
+    if (found !== undefined) good.push(found);
+  }
+  const sums = await compareChecksums(services, { file, devids: good, mode, signals });
+  if (signals.some(({ aborted }) => aborted)) throw new Error('stopped before the file was judged');
+  events.push(...sums.codes.map((code) => ({ code })));
+  unsure.push(...sums.unread);
+  const forget = [...bad, ...sums.corrupt];
+  const left = [...file.devids, ...(found === undefined ? [] : [found])];
+  const holding = left.filter((devid) => !forget.includes(devid));
+  const replicate = holding.length > 0 && judge.isViolated(file, holding);
+  if (replicate && (!row.reported || forget.length > 0)) events.push({ code: 'REPL' });
+  const first = unsure[0];
+  await write(services, {
+    row,
+    events: row.reported ? events.filter(({ code }) => !repeatedCodes.has(code)) : events,
+    forget,
+    ...(found === undefined ? {} : { found }),
+    ...(sums.checksum === undefined ? {} : { checksum: sums.checksum }),
+    replicate,
+    recount: !mode.skipDevcount,
+    ...(first === undefined
+      ? {}
+      : { wait: waitFor(row, first, row.reported || events.length > 0) }),
+  });
+}
+
+/** What the database alone says; the codes of steps 1 to 3. */
+function countEvents({ judge, reach }: RepairParts, file: FsckFile, mode: FsckMode): FsckEvent[] {
+  const { devids, devcount } = file;
+  if (devids.length === 0) return [{ code: 'NOPA' }];
+  // What lies on dead devices is the reaper's business, and no violation by itself.
+  const isGone = devids.some((devid) => reach.isGone(devid));
+  if (!isGone && judge.isViolated(file, devids)) return [{ code: 'POVI' }];
+  return !mode.skipDevcount && devcount !== devids.length ? [{ code: 'BCNT' }] : [];
+}
+
+async function lookAtReplicas(
+  { reach, services }: RepairParts,
+  file: FsckFile,
+  events: FsckEvent[],
+): Promise<Replicas> {
+  const replicas: Replicas = { good: [], bad: [], unsure: [] };
+  const devids = file.devids.toSorted((a, b) => a - b);
+  const looks = await Promise.all(
+    devids.map((devid) => (reach.isGone(devid) ? undefined : reach.lookClosely(file, devid))),
+  );
+  for (const [at, look] of looks.entries()) {
+    const devid = devids[at] as number;
+    if (look?.state === 'good') replicas.good.push(devid);
+    else if (look?.state === 'unsure') replicas.unsure.push({ devid, reason: look.reason });
+    else replicas.bad.push(devid);
+    if (look?.state === 'missing') events.push({ code: 'MISS', devid });
+    if (look?.state !== 'wrong') continue;
+    events.push({ code: 'BLEN', devid });
+    const { fid, length } = file;
+    services.log.warn({ fid, devid, bytes: look.bytes, length }, 'fsck.length_wrong');
+  }
+  return replicas;
+}
+
+function waitFor(row: FsckRow, { devid, reason }: Obstacle, reported: boolean) {
+  const { fid, failcount } = row;
+  const delaySeconds = waitSeconds(failcount);
+  return { fid, devid, reason, delaySeconds, failcount: failcount + 1, reported };
+}
+
+/** Nothing is known for sure, so nothing is logged or changed. */
+async function putOff(
+  { store, log }: JobServices,
+  row: FsckRow,
+  obstacles: readonly Obstacle[],
+): Promise<void> {
+  const [first] = obstacles;
+  if (first === undefined) return;
+  const { fid, failcount } = row;
+  log.warn({ fid, failcount, ...first, devices: obstacles.length }, 'fsck.postponed');
+  await store.fsck.putOff(row, waitFor(row, first, row.reported));
+}
+
+async function write({ store, log }: JobServices, result: FsckRepair): Promise<void> {
+  await store.fsck.repair(result);
+  const { row, events, forget, found, wait } = result;
+  const codes = events.map(({ code }) => code);
+  if (codes.length === 0 && forget.length === 0 && wait === undefined) return;
+  const waitsFor = wait?.reason;
+  log.info({ fid: row.fid, codes, forget, found, waitsFor }, 'fsck.repaired');
+}

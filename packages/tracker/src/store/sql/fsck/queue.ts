@@ -1,0 +1,188 @@
+/**
+ * Checks that wait: rows of `file_to_queue` with type 1 (spec §3.6). Trackers of the original put
+ * rows there and take them as we do. Two columns they leave empty say what a row waits for: `devid`
+ * and, in words, `arg`.
+ */
+import type { FsckRepair, FsckRow, FsckWait } from '../../fsck-store.ts';
+import { claimLeaseSeconds } from '../../store.ts';
+import type { Dialect, Engine, Row, Session } from '../engine.ts';
+import { int } from '../row.ts';
+import { bytes, chunks, integer, marks, padded, Raw, tuples } from '../statements.ts';
+import { fixCounts } from './findings.ts';
+
+/** `file_to_queue.type` of a check. */
+export const fsckType = 1;
+const claimWaitMs = 30_000;
+/** Bit of `flags`: the findings are in the log already. */
+const reportedFlag = 1;
+const reasonBytesMax = 200;
+
+export async function claimRows(engine: Engine, limit: number): Promise<FsckRow[]> {
+  const { now, forUpdate } = engine.dialect;
+  const claimed = await engine.withLock({ name: 'mfsd:file_to_queue', waitMs: claimWaitMs }, () =>
+    engine.transaction(async (session) => {
+      // Index type_nexttry; locks the rows it returns.
+      const rows = await session.rows(
+        `SELECT fid, failcount, flags, ${now} + ${claimLeaseSeconds} AS until
+           FROM file_to_queue WHERE type = ${fsckType} AND nexttry <= ${now}
+           ORDER BY nexttry LIMIT ${integer(limit)}${forUpdate}`,
+      );
+      for (const part of chunks(rows)) {
+        const list = padded(part.map((row) => int(row, 'fid')));
+        // Primary key. The type matters: the original pushes the fid's other row back too.
+        await session.run(
+          `UPDATE file_to_queue SET nexttry = ?, devid = NULL
+             WHERE fid IN ${marks(list.length)} AND type = ${fsckType}`,
+          [int(part[0] as Row, 'until'), ...list],
+        );
+      }
+      return rows;
+    }),
+  );
+  return (claimed ?? []).map((row) => ({
+    fid: int(row, 'fid'),
+    failcount: int(row, 'failcount'),
+    reported: (int(row, 'flags') & reportedFlag) !== 0,
+    claim: int(row, 'until'),
+  }));
+}
+
+/** Primary key; a row that is there says from now on what this one says. */
+export async function enqueueWaits(
+  session: Session,
+  dialect: Dialect,
+  waits: readonly FsckWait[],
+): Promise<void> {
+  const columns = ['nexttry', 'failcount', 'flags', 'devid', 'arg'];
+  for (const part of chunks(waits)) {
+    const rows = part.map((wait) => [
+      wait.fid,
+      fsckType,
+      new Raw(`${dialect.now} + ${integer(wait.delaySeconds)}`),
+      Math.min(wait.failcount ?? 0, 255),
+      wait.reported ? reportedFlag : 0,
+      wait.devid ?? null,
+      wait.reason === undefined ? null : reasonBytes(wait.reason),
+    ]);
+    await session.runLiteral(
+      `INSERT INTO file_to_queue (fid, type, ${columns.join(', ')}) VALUES ${tuples(rows)}
+       ${dialect.overwrite('fid, type', columns)}`,
+    );
+  }
+}
+
+/** Printable text of a bounded length, whatever a node said. */
+function reasonBytes(reason: string): Buffer {
+  return bytes(reason.replace(/[^\x20-\x7e]/g, '?').slice(0, reasonBytesMax));
+}
+
+export function settleRows(
+  engine: Engine,
+  request: {
+    rows: readonly FsckRow[];
+    miscounted: readonly number[];
+    waits: readonly FsckWait[];
+  },
+): Promise<void> {
+  return engine.transaction(async (session) => {
+    await fixCounts(engine, session, request.miscounted);
+    await endRows(session, request.rows);
+    await enqueueWaits(session, engine.dialect, request.waits);
+  });
+}
+
+/** Rows that were enqueued again since they were claimed stay. Primary key. */
+async function endRows(session: Session, rows: readonly FsckRow[]): Promise<void> {
+  for (const part of chunks(rows)) {
+    const list = padded(part);
+    const same = list.map(() => '(fid = ? AND nexttry = ?)').join(' OR ');
+    await session.run(
+      `DELETE FROM file_to_queue WHERE type = ${fsckType} AND (${same})`,
+      list.flatMap(({ fid, claim }) => [fid, claim]),
+    );
+  }
+}
+
+/** Puts a claimed row off, unless it was enqueued again since. */
+export async function putOffRow(engine: Engine, row: FsckRow, wait: FsckWait): Promise<void> {
+  await engine.transaction((session) => deferRow(engine, session, row, wait));
+}
+
+async function deferRow(
+  engine: Engine,
+  session: Session,
+  row: FsckRow,
+  wait: FsckWait,
+): Promise<void> {
+  await session.run(
+    `UPDATE file_to_queue SET nexttry = ${engine.dialect.now} + ?, failcount = ?, flags = ?,
+     devid = ?, arg = ? WHERE fid = ? AND type = ${fsckType} AND nexttry = ?`,
+    [
+      wait.delaySeconds,
+      Math.min(wait.failcount ?? row.failcount, 255),
+      (wait.reported ?? row.reported) ? reportedFlag : 0,
+      wait.devid ?? null,
+      wait.reason === undefined ? null : reasonBytes(wait.reason),
+      row.fid,
+      row.claim,
+    ],
+  );
+}
+
+/** Ends or defers the row of a repair, inside its transaction. */
+export function closeRow(engine: Engine, session: Session, repair: FsckRepair): Promise<void> {
+  const { row, wait } = repair;
+  if (wait === undefined) return endRows(session, [row]);
+  return deferRow(engine, session, row, wait);
+}
+
+/** Whether a row still is as its claim left it. Primary key. */
+export async function isClaimed(engine: Engine, session: Session, row: FsckRow): Promise<boolean> {
+  const rows = await session.rows(
+    `SELECT fid FROM file_to_queue WHERE fid = ? AND type = ${fsckType} AND nexttry = ?` +
+      engine.dialect.forUpdate,
+    [row.fid, row.claim],
+  );
+  return rows.length > 0;
+}
+
+/** Index type_nexttry. */
+export async function awaitedDevices(engine: Engine): Promise<number[]> {
+  const rows = await engine.rows(
+    `SELECT DISTINCT devid FROM file_to_queue
+     WHERE type = ${fsckType} AND nexttry > ${engine.dialect.now} AND devid IS NOT NULL`,
+  );
+  return rows.map((row) => int(row, 'devid'));
+}
+
+/** Index type_nexttry. A claimed row names no device. */
+export async function hastenRows(engine: Engine, devids: readonly number[]): Promise<void> {
+  const { now } = engine.dialect;
+  for (const part of chunks(devids)) {
+    const list = padded(part);
+    await engine.run(
+      `UPDATE file_to_queue SET nexttry = ${now}
+       WHERE type = ${fsckType} AND nexttry > ${now} AND devid IN ${marks(list.length)}`,
+      list,
+    );
+  }
+}
+
+/** Index type_nexttry. */
+export async function countDue(engine: Engine, max: number): Promise<number> {
+  const [row] = await engine.rows(
+    `SELECT COUNT(*) AS due FROM (SELECT fid FROM file_to_queue WHERE type = ${fsckType}
+     AND nexttry <= ${engine.dialect.now} LIMIT ${integer(max)}) d`,
+  );
+  return int(row as Row, 'due');
+}
+
+/** Index type_nexttry. */
+export async function countWaiting(engine: Engine): Promise<{ forDevice: number; inWork: number }> {
+  const [row] = await engine.rows(
+    `SELECT COUNT(*) AS later, COUNT(devid) AS devices FROM file_to_queue
+     WHERE type = ${fsckType} AND nexttry > ${engine.dialect.now}`,
+  );
+  const forDevice = int(row as Row, 'devices');
+  return { forDevice, inWork: int(row as Row, 'later') - forDevice };
+}

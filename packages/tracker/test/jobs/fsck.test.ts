@@ -183,7 +183,7 @@ describe.each(engines)('fsck on %s', (engine) => {
     expect(await cluster.replicas(odd)).toEqual([1]);
   });
 
-  test('I6: who does not answer, or is marked down, is no proof that files are missing', async () => {
+  test('I6: who is silent or marked down is no proof that files are missing', async () => {
     const cluster = await start({ engine, hosts: 4 });
     const upload = (key: string, on: number[]) =>
       cluster.upload({ bytes: key, on, key, replicate: false });

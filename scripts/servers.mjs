@@ -12,6 +12,7 @@ const wanted = [
   { programs: ['cadaver'], apt: 'cadaver' },
   { programs: ['rclone'], apt: 'rclone' },
   { programs: ['rsync'], apt: 'rsync' },
+  { programs: ['openssl'], apt: 'openssl' },
   { programs: ['/usr/lib/galera/libgalera_smm.so', '/usr/lib/libgalera_smm.so'], apt: 'galera-4' },
   { programs: ['chromium'], apt: 'chromium' },
 ];

@@ -4,6 +4,9 @@
  * in a warning.
  */
 import { readFileSync } from 'node:fs';
+import type { BlockList } from 'node:net';
+import type { AccessRules } from './access/access.ts';
+import { parseNetworks } from './access/networks.ts';
 import { devidOf } from './http/path.ts';
 import { type OptionName, optionNamed, optionTable } from './options.ts';
 
@@ -18,6 +21,11 @@ export interface StorageConfig {
   /** Who serves the bytes: this process, an nginx it runs, or a server somebody else runs. */
   server: 'own' | 'nginx' | 'none';
   nginx: { program: string | undefined; path: string; workers: string };
+  access: AccessRules;
+  /** Networks of `access` as they were written, for an nginx in front. */
+  allow: readonly string[];
+  /** Serves over TLS as well. */
+  tls: { host: string; port: number; cert: string; key: string } | undefined;
   connectionsMax: number;
   /** When a PUT is answered: after its bytes are on the disk, or before. */
   sync: 'always' | 'never';
@@ -42,6 +50,9 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   httpPort: 7500,
   management: undefined,
   iostat: true,
+  access: { networks: [], secrets: [] },
+  allow: [],
+  tls: undefined,
   server: 'own',
   nginx: { program: undefined, path: '', workers: 'auto' },
   connectionsMax: 10_000,
@@ -180,6 +191,12 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     management:
       text('mgmtlisten') === 'none' ? undefined : listenAddress('mgmtlisten', text('mgmtlisten')),
     iostat: isOn(text('iostat')),
+    access: {
+      networks: networksOf(text('allow')),
+      secrets: listOf(text('url-secret')),
+    },
+    allow: listOf(text('allow')),
+    tls: tlsOf({ listen: text('tls-listen'), cert: text('tls-cert'), key: text('tls-key') }),
     server: serverOf(text('server')),
     nginx: {
       program: text('serverbin') || undefined,
@@ -208,6 +225,32 @@ function findWarnings(values: Values, env: NodeJS.ProcessEnv): string[] {
     if (env[name]) warnings.push(`the environment variable ${name} has no effect in this version`);
   }
   return warnings;
+}
+
+function listOf(text: string): string[] {
+  return text.split(/[\s,]+/).filter((part) => part !== '');
+}
+
+function networksOf(text: string): BlockList[] {
+  try {
+    return parseNetworks(text);
+  } catch (error) {
+    throw new Error(`allow: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function tlsOf(named: { listen: string; cert: string; key: string }): StorageConfig['tls'] {
+  if (named.listen === '') return undefined;
+  const read = (option: 'tls-cert' | 'tls-key', file: string): string => {
+    if (file === '') throw new Error(`tls-listen needs ${option}`);
+    try {
+      return readFileSync(file, 'utf8');
+    } catch (error) {
+      throw new Error(`cannot read ${option}: ${String(error)}`);
+    }
+  };
+  const { host, port } = listenAddress('tls-listen', named.listen);
+  return { host, port, cert: read('tls-cert', named.cert), key: read('tls-key', named.key) };
 }
 
 /** The names of the original; those of servers it could run and we do not run are ours. */

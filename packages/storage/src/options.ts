@@ -53,6 +53,19 @@ const table = [
     kind: 'devN',
     help: 'accept the disk that is there now in place of another; repeatable',
   },
+  {
+    name: 'allow',
+    kind: 'TEXT',
+    help: 'serve only clients in these networks, like 10.0.0.0/8,127.0.0.1',
+  },
+  {
+    name: 'url-secret',
+    kind: 'TEXT',
+    help: 'serve only URLs signed with it by trackers; several by comma',
+  },
+  { name: 'tls-listen', kind: 'ADDRESS', help: '[ip:]port to serve on over TLS as well' },
+  { name: 'tls-cert', kind: 'FILE', help: 'certificate chain for tls-listen, PEM' },
+  { name: 'tls-key', kind: 'FILE', help: 'private key for tls-listen, PEM' },
   { name: 'log-level', kind: 'TEXT', fallback: 'info', help: 'error, warn, info or debug' },
   { name: 'pidfile', kind: 'FILE', help: 'write the process id here' },
   {

@@ -3,10 +3,17 @@
  * decoded by our own rules and bodies go from the socket to the disk. One handler per method.
  */
 import { rmSync } from 'node:fs';
-import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
+import {
+  type IncomingMessage,
+  METHODS,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
+import { type AccessRules, checkAccess } from './access/access.ts';
 import type { Buffers } from './device/buffers.ts';
 import type { Devices } from './device/devices.ts';
 import { toHttpError } from './device/failures.ts';
@@ -22,6 +29,9 @@ export interface ServerOptions {
   devices: Devices;
   buffers: Buffers;
   log: Log;
+  access: AccessRules;
+  /** Certificate and key in PEM form: serves over TLS. */
+  tls?: { cert: string; key: string };
   connectionsMax: number;
   /** A connection on which nothing moves is closed after this long. */
   stallMs: number;
@@ -98,13 +108,8 @@ function createApp(options: ServerOptions): FastifyInstance {
     connectionTimeout: options.stallMs,
     keepAliveTimeout: keepAliveMs,
     clientErrorHandler: (error, socket) => turns.end(socket, unreadableAnswer(error.code)),
-    http: {
-      maxHeaderSize: headerBytesMax,
-      headersTimeout: Math.min(headersMsMax, options.stallMs),
-      connectionsCheckingInterval: Math.min(headersMsMax, options.stallMs) / 4,
-      // HTTP/1.0 tools and old trackers send none.
-      requireHostHeader: false,
-    },
+    http: httpOptions(options),
+    ...(options.tls === undefined ? {} : { serverFactory: tlsServer(options, options.tls) }),
   });
   // Without a body in fastify's eyes, bodies stay unread and Content-Type is not looked at.
   for (const method of METHODS) {
@@ -122,6 +127,27 @@ function createApp(options: ServerOptions): FastifyInstance {
   return app;
 }
 
+function httpOptions({ stallMs }: ServerOptions) {
+  return {
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: Math.min(headersMsMax, stallMs),
+    connectionsCheckingInterval: Math.min(headersMsMax, stallMs) / 4,
+    // HTTP/1.0 tools and old trackers send none.
+    requireHostHeader: false,
+  };
+}
+
+/** Fastify types a server over TLS as another kind; made here, it is the same. */
+function tlsServer(options: ServerOptions, tls: { cert: string; key: string }) {
+  return (handler: RequestListener) => {
+    const server = createTlsServer({ ...httpOptions(options), ...tls }, handler);
+    server.keepAliveTimeout = keepAliveMs;
+    server.requestTimeout = 0;
+    server.setTimeout(options.stallMs);
+    return server;
+  };
+}
+
 /** The answer to what could not be read as a request. */
 function unreadableAnswer(code: string | undefined): string {
   const status = statusOfUnreadable.get(code ?? '') ?? '400 Bad Request';
@@ -136,6 +162,7 @@ const statusOfUnreadable = new Map([
 /** Serves one request; whatever fails is answered here and goes no further. */
 async function serve(options: ServerOptions, exchange: Exchange): Promise<void> {
   try {
+    checkAccess(options.access, exchange.req, exchange.target);
     await dispatch(options, exchange);
   } catch (thrown) {
     const error = toHttpError(thrown);

@@ -6,6 +6,7 @@ import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError } from '@omgfs/protocol';
+import type { AccessRules } from './access/access.ts';
 import { type StorageConfig, storageDefaults } from './config.ts';
 import { Buffers } from './device/buffers.ts';
 import { Devices } from './device/devices.ts';
@@ -28,6 +29,8 @@ export interface StorageNode {
   readonly httpHost: string;
   /** The real port once `listen` has resolved. */
   readonly httpPort: number;
+  /** The real port for TLS once `listen` has resolved; undefined without one. */
+  readonly tlsPort: number | undefined;
   /** The real port of the side channel once `listen` has resolved; undefined without one. */
   readonly managementPort: number | undefined;
 }
@@ -61,16 +64,22 @@ export async function createStorageNode(
     log,
   });
   const buffers = new Buffers(bufferBytesMax);
-  const { connectionsMax, stallMs, httpHost } = config;
-  const server = new StorageServer({ devices, buffers, log, connectionsMax, stallMs });
-  const sideChannel = createSideChannel({ devices, onShutdown, iostat: config.iostat });
+  const { access, connectionsMax, stallMs, httpHost } = config;
+  const common = { devices, buffers, log, access, connectionsMax, stallMs };
+  const server = new StorageServer(common);
+  const tlsServer = config.tls && new StorageServer({ ...common, tls: config.tls });
+  const sideChannel = createSideChannel({ devices, onShutdown, access, iostat: config.iostat });
   let httpPort = config.httpPort;
   const nginx = config.server === 'nginx' ? createNginx(config, log) : undefined;
   let managementPort = config.management?.port;
+  let tlsPort = config.tls?.port;
   return {
     httpHost,
     get httpPort() {
       return httpPort;
+    },
+    get tlsPort() {
+      return tlsPort;
     },
     get managementPort() {
       return managementPort;
@@ -83,15 +92,18 @@ export async function createStorageNode(
       } else if (config.server === 'own') {
         httpPort = await server.listen({ host: httpHost, port: httpPort });
       }
+      if (config.tls !== undefined) tlsPort = await tlsServer?.listen(config.tls);
       if (config.management !== undefined) {
         managementPort = await sideChannel.listen(config.management);
       }
       await devices.start({ sweepMs: config.sweepMs });
-      log.info({ httpHost, httpPort, managementPort }, 'storage.listening');
+      log.info({ httpHost, httpPort, tlsPort, managementPort }, 'storage.listening');
     },
     async close() {
       await nginx?.stop({ graceMs: config.closeGraceMs });
-      await Promise.all([server.close({ graceMs: config.closeGraceMs }), sideChannel.close()]);
+      const { closeGraceMs: graceMs } = config;
+      const servers = tlsServer === undefined ? [server] : [server, tlsServer];
+      await Promise.all([...servers.map((one) => one.close({ graceMs })), sideChannel.close()]);
       // A disk that hangs must not keep the process.
       await Promise.race([devices.close(), delay(config.closeGraceMs, undefined, { ref: false })]);
       log.info({}, 'storage.closed');
@@ -102,14 +114,16 @@ export async function createStorageNode(
 function createSideChannel(options: {
   devices: Devices;
   onShutdown: (how: 'now' | 'graceful') => void;
+  access: AccessRules;
   iostat: boolean;
 }): SideChannel {
-  const { devices, onShutdown, iostat } = options;
+  const { devices, onShutdown, access, iostat } = options;
   const startedAtMs = performance.now();
   return new SideChannel({
     commands: { devices, digests: new Digests(devices), startedAtMs, onShutdown },
     // Without it watchers get a line for each device that says that nothing is known.
     utilization: new Utilization(devices, iostat ? kernelFiles : undefined),
+    access,
   });
 }
 
@@ -126,6 +140,9 @@ function createNginx(config: StorageConfig, log: Log): Nginx {
     docroot,
     listen: [{ host: config.httpHost, port: config.httpPort }],
     nodeSocket: join(runDir, 'node.sock'),
+    allow: config.allow,
+    // It cannot check the signature of a tracker.
+    nodeOnly: config.access.secrets.length > 0,
     connectionsMax: config.connectionsMax,
     // Its workers must be able to reach what this process stores.
     user: process.getuid?.() === 0 ? userInfo().username : undefined,

@@ -32,6 +32,9 @@ export interface TrackerConfig {
   connectionsPerHost: number;
   /** Port of the side channel of every storage node; undefined for none. */
   sideChannelPort: number | undefined;
+  /** Signs URLs of storage nodes; undefined leaves them as they are. */
+  urlSecret: string | undefined;
+  urlTtlSeconds: number;
   connectionsMax: number;
   /** Age from which an unclosed upload is given up, in seconds. */
   tempfileAgeSeconds: number;
@@ -145,6 +148,8 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     connTimeoutMs: number('conn_timeout') * 1000,
     connectionsPerHost: Math.max(1, number('conn_pool_size')),
     sideChannelPort: number('mogstored_stream_port') || undefined,
+    urlSecret: text('url_secret') || undefined,
+    urlTtlSeconds: Math.max(1, number('url_ttl')),
     connectionsMax: Math.max(1, number('max_connections')),
     // The environment hook of the original's test-suite (spec §10).
     tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),

@@ -116,6 +116,19 @@ const table = [
     help: 'clients at once; further ones are closed',
   },
   {
+    name: 'url_secret',
+    flags: [],
+    kind: 'TEXT',
+    help: 'sign URLs of storage nodes with it; the nodes must know it too',
+  },
+  {
+    name: 'url_ttl',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '86400',
+    help: 'seconds that a signed URL is good',
+  },
+  {
     name: 'http_listen',
     flags: [],
     kind: 'ADDRESS',

@@ -8,6 +8,7 @@ import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { type CommandTable, createCommands } from './commands/registry.ts';
 import type { TrackerConfig } from './config.ts';
 import { createDeviceClient } from './devices/device-client.ts';
+import { createSignUrl } from './devices/signing.ts';
 import { HttpServer } from './http/server.ts';
 import { createJobs, type Jobs } from './jobs/jobs.ts';
 import { copyOne } from './jobs/replication/copy-one.ts';
@@ -132,6 +133,7 @@ class RunningTracker implements Tracker {
         wakeFsck: () => jobs.wakeFsck(),
         hostname: this.#config.hostname,
         copyReplica: (request) => copyOne({ ...parts, log: this.#log, random }, request),
+        signUrl: createSignUrl(this.#config),
         random,
       });
     } catch (error) {

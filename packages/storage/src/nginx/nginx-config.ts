@@ -12,6 +12,10 @@ export interface NginxPlan {
   listen: readonly { host: string; port: number }[];
   /** Socket on which our own process serves. */
   nodeSocket: string;
+  /** Networks whose clients are served; empty for all. */
+  allow: readonly string[];
+  /** Everything is passed on to our own process. */
+  nodeOnly: boolean;
   connectionsMax: number;
   /** System user for the workers when started by root; undefined otherwise. */
   user: string | undefined;
@@ -86,7 +90,7 @@ ${tempPaths(runDir)}
   }
   server {
 ${plan.listen.map(listenLine).join('\n')}
-    client_max_body_size 0;
+${plan.allow.length === 0 ? '' : allowLines(plan.allow)}    client_max_body_size 0;
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;
@@ -98,7 +102,16 @@ ${plan.listen.map(listenLine).join('\n')}
     location / {
       proxy_pass http://node;
     }
-    # Files as trackers name them; anything below a device that begins with a dot is private.
+${plan.nodeOnly ? '' : staticFiles(docroot)}    location @node {
+      proxy_pass http://node;
+    }
+  }
+}
+`;
+}
+
+function staticFiles(docroot: string): string {
+  return `    # Files as trackers name them; anything below a device that begins with a dot is private.
     location ~ ^/dev[1-9][0-9]*/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[0-9]+\\.fid$ {
       if ($by_node) {
         proxy_pass http://node;
@@ -111,12 +124,11 @@ ${plan.listen.map(listenLine).join('\n')}
       log_not_found off;
       error_page 403 404 500 = @node;
     }
-    location @node {
-      proxy_pass http://node;
-    }
-  }
-}
 `;
+}
+
+function allowLines(networks: readonly string[]): string {
+  return `${networks.map((network) => `    allow ${network};\n`).join('')}    deny all;\n`;
 }
 
 function tempPaths(runDir: string): string {

@@ -4,6 +4,7 @@
  * each connection; memory is bounded by the length of a line and by the number of connections.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AccessRules, isAllowed } from '../access/access.ts';
 import { answer, type SideCommands } from './commands.ts';
 import type { Utilization } from './utilization.ts';
 
@@ -16,6 +17,7 @@ const unreadBytesMax = 256 * 1024;
 export interface SideChannelOptions {
   commands: SideCommands;
   utilization: Utilization;
+  access: AccessRules;
 }
 
 export class SideChannel {
@@ -26,6 +28,10 @@ export class SideChannel {
     this.#server = createServer(
       { allowHalfOpen: true, keepAlive: true, noDelay: true },
       (socket) => {
+        if (!isAllowed(options.access, socket.remoteAddress ?? '')) {
+          socket.destroy();
+          return;
+        }
         this.#sockets.add(socket);
         socket.once('close', () => this.#sockets.delete(socket));
         new Conversation(socket, options);

@@ -20,7 +20,7 @@ export function copyCommands(
  * to an upload of its own, which the clean-up of abandoned uploads removes (I2, I3).
  */
 function editFile(services: CommandServices, opened: OpenUploads): Command {
-  const { store, topology, devices } = services;
+  const { store, topology, devices, signUrl } = services;
   return async ({ args, address }): Promise<ReplyFields> => {
     const { dmid } = domainOf(topology, args);
     const dkey = keyOf(args);
@@ -44,9 +44,10 @@ function editFile(services: CommandServices, opened: OpenUploads): Command {
     }
     opened.add(fid, { classid, devids: [devid] });
     const client = { address, zone: args.zone };
+    const urlOf = (place: number) => topology.writeUrl({ devid, fid: place }, client) ?? '';
     return {
-      oldpath: topology.writeUrl({ devid, fid: copyFid }, client),
-      newpath: topology.writeUrl({ devid, fid }, client),
+      oldpath: signUrl('MOVE', urlOf(copyFid)),
+      newpath: signUrl('PUT', urlOf(fid)),
       fid,
       devid,
       class: classid,

@@ -67,7 +67,8 @@ function closeArguments({ topology }: CommandServices, request: CommandRequest):
   const { dmid } = domainOf(topology, args);
   const fid = idOf(requiredArg(args, 'fid', 'NO_FID'));
   const devid = idOf(requiredArg(args, 'devid', 'NO_DEVID'));
-  const path = requiredArg(args, 'path', 'NO_PATH');
+  // A signature is for the storage node; a client sends back what it got.
+  const path = requiredArg(args, 'path', 'NO_PATH').replace(/\?.*$/s, '');
   const checksum = checksumOf(args);
   const expected =
     fid === undefined || devid === undefined

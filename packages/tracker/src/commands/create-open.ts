@@ -9,7 +9,7 @@ import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 export function createOpen(services: CommandServices, opened: OpenUploads): Command {
-  const { store, topology, devices, random } = services;
+  const { store, topology, devices, signUrl, random } = services;
   return async ({ args, address }) => {
     const domain = domainOf(topology, args);
     const dkey = checkKeyLength(args.key ?? '');
@@ -38,7 +38,10 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
       );
     }
     const client = { address, zone: args.zone };
-    const paths = devids.map((devid) => topology.writeUrl({ devid, fid }, client));
+    const paths = devids.map((devid) => {
+      const url = topology.writeUrl({ devid, fid }, client);
+      return url === undefined ? undefined : signUrl('PUT', url);
+    });
     return multiple
       ? manyPlaces({ fid, devids, paths })
       : { fid, devid: devids[0], path: paths[0] };

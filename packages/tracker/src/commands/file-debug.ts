@@ -6,7 +6,7 @@ import { domainOf, integerOf, keyOf } from './arguments.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
-export function fileDebug({ store, topology }: CommandServices): Command {
+export function fileDebug({ store, topology, signUrl }: CommandServices): Command {
   return async ({ args, address }) => {
     const fid = await fidOf(args);
     const records = await store.fidRecords(fid);
@@ -22,7 +22,7 @@ export function fileDebug({ store, topology }: CommandServices): Command {
     if (records.devids.length > 0) fields.devids = records.devids.join(',');
     for (const devid of records.devids) {
       const url = topology.readUrl({ devid, fid }, { address, zone: args.zone });
-      if (url !== undefined) fields[`devpath_${devid}`] = url;
+      if (url !== undefined) fields[`devpath_${devid}`] = signUrl('GET', url);
     }
     return fields;
   };

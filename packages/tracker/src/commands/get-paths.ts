@@ -14,7 +14,7 @@ import type { CommandServices } from './services.ts';
 const pathCountMin = 2;
 
 export function getPaths(services: CommandServices): Command {
-  const { store, topology, devices, random } = services;
+  const { store, topology, devices, signUrl, random } = services;
   return async ({ args, address }) => {
     const { dmid } = domainOf(topology, args);
     const dkey = keyOf(args);
@@ -28,7 +28,8 @@ export function getPaths(services: CommandServices): Command {
       : await dropUntilVerified({ devices, topology, file }, devids.readable);
     // A path that cannot be read now is better than none.
     const chosen = good.length > 0 ? good.slice(0, count) : devids.unreadable.slice(-1);
-    return pathFields(urls(topology, { file, devids: chosen, client }));
+    const paths = urls(topology, { file, devids: chosen, client });
+    return pathFields(paths.map((path) => signUrl('GET', path)));
   };
 }
 

@@ -1,5 +1,7 @@
 /** What commands work with; put together by the tracker. */
+
 import type { DeviceClient } from '../devices/device-client.ts';
+import type { SignUrl } from '../devices/signing.ts';
 import type { FileWithReplicas, Store } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
 
@@ -25,6 +27,8 @@ export interface CommandServices {
     source: number;
     target: number;
   }) => Promise<{ state: 'copied' } | { state: 'source_failed' | 'target_failed'; reason: string }>;
+  /** Makes a URL good for storage nodes that want signed ones. */
+  signUrl: SignUrl;
   /** A number in [0, 1). */
   random: () => number;
 }

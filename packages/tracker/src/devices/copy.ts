@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { type Checksum, type HashType, hashTypes } from '@omgfs/protocol';
-import type { Agent, Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { contentLengthOf, isSuccess, reasonOf } from './http.ts';
 
 export interface CopyRequest {
@@ -69,7 +69,7 @@ class Watchdog {
 
 /** Copies one replica; never throws. `stallMs` bounds every wait without progress. */
 export async function copyReplica(
-  agent: Agent,
+  agent: Dispatcher,
   request: CopyRequest & { stallMs: number },
 ): Promise<CopyOutcome> {
   const watchdog = new Watchdog(request.stallMs, request.signals ?? []);
@@ -91,7 +91,7 @@ export async function copyReplica(
 type Body = Dispatcher.ResponseData['body'];
 
 async function openSource(
-  agent: Agent,
+  agent: Dispatcher,
   { from, length }: CopyRequest,
   watchdog: Watchdog,
 ): Promise<Body> {
@@ -106,7 +106,7 @@ async function openSource(
 }
 
 async function writeTarget(
-  agent: Agent,
+  agent: Dispatcher,
   request: CopyRequest,
   { source, watchdog }: { source: Body; watchdog: Watchdog },
 ): Promise<CopyOutcome> {
@@ -182,7 +182,7 @@ class Tap {
 
 /** Reads a replica and digests it; never throws. */
 export async function digestReplica(
-  agent: Agent,
+  agent: Dispatcher,
   request: { url: string; type: HashType; stallMs: number; signal?: AbortSignal | undefined },
 ): Promise<DigestOutcome> {
   const watchdog = new Watchdog(request.stallMs, request.signal ? [request.signal] : []);
@@ -208,7 +208,11 @@ export async function digestReplica(
   }
 }
 
-function get(agent: Agent, url: string, { signal }: Watchdog): Promise<Dispatcher.ResponseData> {
+function get(
+  agent: Dispatcher,
+  url: string,
+  { signal }: Watchdog,
+): Promise<Dispatcher.ResponseData> {
   const { origin, pathname } = new URL(url);
   return agent.request({ origin, path: pathname, method: 'GET', signal });
 }

@@ -4,7 +4,7 @@
  * and limited per host. Knows URLs only: which device to ask is decided elsewhere.
  */
 import type { HashType } from '@omgfs/protocol';
-import { Agent } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import {
   type CopyOutcome,
   type CopyRequest,
@@ -22,6 +22,7 @@ import {
   type UsageOutcome,
 } from './probes.ts';
 import { SideDigests } from './side-channel/side-digests.ts';
+import { signing } from './signing.ts';
 
 export interface DeviceClientOptions {
   /** For one answer of a node. */
@@ -29,6 +30,8 @@ export interface DeviceClientOptions {
   /** For a connection, and for everything the monitor asks. */
   connTimeoutMs: number;
   connectionsPerHost: number;
+  /** Signs every request; undefined where nodes do not want that. */
+  urlSecret?: string | undefined;
   /** Port of the side channel on every node (spec §8.3); undefined where there is none. */
   sideChannelPort?: number | undefined;
   /** A copy or digest that makes no progress for so long is given up; by default 45 s (§9.4). */
@@ -72,7 +75,11 @@ const stallMsDefault = 45_000;
 
 export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const { connTimeoutMs, connectionsPerHost: connections } = options;
-  const newAgent = () => new Agent({ connections, connect: { timeout: connTimeoutMs } });
+  const { urlSecret } = options;
+  const newAgent = (): Dispatcher => {
+    const agent = new Agent({ connections, connect: { timeout: connTimeoutMs } });
+    return urlSecret === undefined ? agent : agent.compose(signing(urlSecret));
+  };
   // Four sets of connections, so that neither a long copy nor a fsck delays a close, and so that
   // the monitor's verdict on a host does not depend on how busy this tracker is.
   const agents = { calls: newAgent(), bulk: newAgent(), probes: newAgent(), checks: newAgent() };
@@ -108,7 +115,7 @@ interface Target {
   deadlineMs: number;
 }
 
-async function size(agent: Agent, target: Target): Promise<SizeOutcome> {
+async function size(agent: Dispatcher, target: Target): Promise<SizeOutcome> {
   const reply = await call(agent, { method: 'HEAD', ...target });
   if (!reply.answered) return { state: 'unreachable', reason: reply.reason };
   if (reply.status === 404) return { state: 'missing' };
@@ -125,7 +132,7 @@ async function size(agent: Agent, target: Target): Promise<SizeOutcome> {
 }
 
 async function remove(
-  agent: Agent,
+  agent: Dispatcher,
   target: Target,
 ): Promise<'removed' | 'missing' | { failed: string }> {
   const reply = await call(agent, { method: 'DELETE', ...target });

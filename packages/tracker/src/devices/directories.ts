@@ -4,7 +4,7 @@
  * bound. It never fails: a directory that is really missing shows in the PUT that follows.
  */
 import { fidDirectories, parseFidPath } from '@omgfs/protocol';
-import type { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { call, isSuccess } from './http.ts';
 
 const rememberMs = 3600_000;
@@ -19,11 +19,11 @@ interface Remembered {
 }
 
 export class Directories {
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
   readonly #deadlineMs: number;
   readonly #remembered = new Map<string, Remembered>();
 
-  constructor(agent: Agent, options: { deadlineMs: number }) {
+  constructor(agent: Dispatcher, options: { deadlineMs: number }) {
     this.#agent = agent;
     this.#deadlineMs = options.deadlineMs;
   }

@@ -3,7 +3,7 @@
  * connection, sending and the whole reply. Whatever goes wrong on the way is a value: a node that
  * cannot be reached is ordinary. Replies are read up to a bound.
  */
-import type { Agent, Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 
 export interface CallRequest {
   url: string;
@@ -27,7 +27,7 @@ const replyBytesMax = 64 * 1024;
  * Sends a request that may be repeated safely. A connection that breaks before the reply is tried
  * once more, because the node may have closed it while it was idle; a deadline is not.
  */
-export async function call(agent: Agent, request: CallRequest): Promise<CallReply> {
+export async function call(agent: Dispatcher, request: CallRequest): Promise<CallReply> {
   const deadline = new AbortController();
   const timer = setTimeout(
     () => deadline.abort(new Error(`no answer within ${request.deadlineMs} ms`)),
@@ -44,7 +44,7 @@ export async function call(agent: Agent, request: CallRequest): Promise<CallRepl
   }
 }
 
-async function sendTwice(agent: Agent, request: CallRequest, signal: AbortSignal) {
+async function sendTwice(agent: Dispatcher, request: CallRequest, signal: AbortSignal) {
   const { origin, pathname } = new URL(request.url);
   const options = {
     origin,

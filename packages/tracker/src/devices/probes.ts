@@ -3,7 +3,7 @@
  * PUT with a wrong Content-MD5 (spec §5.1). Pure questions: what follows from the answers is the
  * monitor's business.
  */
-import type { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Directories } from './directories.ts';
 import { call, isSuccess } from './http.ts';
 
@@ -25,7 +25,7 @@ export interface Usage {
 export type UsageOutcome = Usage | { state: 'refused' | 'unreachable'; reason: string };
 
 export interface ProbeContext {
-  agent: Agent;
+  agent: Dispatcher;
   directories: Directories;
   deadlineMs: number;
 }

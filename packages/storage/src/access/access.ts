@@ -1,0 +1,44 @@
+/**
+ * Who may talk to this node: clients in the allowed networks, and, where a secret is set, requests
+ * whose URL a tracker has signed (design section 9). Health needs no signature.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { BlockList } from 'node:net';
+import { OmgfsError, verifySignature } from '@omgfs/protocol';
+
+export interface AccessRules {
+  /** Clients must be in one of these; empty for no limit. */
+  networks: readonly BlockList[];
+  /** A signature by any of these is asked for; empty for none. */
+  secrets: readonly string[];
+}
+
+/** What tools ask to see whether the node and its disks are well. */
+const healthPath = /^\/(?:dev\d+\/usage)?$/;
+
+/** @throws ADDRESS_REFUSED, UNAUTHORIZED. */
+export function checkAccess(rules: AccessRules, req: IncomingMessage, target: string): void {
+  // Through a socket of the file system comes only the server in front, which has checked.
+  const address = req.socket.remoteAddress;
+  if (address !== undefined && !isAllowed(rules, address)) throw new OmgfsError('ADDRESS_REFUSED');
+  if (rules.secrets.length > 0) checkSignature(rules.secrets, req.method ?? '', target);
+}
+
+/** Whether an address lies in the allowed networks. */
+export function isAllowed({ networks }: AccessRules, address: string): boolean {
+  if (networks.length === 0) return true;
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '');
+  const family = plain.includes(':') ? 'ipv6' : 'ipv4';
+  return networks.some((network) => network.check(plain, family));
+}
+
+function checkSignature(secrets: readonly string[], method: string, target: string): void {
+  const [path = '', query = ''] = target.split(/\?(.*)/s);
+  if ((method === 'GET' || method === 'HEAD') && healthPath.test(path)) return;
+  const nowSeconds = Math.floor(Date.now() / 1000);
+  const verdict = verifySignature({ secrets, method, path, query, nowSeconds });
+  if (verdict === 'valid') return;
+  throw new OmgfsError('UNAUTHORIZED', {
+    message: `This node wants URLs that a tracker has signed for ${method}; this one is ${verdict}.`,
+  });
+}

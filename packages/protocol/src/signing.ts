@@ -1,7 +1,7 @@
 /**
- * Signed URLs of storage nodes (design section 9): whoever knows the shared secret allows one method
- * on one path until a time. A signature is two query arguments, so that every client and proxy that
- * passes a URL on passes it on too.
+ * Signed URLs of storage nodes (design section 9): whoever knows the shared secret allows one
+ * method on one path until a time. A signature is two query arguments, so that every client and
+ * proxy that passes a URL on passes it on too.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 

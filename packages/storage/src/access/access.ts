@@ -39,6 +39,6 @@ function checkSignature(secrets: readonly string[], method: string, target: stri
   const verdict = verifySignature({ secrets, method, path, query, nowSeconds });
   if (verdict === 'valid') return;
   throw new OmgfsError('UNAUTHORIZED', {
-    message: `This node wants URLs that a tracker has signed for ${method}; this one is ${verdict}.`,
+    message: `URLs must be signed by a tracker for ${method} here; this one is ${verdict}.`,
   });
 }

@@ -111,7 +111,7 @@ ${plan.nodeOnly ? '' : staticFiles(docroot)}    location @node {
 }
 
 function staticFiles(docroot: string): string {
-  return `    # Files as trackers name them; anything below a device that begins with a dot is private.
+  return `    # Files as trackers name them; names that begin with a dot are private.
     location ~ ^/dev[1-9][0-9]*/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[0-9]+\\.fid$ {
       if ($by_node) {
         proxy_pass http://node;

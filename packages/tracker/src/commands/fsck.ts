@@ -73,10 +73,9 @@ async function status({ store, topology }: CommandServices): Promise<ReplyFields
   // What the original does not say, once there is something to say.
   if (state.startTime > 0) Object.assign(fields, progressOf(state));
   Object.assign(fields, limitFields(topology, state.limits));
-  const [due, waiting] = await Promise.all([store.fsck.due(dueMax), store.fsck.waiting()]);
-  const queued = due + waiting.inWork;
-  if (queued > 0) fields.queued = queued;
-  if (waiting.forDevice > 0) fields.waiting = waiting.forDevice;
+  const { due, inWork, waiting } = await store.fsck.queue({ dueMax });
+  if (due + inWork > 0) fields.queued = due + inWork;
+  if (waiting > 0) fields.waiting = waiting;
   return fields;
 }
 

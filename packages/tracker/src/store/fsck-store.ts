@@ -120,6 +120,15 @@ export interface FsckLogRow {
   devid: number | null;
 }
 
+/** Checks in the queue. */
+export interface FsckQueue {
+  due: number;
+  /** Claimed by a tracker. */
+  inWork: number;
+  /** Waiting for a device. */
+  waiting: number;
+}
+
 export interface FsckStore {
   state(): Promise<FsckState>;
   /** @throws FSCK_RUNNING, REBAL_RUNNING. */
@@ -187,6 +196,6 @@ export interface FsckStore {
   hasten(devids: readonly number[]): Promise<void>;
   /** Checks due now, counted up to `max`. */
   due(max: number): Promise<number>;
-  /** Checks that are not due: those that wait for a device, and those that are in work. */
-  waiting(): Promise<{ forDevice: number; inWork: number }>;
+  /** All checks at one moment; the due ones counted up to `dueMax`. */
+  queue(request: { dueMax: number }): Promise<FsckQueue>;
 }

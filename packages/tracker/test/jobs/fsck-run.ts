@@ -23,9 +23,9 @@ export async function runFsck(cluster: TestCluster, options: RunOptions = {}): P
 export async function settled({ store }: TestTracker, waiting = 0): Promise<void> {
   await until(`fsck is through, ${waiting} checks wait`, async () => {
     const { host } = await store.fsck.state();
-    const due = await store.fsck.due(1);
-    const { inWork, forDevice } = await store.fsck.waiting();
-    return host === undefined && due === 0 && inWork === 0 && forDevice === waiting;
+    const queue = await store.fsck.queue({ dueMax: 1 });
+    const isDone = queue.due + queue.inWork === 0 && queue.waiting === waiting;
+    return host === undefined && isDone;
   });
 }
 

@@ -126,14 +126,18 @@ async function fold(engine: Engine, ageSeconds: number): Promise<void> {
   await engine.withLock({ name: 'mgfs:fscksum', waitMs: foldWaitMs }, () =>
     engine.transaction(
       async (session) => {
-        const { after } = await unfolded(engine, session);
+        const { after, isNew } = await unfolded(engine, session);
         if (upTo <= after) return;
         const counts = await countsBetween(engine, session, { after, upTo });
         const values: Record<string, number> = {};
         for (const [code, count] of counts) {
           values[countPrefix + code] = count + (await countOf(engine, session, code));
         }
-        await writeSettings(session, dialect, { ...values, [field.logidFolded]: upTo });
+        await writeSettings(session, dialect, {
+          ...values,
+          [field.logidFolded]: upTo,
+          ...(isNew ? { [field.logidStart]: 0 } : {}),
+        });
       },
       async (session) => (await unfolded(engine, session)).after >= upTo,
     ),
@@ -141,12 +145,16 @@ async function fold(engine: Engine, ageSeconds: number): Promise<void> {
 }
 
 /** Findings above `after` are in no counter yet; `top` is the highest id. Locks the mark. */
-async function unfolded(engine: Engine, session: Session): Promise<{ after: number; top: number }> {
+async function unfolded(
+  engine: Engine,
+  session: Session,
+): Promise<{ after: number; top: number; isNew: boolean }> {
   const settings = await readSettings(session, engine.dialect, { lock: true });
   const top = await logidMax(session);
   const after = Math.max(settings.number(field.logidFolded), settings.number(field.logidStart));
   // A tracker of the original truncated the table, and the ids began anew.
-  return { after: top < after ? 0 : after, top };
+  const isNew = top < after;
+  return { after: isNew ? 0 : after, top, isNew };
 }
 
 /** Primary key. */

@@ -3,7 +3,7 @@
  * rows there and take them as we do. Two columns they leave empty say what a row waits for: `devid`
  * and, in words, `arg`.
  */
-import type { FsckRepair, FsckRow, FsckWait } from '../../fsck-store.ts';
+import type { FsckQueue, FsckRepair, FsckRow, FsckWait } from '../../fsck-store.ts';
 import { claimLeaseSeconds } from '../../store.ts';
 import type { Dialect, Engine, Row, Session } from '../engine.ts';
 import { int } from '../row.ts';
@@ -177,12 +177,16 @@ export async function countDue(engine: Engine, max: number): Promise<number> {
   return int(row as Row, 'due');
 }
 
-/** Index type_nexttry. */
-export async function countWaiting(engine: Engine): Promise<{ forDevice: number; inWork: number }> {
+/** Index type_nexttry; one statement, because rows move between the counts. */
+export async function countQueue(engine: Engine, dueMax: number): Promise<FsckQueue> {
+  const { now } = engine.dialect;
   const [row] = await engine.rows(
-    `SELECT COUNT(*) AS later, COUNT(devid) AS devices FROM file_to_queue
-     WHERE type = ${fsckType} AND nexttry > ${engine.dialect.now}`,
+    `SELECT COUNT(*) AS later, COUNT(devid) AS devices, (SELECT COUNT(*) FROM (
+       SELECT fid FROM file_to_queue WHERE type = ${fsckType} AND nexttry <= ${now}
+       LIMIT ${integer(dueMax)}) d) AS due
+     FROM file_to_queue WHERE type = ${fsckType} AND nexttry > ${now}`,
   );
-  const forDevice = int(row as Row, 'devices');
-  return { forDevice, inWork: int(row as Row, 'later') - forDevice };
+  const counts = row as Row;
+  const waiting = int(counts, 'devices');
+  return { due: int(counts, 'due'), waiting, inWork: int(counts, 'later') - waiting };
 }

@@ -53,14 +53,19 @@ export class Settings {
 }
 
 /**
- * Primary key. With the lock, those who change the state of fsck or rebalance take turns, because
- * the row of the schema version is always among the rows.
+ * Primary key. With the lock, those who change the state of fsck take turns: first at the row of
+ * the schema version, which is always there. One statement would not do: it may have passed the
+ * place of a row that is inserted while it waits for another.
  */
 export async function readSettings(
   session: Session,
   dialect: Dialect,
   options: { lock: boolean },
 ): Promise<Settings> {
+  if (options.lock) {
+    const sql = `SELECT field FROM server_settings WHERE field = ?${dialect.forUpdate}`;
+    await session.rows(sql, [bytes(field.schema)]);
+  }
   const rows = await session.rows(
     `SELECT ${dialect.bytes('field')} AS field, ${dialect.bytes('value')} AS value,
      ${dialect.now} AS now FROM server_settings WHERE field IN ${marks(allFields.length)}

@@ -35,7 +35,7 @@ export function createFsckStore(engine: Engine): FsckStore {
     awaitedDevices: () => queue.awaitedDevices(engine),
     hasten: (devids) => queue.hastenRows(engine, devids),
     due: (max) => queue.countDue(engine, max),
-    waiting: () => queue.countWaiting(engine),
+    queue: ({ dueMax }) => queue.countQueue(engine, dueMax),
   };
 }
 

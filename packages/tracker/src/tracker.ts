@@ -18,6 +18,7 @@ import type { Connection } from './server/connection.ts';
 import { Dispatcher } from './server/dispatcher.ts';
 import { LineServer, type ListenAddress } from './server/line-server.ts';
 import { openStore, parseDsn } from './store/open-store.ts';
+import { Lookups } from './store/replicas/lookups.ts';
 import type { Store } from './store/store.ts';
 import { Topology } from './topology/topology.ts';
 
@@ -60,6 +61,7 @@ class RunningTracker implements Tracker {
   readonly #httpServers: readonly HttpServer[];
   readonly #started: Promise<CommandTable>;
   #store: Store | undefined;
+  #lookups: Lookups | undefined;
   #jobs: Jobs | undefined;
 
   constructor(config: TrackerConfig, hooks: TrackerHooks) {
@@ -109,6 +111,7 @@ class RunningTracker implements Tracker {
     await this.#started.catch(() => {});
     await this.#jobs?.stop();
     await this.#devices.close();
+    await this.#lookups?.close();
     await this.#store?.close();
     this.#log.info({}, 'tracker.stopped');
   }
@@ -126,6 +129,7 @@ class RunningTracker implements Tracker {
       const random = Math.random;
       return createCommands({
         ...parts,
+        lookups: this.#createLookups(store),
         refresh: () => jobs.monitor.refresh(),
         nextSweep: () => jobs.monitor.nextSweep(),
         wakeReplicate: () => jobs.wakeReplicate(),
@@ -140,6 +144,16 @@ class RunningTracker implements Tracker {
       if (!this.#stopped.signal.aborted) this.#hooks.onFatal(error);
       throw error;
     }
+  }
+
+  #createLookups(store: Store): Lookups {
+    const topology = this.#topology;
+    const lookups = new Lookups({ master: store, log: this.#log });
+    const configure = () => lookups.configure((name) => topology.setting(name));
+    topology.onChange(configure);
+    configure();
+    this.#lookups = lookups;
+    return lookups;
   }
 
   /** Tries until the database answers; only an error that time does not heal ends it. */

@@ -20,11 +20,11 @@ export function copyCommands(
  * to an upload of its own, which the clean-up of abandoned uploads removes (I2, I3).
  */
 function editFile(services: CommandServices, opened: OpenUploads): Command {
-  const { store, topology, devices, signUrl } = services;
+  const { store, lookups, topology, devices, signUrl } = services;
   return async ({ args, address }): Promise<ReplyFields> => {
     const { dmid } = domainOf(topology, args);
     const dkey = keyOf(args);
-    const file = await store.findFile({ dmid, dkey });
+    const file = await lookups.findFile({ dmid, dkey });
     if (file === undefined) throw new OmgfsError('UNKNOWN_KEY');
     const { classid } = file;
     const devid = deviceToEditOn(services, file);

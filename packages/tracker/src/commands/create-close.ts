@@ -30,7 +30,7 @@ interface CloseArguments {
 }
 
 export function createClose(services: CommandServices, opened: OpenUploads): Command {
-  const { store, topology, wakeReplicate, wakeDelete } = services;
+  const { store, lookups, topology, wakeReplicate, wakeDelete } = services;
   return async (request): Promise<ReplyFields> => {
     const close = closeArguments(services, request);
     const tempfile = opened.take(close.fid) ?? (await store.findTempfile(close.fid));
@@ -43,6 +43,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       return {};
     }
     const fileClass = topology.classOf(close.dmid, tempfile.classid);
+    lookups.wrote(close);
     const outcome = await store.closeTempfile({
       fid: close.fid,
       dmid: close.dmid,

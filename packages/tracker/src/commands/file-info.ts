@@ -4,11 +4,11 @@ import { domainOf, keyOf } from './arguments.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
-export function fileInfo({ store, topology }: CommandServices): Command {
+export function fileInfo({ store, lookups, topology }: CommandServices): Command {
   return async ({ args }) => {
     const domain = domainOf(topology, args);
     const key = keyOf(args);
-    const file = await store.findFile({ dmid: domain.dmid, dkey: key });
+    const file = await lookups.findFile({ dmid: domain.dmid, dkey: key });
     if (file === undefined) throw new OmgfsError('UNKNOWN_KEY');
     const fileClass = topology.classOf(file.dmid, file.classid);
     const fields: ReplyFields = {

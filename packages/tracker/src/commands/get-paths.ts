@@ -14,11 +14,11 @@ import type { CommandServices } from './services.ts';
 const pathCountMin = 2;
 
 export function getPaths(services: CommandServices): Command {
-  const { store, topology, devices, signUrl, random } = services;
+  const { lookups, topology, devices, signUrl, random } = services;
   return async ({ args, address }) => {
     const { dmid } = domainOf(topology, args);
     const dkey = keyOf(args);
-    const file = await store.findFile({ dmid, dkey });
+    const file = await lookups.findFile({ dmid, dkey });
     if (file === undefined) throw new OmgfsError('UNKNOWN_KEY');
     const count = Math.max(pathCountMin, integerOf(args.pathcount));
     const client = { address, zone: args.zone };

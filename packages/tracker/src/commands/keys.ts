@@ -12,21 +12,23 @@ export function keyCommands(services: CommandServices): Record<string, Command> 
   };
 }
 
-function deleteKey({ store, topology, wakeDelete }: CommandServices): Command {
+function deleteKey({ store, lookups, topology, wakeDelete }: CommandServices): Command {
   return async ({ args }) => {
     const { dmid } = domainOf(topology, args);
     const dkey = keyOf(args);
+    lookups.wrote({ dmid, dkey });
     if (!(await store.deleteKey({ dmid, dkey }))) throw new OmgfsError('UNKNOWN_KEY');
     wakeDelete();
     return {};
   };
 }
 
-function renameKey({ store, topology }: CommandServices): Command {
+function renameKey({ store, lookups, topology }: CommandServices): Command {
   return async ({ args }) => {
     const { dmid } = domainOf(topology, args);
     const from = keyOf(args, 'from_key');
     const to = checkKeyLength(keyOf(args, 'to_key'));
+    for (const dkey of [from, to]) lookups.wrote({ dmid, dkey });
     const outcome = await store.renameKey({ dmid, from, to });
     if (outcome === 'unknown_key') throw new OmgfsError('UNKNOWN_KEY');
     if (outcome === 'key_exists') throw new OmgfsError('KEY_EXISTS');
@@ -34,7 +36,7 @@ function renameKey({ store, topology }: CommandServices): Command {
   };
 }
 
-function updateClass({ store, topology, wakeReplicate }: CommandServices): Command {
+function updateClass({ store, lookups, topology, wakeReplicate }: CommandServices): Command {
   return async ({ args }) => {
     const domain = domainOf(topology, args);
     const dkey = keyOf(args);
@@ -44,6 +46,7 @@ function updateClass({ store, topology, wakeReplicate }: CommandServices): Comma
     if (file === undefined) throw new OmgfsError('INVALID_KEY');
     if (file.devids.length === 0) throw new OmgfsError('NO_DEVICES');
     if (file.classid !== fileClass.classid) {
+      lookups.wrote({ dmid: domain.dmid, dkey });
       await store.changeClass({ fid: file.fid, classid: fileClass.classid });
       wakeReplicate();
     }

@@ -2,11 +2,14 @@
 
 import type { DeviceClient } from '../devices/device-client.ts';
 import type { SignUrl } from '../devices/signing.ts';
+import type { Lookups } from '../store/replicas/lookups.ts';
 import type { FileWithReplicas, Store } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
 
 export interface CommandServices {
   store: Store;
+  /** Looks up files for readers, perhaps in a replica database. */
+  lookups: Lookups;
   topology: Topology;
   devices: DeviceClient;
   /** Re-reads the database and sweeps the devices: the barrier of admin commands (spec §2). */

@@ -2,6 +2,7 @@
 import type { Log } from '../log.ts';
 import type { Dsn } from './dsn.ts';
 import { openMySqlEngine } from './mysql/mysql-engine.ts';
+import type { Engine } from './sql/engine.ts';
 import { createSqlStore } from './sql/sql-store.ts';
 import { openSqliteEngine } from './sqlite/sqlite-engine.ts';
 import type { Store, StoreOptions } from './store.ts';
@@ -17,9 +18,10 @@ export async function openStore(
   dsn: Dsn,
   options: StoreOptions & { createSchema: boolean; log: Log },
 ): Promise<Store> {
-  const engine =
-    dsn.engine === 'mysql'
-      ? await openMySqlEngine(dsn, options)
-      : await openSqliteEngine(dsn, options);
-  return createSqlStore(engine, options);
+  return createSqlStore(await openEngine(dsn, options), options);
+}
+
+/** The engine of a database alone; rejects as `openStore`. */
+export function openEngine(dsn: Dsn, options: { createSchema: boolean }): Promise<Engine> {
+  return dsn.engine === 'mysql' ? openMySqlEngine(dsn, options) : openSqliteEngine(dsn, options);
 }

@@ -1,0 +1,117 @@
+/**
+ * Looks up files for readers: in a replica database where there are some, else in the master (spec
+ * §3.8). A replica may be behind, so it is not believed that a key does not exist, and keys that
+ * this tracker has just written are looked up in the master for a while.
+ */
+import type { Log } from '../../log.ts';
+import type { Key } from '../sql/files.ts';
+import type { FilesStore, FileWithReplicas } from '../store.ts';
+import { Replica } from './replica.ts';
+import { type ReplicaList, replicaListOf } from './replica-list.ts';
+
+/** Keys remembered as written; the oldest are forgotten first. */
+const writtenMax = 50_000;
+
+export class Lookups {
+  readonly #master: Pick<FilesStore, 'findFile'>;
+  readonly #log: Log;
+  readonly #random: () => number;
+  #replicas: Replica[] = [];
+  #list: ReplicaList = replicaListOf(() => undefined);
+  #saidFaults = '';
+  /** Until when each key is looked up in the master. */
+  readonly #written = new Map<string, number>();
+
+  constructor(options: {
+    master: Pick<FilesStore, 'findFile'>;
+    log: Log;
+    random?: () => number;
+  }) {
+    this.#master = options.master;
+    this.#log = options.log;
+    this.#random = options.random ?? Math.random;
+  }
+
+  /** Takes the settings as they are now; databases that stay are kept open. */
+  configure(setting: (name: string) => string | undefined): void {
+    this.#list = replicaListOf(setting);
+    const { places, faults } = this.#list;
+    if (faults.join() !== this.#saidFaults) {
+      this.#saidFaults = faults.join();
+      for (const reason of faults) this.#log.warn({ reason }, 'replica.unusable');
+    }
+    const before = this.#replicas;
+    const isSame = (one: Replica, text: string, weight: number) =>
+      one.place.text === text && one.place.weight === weight;
+    this.#replicas = places.map((place) => {
+      const kept = before.find((one) => isSame(one, place.text, place.weight));
+      return kept ?? new Replica(place, this.#list);
+    });
+    for (const one of before) if (!this.#replicas.includes(one)) void one.close();
+  }
+
+  /** @throws DB_DOWN when neither the master nor a replica can tell. */
+  async findFile(key: Key): Promise<FileWithReplicas | undefined> {
+    if (this.#replicas.length > 0 && !this.#isFresh(key)) {
+      const file = await this.#findInReplica(key);
+      if (file !== undefined) return file;
+    }
+    return this.#master.findFile(key);
+  }
+
+  /** Notes that the file of a key changes. */
+  wrote(key: Key): void {
+    if (this.#replicas.length === 0) return;
+    const text = keyText(key);
+    this.#written.delete(text);
+    this.#written.set(text, performance.now() + this.#list.lagMs);
+    for (const oldest of this.#written.keys()) {
+      if (this.#written.size <= writtenMax) break;
+      this.#written.delete(oldest);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#replicas.map((one) => one.close()));
+    this.#replicas = [];
+  }
+
+  #isFresh(key: Key): boolean {
+    const until = this.#written.get(keyText(key));
+    if (until === undefined) return false;
+    if (until > performance.now()) return true;
+    this.#written.delete(keyText(key));
+    return false;
+  }
+
+  /** Undefined also when no replica can be asked. */
+  async #findInReplica(key: Key): Promise<FileWithReplicas | undefined> {
+    let left = this.#replicas.filter((one) => !one.isResting);
+    while (left.length > 0) {
+      const chosen = this.#choose(left);
+      try {
+        return await chosen.findFile(key);
+      } catch (error) {
+        const { name } = chosen.place;
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#log.warn({ name, reason }, 'replica.failed');
+        left = left.filter((one) => one !== chosen);
+      }
+    }
+    return undefined;
+  }
+
+  #choose(among: readonly Replica[]): Replica {
+    const total = among.reduce((sum, { place }) => sum + place.weight, 0);
+    let at = this.#random() * total;
+    for (const one of among) {
+      at -= one.place.weight;
+      if (at < 0) return one;
+    }
+    return among[among.length - 1] as Replica;
+  }
+}
+
+function keyText({ dmid, dkey }: Key): string {
+  return `${dmid}:${dkey}`;
+}

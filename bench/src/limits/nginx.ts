@@ -17,12 +17,15 @@ export interface Nginx {
 }
 
 /** Starts nginx. @throws Error when it is not installed or does not start. */
-export async function startNginx(docroots: readonly string[]): Promise<Nginx> {
+export async function startNginx(
+  docroots: readonly string[],
+  { processes = 'auto', dav = false }: { processes?: number | 'auto'; dav?: boolean } = {},
+): Promise<Nginx> {
   const dir = await mkdtemp(join(tmpdir(), 'omgfs-bench-nginx-'));
   const servers: { root: string; port: number }[] = [];
   for (const root of docroots) servers.push({ root, port: await freePort() });
   const config = join(dir, 'nginx.conf');
-  await writeFile(config, configText(dir, servers));
+  await writeFile(config, configText(dir, { servers, processes, dav }));
   const child = spawn(findProgram('nginx'), ['-c', config, '-e', join(dir, 'error.log')], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -54,16 +57,27 @@ function accepts(port: number): Promise<boolean> {
   });
 }
 
-function configText(dir: string, servers: readonly { root: string; port: number }[]): string {
+interface Facts {
+  servers: readonly { root: string; port: number }[];
+  processes: number | 'auto';
+  dav: boolean;
+}
+
+function configText(dir: string, { servers, processes, dav }: Facts): string {
   // Started as root, its workers would drop to a user who may not read the docroots.
   const user = process.getuid?.() === 0 ? 'user root;' : '';
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((name) => `${name}_temp_path ${join(dir, name)};`)
     .join(' ');
-  const blocks = servers.map(
-    ({ root, port }) => `server { listen 127.0.0.1:${port}; root ${root}; }`,
-  );
-  return `${user} daemon off; worker_processes auto; pid ${join(dir, 'pid')};
+  const methods = dav
+    ? 'dav_methods PUT DELETE; create_full_put_path on; client_max_body_size 0;'
+    : '';
+  const blocks = servers.map(({ root, port }) => {
+    // Bodies next to where they belong, so that moving them is a rename, as the original does.
+    const bodies = dav ? `client_body_temp_path ${root}/dev1/.tmp-nginx;` : '';
+    return `server { listen 127.0.0.1:${port}; root ${root}; ${methods} ${bodies} }`;
+  });
+  return `${user} daemon off; worker_processes ${processes}; pid ${join(dir, 'pid')};
 events { worker_connections 1024; }
 http {
   access_log off; sendfile on; tcp_nopush on; default_type application/octet-stream;

@@ -43,7 +43,7 @@ if (values.help === true) {
 
 const run = promisify(execFile);
 const program = fileURLToPath(
-  new URL('../../../packages/storage/dist/bin/mogstored.js', import.meta.url),
+  new URL('../../../packages/storage/bin/mogstored.js', import.meta.url),
 );
 const dir = await mkdtemp(join(values.dir ?? tmpdir(), 'omgfs-node-bench-'));
 // Without this ext4 searches through recently deleted inodes (see local.ts).
@@ -57,7 +57,7 @@ async function startNode(name: string, ...options: string[]): Promise<string> {
   const listen = `127.0.0.1:${port}`;
   const base = ['--skipconfig', '--docroot', docroot, '--httplisten', listen];
   const extra = values.option.flatMap((option) => [`--${option}`]);
-  const quiet = ['--log-level', 'error', '--free-reserve-mb', '0'];
+  const quiet = ['--mgmtlisten', 'none', '--log-level', 'error', '--free-reserve-mb', '0'];
   const child = spawn(process.execPath, [program, ...base, ...quiet, ...options, ...extra], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });

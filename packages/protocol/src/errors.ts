@@ -263,6 +263,12 @@ export const errorTable = facts({
     retry: 'other',
     message: 'The device cannot be reached.',
   },
+  DEVICE_BUSY: {
+    wire: 'failure',
+    status: 503,
+    retry: 'other',
+    message: 'Too many requests wait for the device.',
+  },
   DEVICE_REFUSED: {
     wire: 'failure',
     status: 503,

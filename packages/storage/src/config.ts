@@ -28,7 +28,9 @@ export interface StorageConfig {
   tls: { host: string; port: number; cert: string; key: string } | undefined;
   connectionsMax: number;
   /** When a PUT is answered: after its bytes are on the disk, or before. */
-  sync: 'always' | 'never';
+  sync: 'always' | 'batch' | 'never';
+  /** Threads for system calls; libuv reads them from UV_THREADPOOL_SIZE before anything else. */
+  threads: number;
   freeReserveMb: number;
   /** Devids whose present disk is accepted whatever was there before. */
   adopt: readonly number[];
@@ -57,6 +59,7 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   nginx: { program: undefined, path: '', workers: 'auto' },
   connectionsMax: 10_000,
   sync: 'always',
+  threads: uvThreads(process.env),
   freeReserveMb: 100,
   adopt: [],
   stallMs: 60_000,
@@ -67,6 +70,11 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   logLevel: 'info',
   warnings: [],
 };
+
+/** The size of libuv's pool, which is four unless the environment says otherwise. */
+function uvThreads({ UV_THREADPOOL_SIZE: text }: NodeJS.ProcessEnv): number {
+  return Math.min(1024, Math.max(1, Number(text ?? 4) || 1));
+}
 
 /** What the command line asks for. */
 export type CommandLine =
@@ -204,7 +212,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
       workers: workersOf(text('nginx-workers')),
     },
     connectionsMax: atLeastOne('maxconns', number('maxconns')),
-    sync: choice('sync', text('sync'), ['always', 'never']),
+    sync: choice('sync', text('sync'), ['always', 'batch', 'never']),
     freeReserveMb: number('free-reserve-mb'),
     adopt: adoptedDevids(text('adopt')),
     pidfile: text('pidfile') || undefined,

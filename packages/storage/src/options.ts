@@ -40,7 +40,7 @@ const table = [
     name: 'sync',
     kind: 'TEXT',
     fallback: 'always',
-    help: 'always: a PUT is on disk when answered; never: later',
+    help: 'a PUT is answered on disk: always, batch (together) or never',
   },
   {
     name: 'free-reserve-mb',

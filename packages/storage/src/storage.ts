@@ -58,7 +58,8 @@ export async function createStorageNode(
   for (const warning of config.warnings) log.warn({ reason: warning }, 'config.unused');
   const devices = await Devices.open({
     docroot: config.docroot,
-    durable: config.sync === 'always',
+    sync: config.sync,
+    threads: config.threads,
     reserveBytes: config.freeReserveMb * 1024 * 1024,
     adopt: config.adopt,
     log,

@@ -89,7 +89,7 @@ test.each([
   [['--docroot'], /--docroot needs a value/],
   [['--maxconns=many'], /maxconns must be a whole number/],
   [['--maxconns=0'], /maxconns must be at least 1/],
-  [['--sync=maybe'], /sync must be one of always, never/],
+  [['--sync=maybe'], /sync must be one of always, batch, never/],
   [['--log-level=loud'], /log-level must be one of/],
   [['--httplisten=here'], /must be \[ip:\]port/],
   [['--httplisten=1.2.3.4:99999'], /must be \[ip:\]port/],

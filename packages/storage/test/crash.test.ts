@@ -1,47 +1,14 @@
 /** Goal: I1 and I3 over the death of the process. Method: the built mogstored is killed with
  *  SIGKILL in the middle of many uploads and started again on the same docroot. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { fidPath } from '@omgfs/protocol';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
-import { ask, createDocroot, filesOf, put, Wire } from './helpers.ts';
-
-const program = fileURLToPath(new URL('../dist/bin/mogstored.js', import.meta.url));
-
-interface Process {
-  child: ChildProcess;
-  url: string;
-  port: number;
-  output: () => string;
-}
-
-async function launch(docroot: string, ...more: string[]): Promise<Process> {
-  const listen = ['--httplisten', '127.0.0.1:0', '--mgmtlisten', 'none'];
-  const args = [program, '--skipconfig', '--docroot', docroot, ...listen];
-  const child = spawn(process.execPath, [...args, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
-  onTestFinished(() => {
-    child.kill('SIGKILL');
-  });
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  const port = await until('mogstored listens or ends', () => {
-    const line = output.split('\n').find((text) => text.includes('"storage.listening"'));
-    if (line !== undefined) return (JSON.parse(line) as { httpPort: number }).httpPort;
-    return child.exitCode === null ? undefined : -1;
-  });
-  if (port < 0) throw new Error(`it ended: ${output}`);
-  return { child, url: `http://127.0.0.1:${port}`, port, output: () => output };
-}
+import { ask, createDocroot, filesOf, launch, put, Wire } from './helpers.ts';
 
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
   const gone = once(child, 'exit');

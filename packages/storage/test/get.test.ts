@@ -1,7 +1,7 @@
 /** Goal: reading files over HTTP as the trackers and clients need it. Method: undici and curl-like
  *  raw sockets against a node on a temporary directory. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
 import { expect, test } from 'vitest';
@@ -183,4 +183,29 @@ test('a reader that stops reading is disconnected, and a stalled request too', a
   await until('the file is closed', () => openFilesBelow(docroot) === 0);
   const silent = new Wire(port).send('GET /dev1/big HT');
   expect(await silent.untilClosed()).toMatch(/^$|^HTTP\/1\.1 408/);
+});
+
+test('a small file that is read again and again is always the one on the disk', async () => {
+  const { url, docroot } = await startNode();
+  const path = fidPath(1, 5);
+  const file = join(docroot, path);
+  const read = async () => (await ask(url + path)).text;
+  await put(url + path, 'first');
+  for (let round = 0; round < 3; round += 1) expect(await read()).toBe('first');
+  // In place, replaced, cut and removed, all behind the back of the node.
+  await writeFile(file, 'FIRST');
+  expect(await read()).toBe('FIRST');
+  await rm(file);
+  await writeFile(file, 'another');
+  expect(await read()).toBe('another');
+  expect(await read()).toBe('another');
+  await truncate(file, 2);
+  expect(await read()).toBe('an');
+  await put(url + path, 'second');
+  expect(await read()).toBe('second');
+  expect((await ask(url + path)).headers.etag).toBe('"5-6"');
+  const range = await ask(url + path, { headers: { range: 'bytes=0-2' } });
+  expect([range.status, range.text]).toEqual([206, 'sec']);
+  await rm(file);
+  expect((await ask(url + path)).status).toBe(404);
 });

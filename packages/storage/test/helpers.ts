@@ -1,12 +1,14 @@
 /** What the tests of the storage node share: nodes on temporary directories, and raw sockets. */
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Dispatcher, request } from 'undici';
 import { onTestFinished } from 'vitest';
+import { until } from '../../../test/helpers/wait.ts';
 import { createStorageNode, type StorageNode, type StorageOptions } from '../src/index.ts';
 import { createLog } from '../src/log.ts';
 
@@ -19,6 +21,39 @@ export async function createDocroot(...devids: number[]): Promise<string> {
   onTestFinished(() => rm(docroot, { recursive: true, force: true, maxRetries: 5 }));
   for (const devid of devids) await mkdir(join(docroot, `dev${devid}`));
   return docroot;
+}
+
+const program = fileURLToPath(new URL('../bin/mogstored.js', import.meta.url));
+
+export interface Process {
+  child: ChildProcess;
+  url: string;
+  port: number;
+  output: () => string;
+}
+
+/** Starts the built mogstored; it is killed when the test ends. */
+export async function launch(docroot: string, ...more: string[]): Promise<Process> {
+  const listen = ['--httplisten', '127.0.0.1:0', '--mgmtlisten', 'none'];
+  const args = [program, '--skipconfig', '--docroot', docroot, ...listen];
+  const child = spawn(process.execPath, [...args, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  const port = await until('mogstored listens or ends', () => {
+    const line = output.split('\n').find((text) => text.includes('"storage.listening"'));
+    if (line !== undefined) return (JSON.parse(line) as { httpPort: number }).httpPort;
+    return child.exitCode === null ? undefined : -1;
+  });
+  if (port < 0) throw new Error(`it ended: ${output}`);
+  return { child, url: `http://127.0.0.1:${port}`, port, output: () => output };
 }
 
 export interface RunningNode {

@@ -158,7 +158,14 @@ test('a device directory may itself be a link to where the disk is mounted', asy
 
 test('adopting a device that does not exist refuses the start', async () => {
   const docroot = await createDocroot(1);
-  const opening = Devices.open({ docroot, durable: true, reserveBytes: 0, adopt: [4], log: quiet });
+  const opening = Devices.open({
+    docroot,
+    sync: 'always',
+    threads: 4,
+    reserveBytes: 0,
+    adopt: [4],
+    log: quiet,
+  });
   await expect(opening).rejects.toThrow(/no directory dev4/);
 });
 

@@ -179,6 +179,18 @@ test('a refused upload gets its answer although most of the body is unread', asy
   expect(refused.text).toContain('dev9');
 });
 
+test('sync=batch: uploads at once share a sync, a single one has its own', async () => {
+  const { url } = await startNode({ sync: 'batch' });
+  expect((await put(url + fidPath(1, 5), 'alone')).status).toBe(200);
+  const fids = Array.from({ length: 60 }, (_, index) => 100 + index);
+  for (let round = 0; round < 3; round += 1) {
+    const body = (fid: number) => `round ${round} of ${fid}`;
+    const answers = await Promise.all(fids.map((fid) => put(url + fidPath(1, fid), body(fid))));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    for (const fid of fids) expect((await ask(url + fidPath(1, fid))).text).toBe(body(fid));
+  }
+});
+
 test('without sync files are stored all the same', async () => {
   const { url } = await startNode({ sync: 'never' });
   expect((await put(url + fidPath(1, 5), 'hello')).status).toBe(200);

@@ -287,5 +287,5 @@ function commonOptions(setting: Setting, name: string) {
 
 function binOf(packageName: string, command: string): string {
   const entry = createRequire(import.meta.url).resolve(packageName);
-  return join(dirname(entry), 'bin', `${command}.js`);
+  return join(dirname(entry), '..', 'bin', `${command}.js`);
 }

@@ -7,22 +7,15 @@ import type { StatsFs } from 'node:fs';
 import { OmgfsError } from '@omgfs/protocol';
 import type { Log } from '../log.ts';
 import { Directories } from './directories.ts';
-import {
-  errnoOf,
-  mkdir,
-  readdir,
-  realpath,
-  rename,
-  stat,
-  statfs,
-  unlink,
-  writeAtomically,
-  writeFully,
-} from './files.ts';
+import { errnoOf, fdatasync, mkdir, realpath, stat, statfs } from './files.ts';
+import { HotFiles } from './hot-files.ts';
 import { type Identity, identityStamp, readIdentity, writeIdentity } from './identity.ts';
+import { BatchSync } from './io/batch-sync.ts';
+import { Lane, type Runner } from './io/lane.ts';
 import type { NodeMemory } from './node-memory.ts';
 import { SharedRun } from './shared-run.ts';
 import { Space } from './space.ts';
+import { removeLeftovers, writeUsage } from './upkeep.ts';
 import { type Mount, usageText } from './usage.ts';
 
 /** `readable`: it could not be marked as ours, because it is full or read-only. */
@@ -35,7 +28,9 @@ export interface DeviceContext {
   docroot: string;
   memory: NodeMemory;
   log: Log;
-  durable: boolean;
+  sync: 'always' | 'batch' | 'never';
+  /** System calls of one device that may be under way at once. */
+  laneWidth: number;
   reserveBytes: number;
   /** Begins the name of every temporary file of this process. */
   tempPrefix: string;
@@ -47,16 +42,23 @@ const checkedForMs = 1000;
 /** A disk that takes longer to answer a stat is refused until it has answered. */
 const answerMsMax = 5000;
 
+/** A disk on which no call ended for so long is not asked on the main thread. */
+const briskMs = 30;
+
 export class Device {
   readonly devid: number;
   readonly #slot: string;
   readonly #context: DeviceContext;
   readonly space: Space;
+  readonly hotFiles = new HotFiles();
   #condition: Condition = { state: 'refused', reason: 'it has not been looked at yet' };
   #checkedAtMs = Number.NEGATIVE_INFINITY;
   #stamp = '';
   #root: string;
+  readonly #lane: Lane;
   #directories: Directories;
+  #batch: BatchSync | undefined;
+  #sync: ((fd: number) => Promise<void>) | undefined;
   #stats: StatsFs | undefined;
   #usage: string | undefined;
   #usageFailed = false;
@@ -72,7 +74,8 @@ export class Device {
     this.#context = context;
     this.#slot = `${context.docroot}/dev${devid}`;
     this.#root = this.#slot;
-    this.#directories = new Directories(this.#root, { durable: context.durable });
+    this.#lane = new Lane(context.laneWidth);
+    this.#directories = this.#createDirectories();
     this.space = new Space(context.reserveBytes);
   }
 
@@ -85,8 +88,19 @@ export class Device {
     return this.#directories;
   }
 
-  get durable(): boolean {
-    return this.#context.durable;
+  /** Whether calls on this disk come back at once, as far as anybody knows. */
+  get brisk(): boolean {
+    return this.#probing === undefined && this.#lane.stalledMs < briskMs;
+  }
+
+  /** Makes a written file durable, as the node is told to; undefined when it is not. */
+  get sync(): ((fd: number) => Promise<void>) | undefined {
+    return this.#sync;
+  }
+
+  /** Where system calls on this device take their turn. */
+  get run(): Runner {
+    return this.#lane.run;
   }
 
   /** The usage file as it should be now, whether or not the disk could take it. */
@@ -137,6 +151,11 @@ export class Device {
     });
   }
 
+  /** Ends what runs besides this process. */
+  close(): void {
+    this.#batch?.close();
+  }
+
   /** Looks at the disk, removes what a dead process left, and renews the usage file. */
   sweep(mounts: readonly Mount[]): Promise<void> {
     this.#sweeping ??= this.#sweep(mounts).finally(() => {
@@ -157,14 +176,8 @@ export class Device {
   }
 
   async #writeUsage(text: string): Promise<void> {
-    const temp = this.tempPath();
     try {
-      await writeAtomically({
-        temp,
-        durable: false,
-        fill: (fd) => writeFully(fd, Buffer.from(text)),
-        place: () => rename(temp, `${this.#root}/usage`),
-      });
+      await writeUsage(this.#root, { text, temp: this.tempPath(), run: this.run });
       this.#usageFailed = false;
     } catch (error) {
       if (this.#usageFailed) return;
@@ -176,17 +189,9 @@ export class Device {
 
   async #removeLeftovers(): Promise<void> {
     this.#swept = true;
-    const directory = `${this.#root}/${tempName}`;
-    try {
-      const names = await readdir(directory);
-      const leftovers = names.filter((name) => !name.startsWith(this.#context.tempPrefix));
-      for (const name of leftovers) await unlink(`${directory}/${name}`);
-      if (leftovers.length === 0) return;
-      this.#context.log.info({ devid: this.devid, files: leftovers.length }, 'leftovers.removed');
-    } catch (error) {
-      const reason = String(error);
-      this.#context.log.warn({ devid: this.devid, reason }, 'leftovers.kept');
-    }
+    const { log, tempPrefix: own } = this.#context;
+    const { devid, run } = this;
+    await removeLeftovers(`${this.#root}/${tempName}`, { devid, own, log, run });
   }
 
   /** One look with a bound; a disk that hangs keeps one thread busy and not one per look. */
@@ -320,10 +325,32 @@ export class Device {
     }
   }
 
+  #createDirectories(): Directories {
+    const durable = this.#context.sync !== 'never';
+    return new Directories(this.#root, { durable, run: this.run });
+  }
+
+  #createSync() {
+    switch (this.#context.sync) {
+      case 'never':
+        return undefined;
+      case 'batch': {
+        const batch = new BatchSync(this.#root, this.run);
+        this.#batch = batch;
+        return (fd: number) => batch.sync(fd);
+      }
+      case 'always':
+        return (fd: number) => this.run(() => fdatasync(fd));
+    }
+  }
+
   #changeRoot(root: string): void {
     // Another disk may be under the same path: what was known of its directories is void.
     this.#root = root;
-    this.#directories = new Directories(root, { durable: this.#context.durable });
+    this.#directories = this.#createDirectories();
+    this.#batch?.close();
+    this.#batch = undefined;
+    this.#sync = this.#createSync();
     this.#swept = false;
   }
 
@@ -339,6 +366,7 @@ export class Device {
     } else if (condition.state === 'readable') {
       this.#context.log.warn({ devid, reason }, 'device.readonly');
     } else {
+      this.#lane.failWaiting(this.#refusal(reason));
       this.#context.log.error({ devid, reason }, 'device.refused');
     }
   }

@@ -12,9 +12,18 @@ import { errnoOf, readdir, realpath, stat } from './files.ts';
 import { NodeMemory } from './node-memory.ts';
 import { readMounts } from './usage.ts';
 
+/** More calls at once do not make a disk faster. */
+const laneWidthMax = 16;
+/** Where there are too few threads for all devices, work goes on without keeping them apart. */
+const laneWidthMin = 2;
+/** For what belongs to no device. */
+const sharedThreads = 4;
+
 export interface DevicesOptions {
   docroot: string;
-  durable: boolean;
+  sync: 'always' | 'batch' | 'never';
+  /** Threads of this process for system calls, which the devices share. */
+  threads: number;
   /** Bytes of each device that uploads leave free. */
   reserveBytes: number;
   /** Devids whose present disk is accepted whatever was there before. */
@@ -38,13 +47,17 @@ export class Devices {
    * @throws FAILURE when the docroot is no directory; NO_DEVICE when one to adopt is not there.
    */
   static async open(options: DevicesOptions): Promise<Devices> {
-    const { durable, reserveBytes, log } = options;
+    const { sync, reserveBytes, log } = options;
     const docroot = await realDirectory(options.docroot);
     const memory = await NodeMemory.load(docroot);
     // Other than any of before, so that leftovers of a dead process are told from our own.
     const tempPrefix = `${randomBytes(6).toString('hex')}-`;
-    const devices = new Devices({ docroot, memory, log, durable, reserveBytes, tempPrefix });
-    for (const devid of await devices.#present()) devices.#add(devid);
+    const present = (await readdir(docroot)).flatMap((name) => devidOf(name) ?? []);
+    const devids = new Set([...present, ...memory.devids]);
+    const laneWidth = laneWidthOf({ threads: options.threads, devices: devids.size });
+    const rest = { sync, laneWidth, reserveBytes, tempPrefix };
+    const devices = new Devices({ docroot, memory, log, ...rest });
+    for (const devid of present) devices.#add(devid);
     for (const devid of options.adopt) {
       const device = devices.#devices.get(devid);
       if (device === undefined) throw noDevice(`dev${devid}`);
@@ -65,11 +78,18 @@ export class Devices {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#sweeping;
+    for (const device of this.#devices.values()) device.close();
   }
 
   /** Every known device, in the order of their ids. */
   all(): Device[] {
     return [...this.#devices.values()].sort((a, b) => a.devid - b.devid);
+  }
+
+  /** A device if its disk was looked at just now and is the right one; the quick `find`. */
+  findReady(devid: number): Device | undefined {
+    const device = this.#devices.get(devid);
+    return device === undefined || device.stale || device.state === 'refused' ? undefined : device;
   }
 
   /** A device whose disk was looked at just now. @throws NO_DEVICE. */
@@ -120,6 +140,12 @@ export class Devices {
     const names = await readdir(this.#context.docroot);
     return names.flatMap((name) => devidOf(name) ?? []);
   }
+}
+
+/** Each device may hold this many threads and one more that looks at its disk. */
+function laneWidthOf({ threads, devices }: { threads: number; devices: number }): number {
+  const share = Math.floor((threads - sharedThreads) / Math.max(1, devices)) - 1;
+  return Math.min(laneWidthMax, Math.max(laneWidthMin, share));
 }
 
 async function realDirectory(path: string): Promise<string> {

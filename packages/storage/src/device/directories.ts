@@ -5,6 +5,7 @@
  */
 import { OmgfsError } from '@omgfs/protocol';
 import { errnoOf, lstat, mkdir, realpath, syncDirectory } from './files.ts';
+import type { Runner } from './io/lane.ts';
 import { SharedRun } from './shared-run.ts';
 
 /** About 8 MB at most; beyond it the oldest is looked at again. */
@@ -13,6 +14,7 @@ const rememberedMax = 50_000;
 export class Directories {
   readonly #root: string;
   readonly #durable: boolean;
+  readonly #run: Runner;
   /** Directories whose entry in their parent this process has synced. */
   readonly #made = new Set<string>();
   /** Directories that were seen to be no links, with none above them. */
@@ -21,9 +23,10 @@ export class Directories {
   readonly #syncs = new Map<string, SharedRun>();
 
   /** @param root the device directory, without symbolic links. */
-  constructor(root: string, options: { durable: boolean }) {
+  constructor(root: string, { durable, run }: { durable: boolean; run: Runner }) {
     this.#root = root;
-    this.#durable = options.durable;
+    this.#durable = durable;
+    this.#run = run;
   }
 
   /**
@@ -45,7 +48,7 @@ export class Directories {
     if (!this.#durable) return;
     let shared = this.#syncs.get(directory);
     if (shared === undefined) {
-      shared = new SharedRun(() => syncDirectory(this.#pathOf(directory)));
+      shared = new SharedRun(() => syncDirectory(this.#pathOf(directory), this.#run));
       this.#syncs.set(directory, shared);
     }
     try {
@@ -59,7 +62,7 @@ export class Directories {
   async check(directory: string): Promise<void> {
     if (directory === '' || this.#seen.has(directory)) return;
     const path = this.#pathOf(directory);
-    if ((await realpath(path)) !== path) {
+    if ((await this.#run(() => realpath(path))) !== path) {
       throw new OmgfsError('PATH_FORBIDDEN', {
         message: `${directory} leads over a symbolic link; links are not followed in a device.`,
       });
@@ -79,11 +82,11 @@ export class Directories {
     const path = this.#pathOf(directory);
     let created = true;
     try {
-      await mkdir(path, 0o755);
+      await this.#run(() => mkdir(path, 0o755));
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
       created = false;
-      if (!(await lstat(path)).isDirectory()) {
+      if (!(await this.#run(() => lstat(path))).isDirectory()) {
         throw new OmgfsError('PATH_CONFLICT', { message: `${directory} is not a directory.` });
       }
     }

@@ -5,6 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
+import type { Runner } from './io/lane.ts';
 
 export const open = promisify(fs.open);
 export const lstat = promisify(fs.lstat);
@@ -16,7 +17,7 @@ export const unlink = promisify(fs.unlink);
 export const readdir = promisify(fs.readdir);
 export const readFile = promisify(fs.readFile);
 export const realpath = promisify(fs.realpath.native);
-const fdatasync = promisify(fs.fdatasync);
+export const fdatasync = promisify(fs.fdatasync);
 const fsync = promisify(fs.fsync);
 const writeAt = promisify(fs.write);
 const readAt = promisify(fs.read);
@@ -29,6 +30,8 @@ export function statBig(path: string): Promise<fs.BigIntStats> {
     fs.stat(path, { bigint: true }, (error, stats) => (error ? reject(error) : resolve(stats)));
   });
 }
+
+const directly: Runner = (call) => call();
 
 /** Closes without leaving the thread: nothing is written back by a close of a local file. */
 export function closeNow(fd: number): void {
@@ -72,10 +75,10 @@ export async function writeFully(fd: number, buffer: Buffer): Promise<void> {
 }
 
 /** Makes the names in a directory durable. */
-export async function syncDirectory(path: string): Promise<void> {
-  const fd = await open(path, O_RDONLY | fs.constants.O_DIRECTORY);
+export async function syncDirectory(path: string, run: Runner = directly): Promise<void> {
+  const fd = await run(() => open(path, O_RDONLY | fs.constants.O_DIRECTORY));
   try {
-    await fsync(fd);
+    await run(() => fsync(fd));
   } finally {
     closeNow(fd);
   }
@@ -84,20 +87,23 @@ export async function syncDirectory(path: string): Promise<void> {
 export interface AtomicWrite {
   /** A name on the same file system that nobody else uses. */
   temp: string;
-  /** Sync the bytes before they are moved into place. */
-  durable: boolean;
+  /** Makes the bytes durable before they are moved into place. */
+  sync: ((fd: number) => Promise<void>) | undefined;
   fill: (fd: number) => Promise<void>;
   /** Moves the temporary file to where it belongs, and syncs the directory if need be. */
   place: () => Promise<void>;
+  /** Where the calls take their turn. */
+  run?: Runner;
 }
 
 /** Writes a whole file or nothing; whatever fails, the temporary file is gone afterwards. */
-export async function writeAtomically({ temp, durable, fill, place }: AtomicWrite): Promise<void> {
-  const fd = await open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644);
+export async function writeAtomically(write: AtomicWrite): Promise<void> {
+  const { temp, sync, fill, place, run = directly } = write;
+  const fd = await run(() => open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644));
   try {
     try {
       await fill(fd);
-      if (durable) await fdatasync(fd);
+      await sync?.(fd);
     } finally {
       closeNow(fd);
     }

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   errnoOf,
+  fdatasync,
   readFile,
   rename,
   stat,
@@ -59,7 +60,7 @@ export async function writeIdentity(root: string, devid: number, temp: string): 
   const text = `${JSON.stringify(identity, undefined, 2)}\n`;
   await writeAtomically({
     temp,
-    durable: true,
+    sync: fdatasync,
     fill: (fd) => writeFully(fd, Buffer.from(text)),
     place: async () => {
       await rename(temp, `${root}/${identityName}`);

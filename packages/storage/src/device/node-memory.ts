@@ -5,6 +5,7 @@
 import { OmgfsError } from '@omgfs/protocol';
 import {
   errnoOf,
+  fdatasync,
   readFile,
   rename,
   syncDirectory,
@@ -88,7 +89,7 @@ export class NodeMemory {
     const text = `${JSON.stringify({ version: 1, devices }, undefined, 2)}\n`;
     await writeAtomically({
       temp,
-      durable: true,
+      sync: fdatasync,
       fill: (fd) => writeFully(fd, Buffer.from(text)),
       place: async () => {
         await rename(temp, this.#path);

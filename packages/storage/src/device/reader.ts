@@ -20,7 +20,7 @@ export interface OpenFile {
 export async function openFile(device: Device, name: string): Promise<OpenFile> {
   try {
     await device.directories.check(parentOf(name));
-    return await openForRead(`${device.root}/${name}`);
+    return await device.run(() => openForRead(`${device.root}/${name}`));
   } catch (error) {
     throw await explainMissing(device, name, error);
   }

@@ -17,7 +17,7 @@ export async function storeFile(
   fill: (fd: number) => Promise<void>,
 ): Promise<void> {
   const directory = parentOf(name);
-  const { directories } = device;
+  const { directories, run } = device;
   await directories.ensure(directory);
   const target = `${device.root}/${name}`;
   let opened = false;
@@ -25,18 +25,19 @@ export async function storeFile(
     const temp = device.tempPath();
     return writeAtomically({
       temp,
-      durable: device.durable,
+      sync: device.sync,
+      run,
       fill: (fd) => {
         opened = true;
         return fill(fd);
       },
       place: async () => {
-        await rename(temp, target).catch(async (error: unknown) => {
+        await run(() => rename(temp, target)).catch(async (error: unknown) => {
           if (errnoOf(error) !== 'ENOENT') throw error;
           // Someone tidies away empty directories behind our back.
           directories.forget();
           await directories.ensure(directory);
-          await rename(temp, target);
+          await run(() => rename(temp, target));
         });
         await directories.sync(directory);
       },

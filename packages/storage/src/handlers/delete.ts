@@ -26,7 +26,7 @@ export async function handleDelete(
   device.assertReadable();
   try {
     await device.directories.check(parentOf(name));
-    await unlink(`${device.root}/${name}`);
+    await device.run(() => unlink(`${device.root}/${name}`));
   } catch (error) {
     throw await explainMissing(device, name, error);
   }

@@ -2,17 +2,20 @@
  * GET and HEAD of a file: ranges, conditions, and bytes in bounded memory. A file of one buffer is
  * read before anything is answered, so that a disk error is still an error to the client.
  */
-import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Stats } from 'node:fs';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { parseFidPath } from '@omgfs/protocol';
 import type { Buffers } from '../device/buffers.ts';
+import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { closeNow, readFully } from '../device/files.ts';
+import type { Runner } from '../device/io/lane.ts';
 import { type OpenFile, openFid, openFile } from '../device/reader.ts';
 import { evaluate, rangeApplies, type Validators } from '../http/conditional.ts';
 import { multipart } from '../http/multipart.ts';
 import { parseReadTarget } from '../http/path.ts';
 import { type ByteRange, chooseRanges } from '../http/range.ts';
-import { type Exchange, sendHead, sendText } from '../http/reply.ts';
+import { type Exchange, sendHead, sendHeadList, sendText, serverHeader } from '../http/reply.ts';
 
 export interface GetContext {
   devices: Devices;
@@ -21,6 +24,8 @@ export interface GetContext {
 
 /** 256 KiB was the fastest of 64 KiB to 1 MiB (1.67 GB/s on one core, 2026-11). */
 const chunkBytes = 256 * 1024;
+/** Larger ones gain nothing from it, and would keep the main thread from others. */
+const hotBytesMax = 64 * 1024;
 /** For when memory is short; small enough for every connection to have one. */
 const scarceChunkBytes = 16 * 1024;
 
@@ -34,16 +39,21 @@ export async function handleGet(context: GetContext, exchange: Exchange): Promis
   if (place.kind === 'root') return sendPage(exchange);
   if (place.kind === 'fid') {
     const { file, name, device } = await openFid(context.devices, place.fid);
-    return sendFile(context, exchange, file, etagOf(`/dev${device.devid}/${name}`, file));
+    return sendFile(context, exchange, { file, device, name });
   }
   const { devid, name } = place;
-  const device = await context.devices.find(devid);
+  const ready = context.devices.findReady(devid);
+  if (ready !== undefined) {
+    const sending = sendHot(context, exchange, { device: ready, name });
+    if (sending !== undefined) return sending;
+  }
+  const device = ready ?? (await context.devices.find(devid));
   device.assertReadable();
   if (name === '') return sendPage(exchange);
   // From memory: a disk that is full must not look as it did before it was.
   if (name === 'usage' && device.usage !== undefined) return sendUsage(exchange, device.usage);
   const file = await openFile(device, name);
-  return sendFile(context, exchange, file, etagOf(`/dev${devid}/${name}`, file));
+  return sendFile(context, exchange, { file, device, name });
 }
 
 function sendPage(exchange: Exchange): void {
@@ -54,9 +64,15 @@ function sendUsage(exchange: Exchange, text: string): void {
   sendText(exchange, 200, text, { 'Cache-Control': 'no-store' });
 }
 
+interface Found {
+  device: Device;
+  /** Relative to the device. */
+  name: string;
+}
+
 /** The same on every replica of a fid, which a file time or an inode number would not be. */
-function etagOf(path: string, { stats }: OpenFile): string {
-  const fid = parseFidPath(path)?.fid;
+function etagOf({ device, name }: Found, stats: Stats): string {
+  const fid = parseFidPath(`/dev${device.devid}/${name}`)?.fid;
   if (fid !== undefined) return `"${fid}-${stats.size}"`;
   return `"${Math.floor(stats.mtimeMs)}-${stats.size}"`;
 }
@@ -65,16 +81,19 @@ function etagOf(path: string, { stats }: OpenFile): string {
 async function sendFile(
   { buffers }: GetContext,
   exchange: Exchange,
-  file: OpenFile,
-  etag: string,
+  found: Found & { file: OpenFile },
 ): Promise<void> {
+  const { file } = found;
   let owned = true;
   try {
     const { req, res } = exchange;
     const { stats, fd } = file;
     if (stats.isDirectory()) return sendPage(exchange);
     if (!stats.isFile()) return sendText(exchange, 403, 'This is not a regular file.\n');
-    const validators = { etag, modifiedSeconds: Math.floor(stats.mtimeMs / 1000) };
+    const validators = {
+      etag: etagOf(found, stats),
+      modifiedSeconds: Math.floor(stats.mtimeMs / 1000),
+    };
     const verdict = evaluate(req.headers, validators);
     const headers = fileHeaders(validators);
     if (verdict !== 'send') {
@@ -96,7 +115,11 @@ async function sendFile(
       return sendText(exchange, 416, 'No part of the file is in that range.\n', range);
     }
     owned = false;
-    await sendBytes(buffers, res, { fd, size: stats.size, headers, ranges });
+    const { run } = found.device;
+    await sendBytes(buffers, res, { fd, size: stats.size, headers, ranges, run });
+    if (ranges === 'whole' && stats.size <= hotBytesMax) {
+      found.device.hotFiles.add(found.name, stats, headList(headers, stats.size));
+    }
   } finally {
     if (owned) closeNow(file.fd);
   }
@@ -116,7 +139,45 @@ function fileHeaders({ etag, modifiedSeconds }: Validators): OutgoingHttpHeaders
   };
 }
 
+function headList(headers: OutgoingHttpHeaders, length: number): string[] {
+  const all = { ...serverHeader, ...headers, 'Content-Length': length };
+  return Object.entries(all).flatMap(([name, value]) => [name, String(value)]);
+}
+
+/** Answers at once with a file that was read a short while ago; undefined when that cannot be. */
+function sendHot(
+  { buffers }: GetContext,
+  { req, res }: Exchange,
+  { device, name }: Found,
+): Promise<void> | undefined {
+  if (req.method !== 'GET' || !device.brisk || asksForMore(req.headers)) return undefined;
+  const file = device.hotFiles.find(name);
+  if (file === undefined) return undefined;
+  const buffer = buffers.take(file.size);
+  if (buffer === undefined) return undefined;
+  if (!device.hotFiles.read(`${device.root}/${name}`, file, buffer)) {
+    buffers.give(buffer, { reusable: true });
+    return undefined;
+  }
+  sendHeadList(res, 200, file.head);
+  return flushed(res, (done) => res.end(buffer.subarray(0, file.size), done)).then((reusable) =>
+    buffers.give(buffer, { reusable }),
+  );
+}
+
+/** Whether the answer may be another one than the whole file. */
+function asksForMore(headers: IncomingHttpHeaders): boolean {
+  return (
+    headers.range !== undefined ||
+    headers['if-none-match'] !== undefined ||
+    headers['if-modified-since'] !== undefined ||
+    headers['if-match'] !== undefined ||
+    headers['if-unmodified-since'] !== undefined
+  );
+}
+
 interface Body {
+  run: Runner;
   /** Closed by the one who sends it. */
   fd: number;
   size: number;
@@ -125,11 +186,11 @@ interface Body {
 }
 
 async function sendBytes(buffers: Buffers, res: ServerResponse, body: Body): Promise<void> {
-  const { fd, size, headers, ranges } = body;
+  const { run, fd, size, headers, ranges } = body;
   if (ranges !== 'whole' && ranges.length > 1) {
     const { type, length, parts, closing } = multipart(ranges, size, contentType);
     const head = { ...headers, 'Content-Type': type, 'Content-Length': length };
-    return sendParts(buffers, res, { fd, status: 206, head, parts, closing });
+    return sendParts(buffers, res, { run, fd, status: 206, head, parts, closing });
   }
   const range = ranges === 'whole' ? { start: 0, end: size - 1 } : ranges[0];
   const { start, end } = range ?? { start: 0, end: -1 };
@@ -140,13 +201,13 @@ async function sendBytes(buffers: Buffers, res: ServerResponse, body: Body): Pro
   const buffer = length > chunkBytes ? undefined : buffers.take(length);
   if (buffer === undefined) {
     const parts = [{ preface: '', range: { start, end } }];
-    return sendParts(buffers, res, { fd, status, head, parts, closing: '' });
+    return sendParts(buffers, res, { run, fd, status, head, parts, closing: '' });
   }
   let reusable = true;
   try {
     const chunk = buffer.subarray(0, length);
     try {
-      if ((await readFully(fd, chunk, start)) < length) throw shortened();
+      if ((await run(() => readFully(fd, chunk, start))) < length) throw shortened();
     } finally {
       closeNow(fd);
     }
@@ -158,6 +219,7 @@ async function sendBytes(buffers: Buffers, res: ServerResponse, body: Body): Pro
 }
 
 interface Parts {
+  run: Runner;
   fd: number;
   status: number;
   head: OutgoingHttpHeaders;
@@ -167,7 +229,7 @@ interface Parts {
 
 /** Sends more than fits into one buffer, one buffer at a time. */
 async function sendParts(buffers: Buffers, res: ServerResponse, body: Parts): Promise<void> {
-  const { fd, status, head, parts, closing } = body;
+  const { run, fd, status, head, parts, closing } = body;
   const pooled = buffers.take(chunkBytes);
   const buffer = pooled ?? Buffer.allocUnsafe(scarceChunkBytes);
   let reusable = true;
@@ -176,7 +238,7 @@ async function sendParts(buffers: Buffers, res: ServerResponse, body: Parts): Pr
       let lead = preface;
       for (let at = range.start; at <= range.end; at += buffer.length) {
         const chunk = buffer.subarray(0, Math.min(buffer.length, range.end - at + 1));
-        if ((await readFully(fd, chunk, at)) < chunk.length) throw shortened();
+        if ((await run(() => readFully(fd, chunk, at))) < chunk.length) throw shortened();
         if (!res.headersSent) sendHead(res, status, head);
         if (lead !== '') res.write(lead);
         lead = '';

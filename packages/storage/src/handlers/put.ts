@@ -76,7 +76,7 @@ async function storeWhole({ req, device, name, digest, claim }: Upload, length: 
   digest?.update(body);
   digest?.verify();
   claim.use(length);
-  await storeFile(device, name, (fd) => writeFully(fd, body));
+  await storeFile(device, name, (fd) => device.run(() => writeFully(fd, body)));
 }
 
 async function storeStream({ req, device, name, digest, claim }: Upload): Promise<void> {
@@ -86,7 +86,7 @@ async function storeStream({ req, device, name, digest, claim }: Upload): Promis
     for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       claim.use(chunk.length);
       digest?.update(chunk);
-      await writeFully(fd, chunk);
+      await device.run(() => writeFully(fd, chunk));
     }
     // node:http ends a body that was cut with an error; this is the second pair of eyes.
     if (!req.complete) throw cut();

@@ -16,7 +16,9 @@ export interface Exchange {
 /** RFC 9110 §15.5.6: a 405 says what is offered. */
 const methodsOffered = 'GET, HEAD, PUT, DELETE, MKCOL';
 
-const serverHeader = { Server: 'omgfs' } as const;
+export const serverHeader = { Server: 'omgfs' } as const;
+/** A refused or busy device is looked at again every second. */
+const retryAfterSeconds = 2;
 
 /** How much of a body that nobody wants is read, so that the client gets to see the answer. */
 const lingerBytesMax = 4 * 1024 * 1024;
@@ -25,6 +27,11 @@ const lingerMsMax = 2000;
 /** Sends the head of an answer; every answer of the node goes through here. */
 export function sendHead(res: ServerResponse, status: number, headers: OutgoingHttpHeaders): void {
   res.writeHead(status, { ...serverHeader, ...headers });
+}
+
+/** The same from a list of names and values, which node:http writes a third faster. */
+export function sendHeadList(res: ServerResponse, status: number, list: string[]): void {
+  res.writeHead(status, list);
 }
 
 /** An answer without a body. */
@@ -68,6 +75,7 @@ export function sendError(exchange: Exchange, error: OmgfsError): void {
     'Content-Type': 'text/plain; charset=utf-8',
     'Content-Length': body.length,
     ...(error.status === 405 ? { Allow: methodsOffered } : {}),
+    ...(error.status === 503 ? { 'Retry-After': retryAfterSeconds } : {}),
     ...(unread ? { Connection: 'close' } : {}),
   });
   if (!unread) {

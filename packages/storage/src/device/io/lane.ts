@@ -1,0 +1,79 @@
+/**
+ * The system calls of one device that may be under way at once. They run on threads that all
+ * devices share, so a disk that hangs may hold its own share of them and not one more.
+ */
+import { OmgfsError } from '@omgfs/protocol';
+
+/** Runs a system call when its turn comes. */
+export type Runner = <T>(call: () => Promise<T>) => Promise<T>;
+
+/** More than the busiest device should ever see; who comes later is told to try again. */
+const waitingMax = 4096;
+
+interface Waiting {
+  start: () => void;
+  fail: (reason: OmgfsError) => void;
+}
+
+export class Lane {
+  readonly #width: number;
+  #running = 0;
+  #movedAtMs = 0;
+  /** Those before `#next` have started. */
+  #waiting: Waiting[] = [];
+  #next = 0;
+
+  /** @param width calls under way at once. */
+  constructor(width: number) {
+    this.#width = width;
+  }
+
+  /**
+   * Runs a call now, or after those that wait already.
+   * @throws DEVICE_BUSY when too many wait; whatever the call throws.
+   */
+  readonly run: Runner = (call) => {
+    if (this.#running < this.#width) return this.#start(call);
+    if (this.#waiting.length - this.#next >= waitingMax) {
+      return Promise.reject(new OmgfsError('DEVICE_BUSY'));
+    }
+    return new Promise((resolve, reject) => {
+      const start = () => void this.#start(call).then(resolve, reject);
+      this.#waiting.push({ start, fail: reject });
+    });
+  };
+
+  /** Fails all that wait, for a disk that does not answer; what is under way cannot be ended. */
+  failWaiting(reason: OmgfsError): void {
+    const waiting = this.#waiting.slice(this.#next);
+    this.#waiting = [];
+    this.#next = 0;
+    for (const { fail } of waiting) fail(reason);
+  }
+
+  /** For how long calls have been under way of which none has ended. */
+  get stalledMs(): number {
+    return this.#running === 0 ? 0 : performance.now() - this.#movedAtMs;
+  }
+
+  #start<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#running === 0) this.#movedAtMs = performance.now();
+    this.#running += 1;
+    const running = call();
+    running.then(this.#end, this.#end);
+    return running;
+  }
+
+  readonly #end = (): void => {
+    this.#running -= 1;
+    this.#movedAtMs = performance.now();
+    const next = this.#waiting[this.#next];
+    if (next === undefined) return;
+    this.#next += 1;
+    if (this.#next === this.#waiting.length) {
+      this.#waiting = [];
+      this.#next = 0;
+    }
+    next.start();
+  };
+}

@@ -8,6 +8,7 @@ import { addNamespaceCommands } from './namespace.ts';
 import { addRebalanceCommands } from './rebalance.ts';
 import { addSettingCommands } from './settings.ts';
 import { printDone } from './table.ts';
+import { addVerifyCommand } from './verify.ts';
 
 export function addAdminCommands(program: Command, withAdmin: WithAdmin): void {
   const admin = program
@@ -15,6 +16,7 @@ export function addAdminCommands(program: Command, withAdmin: WithAdmin): void {
     .description('look after a cluster: hosts, devices, classes, fsck, rebalance')
     .addHelpText('after', examples);
   addCheckCommands(admin, withAdmin);
+  addVerifyCommand(admin, withAdmin);
   addNamespaceCommands(admin, withAdmin);
   addMachineCommands(admin, withAdmin);
   addSettingCommands(admin, withAdmin);
@@ -43,6 +45,7 @@ export function addAdminCommands(program: Command, withAdmin: WithAdmin): void {
 const examples = `
 Examples:
   omgfs admin check                                is everything well?
+  omgfs admin verify                               is every copy where it should be?
   omgfs admin domain add photos                    a name space
   omgfs admin class add photos thumb -m 1          one copy is enough for thumbnails
   omgfs admin host add store4 --ip 10.0.0.4        a new storage node

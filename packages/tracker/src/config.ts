@@ -27,6 +27,9 @@ export interface TrackerConfig {
   /** MiB a device must have free to take new files. */
   freeSpaceMinMb: number;
   mindevcountDefault: number;
+  /** Orders by network zone (spec §6.7). */
+  zoneLocal: boolean;
+  localNetwork: string | undefined;
   nodeTimeoutMs: number;
   connTimeoutMs: number;
   connectionsPerHost: number;
@@ -132,6 +135,10 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
   const warnings = optionTable
     .filter((option) => option.unused !== undefined && values.has(option.name))
     .map((option) => `option ${option.name} has no effect: ${option.unused}`);
+  const plugins = text('plugins').split(/[\s,]+/);
+  for (const plugin of plugins.filter((name) => name !== '' && name !== 'ZoneLocal')) {
+    warnings.push(`plugin ${plugin} has no effect: Perl plugins cannot be loaded`);
+  }
   return {
     listen: listenAddresses(text('listen'), number('conf_port')),
     dsn: text('db_dsn'),
@@ -144,6 +151,8 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     hostname: hostname(),
     freeSpaceMinMb: number('min_free_space'),
     mindevcountDefault: number('default_mindevcount'),
+    zoneLocal: plugins.includes('ZoneLocal'),
+    localNetwork: text('local_network') || undefined,
     nodeTimeoutMs: number('node_timeout') * 1000,
     connTimeoutMs: number('conn_timeout') * 1000,
     connectionsPerHost: Math.max(1, number('conn_pool_size')),

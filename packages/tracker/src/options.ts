@@ -245,15 +245,13 @@ const table = [
     name: 'local_network',
     flags: [],
     kind: 'TEXT',
-    help: 'accepted for old configurations',
-    unused: 'this version does not order by zone',
+    help: 'ip/bits of the zone this tracker is in; with ZoneLocal it copies from there first',
   },
   {
     name: 'plugins',
     flags: [],
     kind: 'TEXT',
-    help: 'accepted for old configurations',
-    unused: 'Perl plugins cannot be loaded',
+    help: 'ZoneLocal offers devices in the network zone of a client first',
   },
   {
     name: 'no_schema_check',

@@ -15,7 +15,7 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
     const dkey = checkKeyLength(args.key ?? '');
     const classid = classidOf(domain, args);
     const multiple = isTrue(args.multi_dest);
-    const devids = chooseDestinations(candidates(topology), {
+    const devids = chooseNear(topology, address, {
       count: multiple ? limits.openDestinationsMax : 1,
       sizeBytes: idOf(args.size) ?? 0,
       random,
@@ -65,6 +65,29 @@ function explicitFid(args: Fields): { fid?: number } {
   if (fid === undefined) return {};
   if (fid > limits.fidMax) throw new OmgfsError('FID_IN_USE');
   return fid === 0 ? {} : { fid };
+}
+
+/** Devices in the zone of the client come first, in the order of all others (spec §6.7). */
+function chooseNear(
+  topology: Topology,
+  address: string,
+  options: Parameters<typeof chooseDestinations>[1],
+): number[] {
+  const all = candidates(topology);
+  const near = new Set(
+    topology.nearOnly(
+      all.map(({ devid }) => devid),
+      address,
+    ),
+  );
+  const chosen = chooseDestinations(
+    all.filter(({ devid }) => near.has(devid)),
+    options,
+  );
+  const count = options.count - chosen.length;
+  if (count === 0 || near.size === all.length) return chosen;
+  const others = all.filter(({ devid }) => !near.has(devid));
+  return [...chosen, ...chooseDestinations(others, { ...options, count })];
 }
 
 function candidates(topology: Topology) {

@@ -23,6 +23,7 @@ export function getPaths(services: CommandServices): Command {
     const count = Math.max(pathCountMin, integerOf(args.pathcount));
     const client = { address, zone: args.zone };
     const devids = orderedDevids(topology, file, random);
+    devids.readable = topology.nearFirst(devids.readable, address);
     const good = isTrue(args.noverify)
       ? devids.readable
       : await dropUntilVerified({ devices, topology, file }, devids.readable);

@@ -6,6 +6,8 @@ import { attraction, mostAttractive, type WeighedDevice, weightedOrder } from '.
 
 /** A device as policies see it. */
 export interface PolicyDevice extends WeighedDevice {
+  /** The network zone of its host, or its /16 (spec §6.5). */
+  network: string;
   /** The operator says alive; a host with such a device counts as a place for copies. */
   alive: boolean;
   /** The operator says dead: the device does not exist for policies. */
@@ -16,7 +18,7 @@ export interface PolicyDevice extends WeighedDevice {
 
 export interface PolicyQuestion {
   /** Devices that hold the file: not dead, and not the one a replica is to be moved away from. */
-  holding: readonly { devid: number; hostid: number }[];
+  holding: readonly Pick<PolicyDevice, 'devid' | 'hostid' | 'network'>[];
   /** Devices that exist as targets, holding ones included. */
   devices: readonly PolicyDevice[];
   /** Targets that failed in this round. */

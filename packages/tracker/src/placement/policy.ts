@@ -4,49 +4,38 @@
  * are kept as they are, never copied or trimmed on a guess.
  */
 import type { PolicyAnswer, PolicyQuestion } from './contract.ts';
+import { hostsPerNetwork } from './hosts-per-network.ts';
 import type { FileClass } from './model.ts';
 import { multipleDevices } from './multiple-devices.ts';
 import { multipleHosts } from './multiple-hosts.ts';
+import { multipleNetworks } from './multiple-networks.ts';
+import { union } from './union.ts';
 
-export type Policy =
-  | {
-      known: true;
-      name: string;
-      /** Copies the policy itself asks for; undefined leaves it to the class. */
-      min: number | undefined;
-      decide: (question: PolicyQuestion) => PolicyAnswer;
-    }
-  | { known: false; reason: string };
+export type Policy = KnownPolicy | { known: false; reason: string };
 
-const installed = new Map([
+interface KnownPolicy {
+  known: true;
+  name: string;
+  /** Copies the policy itself asks for; undefined leaves it to the class. */
+  min: number | undefined;
+  /** `min` of the question is that of the class. */
+  decide: (question: PolicyQuestion) => PolicyAnswer;
+}
+
+const counting = new Map([
   ['MultipleHosts', multipleHosts],
   ['MultipleDevices', multipleDevices],
+  ['MultipleNetworks', multipleNetworks],
 ]);
 
-/** Blanks and newlines are free around tokens; what follows the parenthesis is ignored. */
-const policyPattern = /^\s*([A-Za-z0-9_:]+)\s*\(([^()]*)\)/;
-const unionPattern = /^\s*Union\s*\(/;
+/** Policies of a union may be unions again, up to so deep. */
+const depthMax = 8;
 
 /** Parses the text of a policy; none, or a blank one, is `MultipleHosts()`. Never throws. */
 export function parsePolicy(text: string | null): Policy {
   if (text === null || text.trim() === '') return parsePolicy('MultipleHosts()');
-  if (unionPattern.test(text)) {
-    return { known: false, reason: 'Replication policy Union is not installed' };
-  }
-  const match = policyPattern.exec(text);
-  if (match === null) {
-    return { known: false, reason: `Replication policy cannot be parsed: ${text}` };
-  }
-  const name = (match[1] ?? '').replace(/^MogileFS::ReplicationPolicy::/, '');
-  const decide = installed.get(name);
-  if (decide === undefined) {
-    return { known: false, reason: `Replication policy ${name} is not installed` };
-  }
-  const argument = (match[2] ?? '').trim();
-  if (!/^\d{0,9}$/.test(argument)) {
-    return { known: false, reason: `Replication policy ${name} takes a number, not ${argument}` };
-  }
-  return { known: true, name, min: Number(argument) || undefined, decide };
+  // What follows the closing parenthesis is ignored.
+  return parseCall(text, depthMax)?.policy ?? unparsable(text);
 }
 
 /** Asks the policy of a class. An unknown policy is `undecided`. */
@@ -56,5 +45,82 @@ export function askPolicy(
 ): PolicyAnswer {
   const policy = parsePolicy(replpolicy);
   if (!policy.known) return { verdict: 'undecided', reason: policy.reason };
-  return policy.decide({ ...question, min: policy.min ?? mindevcount });
+  return policy.decide({ ...question, min: mindevcount });
+}
+
+/** Parses one `Name(…)` at the start; undefined where there is none. Blanks are free. */
+function parseCall(text: string, depth: number): { policy: Policy; rest: string } | undefined {
+  const open = /^\s*([A-Za-z0-9_:]+)\s*\(/.exec(text);
+  if (open === null || depth === 0) return undefined;
+  const name = (open[1] ?? '').replace(/^MogileFS::ReplicationPolicy::/, '');
+  const inside = text.slice(open[0].length);
+  if (name === 'Union') return parseUnion(inside, depth);
+  const close = /^([^()]*)\)/.exec(inside);
+  if (close === null) return undefined;
+  const rest = inside.slice(close[0].length);
+  return { policy: namedPolicy(name, (close[1] ?? '').trim()), rest };
+}
+
+function parseUnion(inside: string, depth: number): { policy: Policy; rest: string } | undefined {
+  const parts: KnownPolicy[] = [];
+  let rest = inside;
+  for (;;) {
+    const end = /^\s*\)/.exec(rest);
+    if (end !== null) {
+      const policy: Policy =
+        parts.length === 0
+          ? { known: false, reason: 'Replication policy Union needs policies to unite' }
+          : knownUnion(parts);
+      return { policy, rest: rest.slice(end[0].length) };
+    }
+    const part = parseCall(rest, depth - 1);
+    if (part === undefined) return undefined;
+    if (!part.policy.known) return part;
+    parts.push(part.policy);
+    const next = /^\s*(?:,|(?=\)))/.exec(part.rest);
+    if (next === null) return undefined;
+    rest = part.rest.slice(next[0].length);
+  }
+}
+
+function knownUnion(parts: readonly KnownPolicy[]): KnownPolicy {
+  const decides = parts.map(({ decide }) => decide);
+  const decide = (question: PolicyQuestion) => union(decides, question);
+  return { known: true, name: 'Union', min: undefined, decide };
+}
+
+function namedPolicy(name: string, argument: string): Policy {
+  if (name === 'HostsPerNetwork') return zonePolicy(name, argument);
+  const count = counting.get(name);
+  if (count === undefined) {
+    return { known: false, reason: `Replication policy ${name} is not installed` };
+  }
+  if (!/^\d{0,9}$/.test(argument)) {
+    return { known: false, reason: `Replication policy ${name} takes a number, not ${argument}` };
+  }
+  const min = Number(argument) || undefined;
+  const decide = (question: PolicyQuestion) => count({ ...question, min: min ?? question.min });
+  return { known: true, name, min, decide };
+}
+
+function zonePolicy(name: string, argument: string): Policy {
+  const demands = new Map<string, number>();
+  for (const part of argument.split(',').filter((text) => text.trim() !== '')) {
+    const match = /^\s*([^\s=]+)\s*=\s*(\d{1,9})\s*$/.exec(part);
+    if (match === null) {
+      const reason = `Replication policy ${name} takes zone=number, not ${part.trim()}`;
+      return { known: false, reason };
+    }
+    demands.set(match[1] ?? '', Number(match[2]));
+  }
+  // Files that no zone wants would have one copy for ever, without anybody having said so.
+  if (![...demands.values()].some((wanted) => wanted > 0)) {
+    return { known: false, reason: `Replication policy ${name} names no zone to have copies in` };
+  }
+  const decide = (question: PolicyQuestion) => hostsPerNetwork(demands, question);
+  return { known: true, name, min: undefined, decide };
+}
+
+function unparsable(text: string): Policy {
+  return { known: false, reason: `Replication policy cannot be parsed: ${text}` };
 }

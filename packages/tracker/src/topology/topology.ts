@@ -16,6 +16,7 @@ import {
   type ObservedDeviceState,
   type ObservedHostState,
 } from '../placement/model.ts';
+import { Networks } from '../placement/networks.ts';
 import type { TopologyRows } from '../store/store.ts';
 
 export interface DeviceObservation {
@@ -30,6 +31,10 @@ export interface TopologyOptions {
   mindevcountDefault: number;
   /** A device with less free space takes no new files, in MiB (`min_free_space`). */
   freeSpaceMinMb: number;
+  /** Orders by network zone as the plugin of that name does (spec §6.7). */
+  zoneLocal?: boolean;
+  /** The network this tracker is in, `ip/bits`. */
+  localNetwork?: string | undefined;
 }
 
 /** How a client reaches hosts: decides between the main and the alternate address (spec §4.2). */
@@ -52,6 +57,8 @@ export class Topology {
   #devices = new Map<number, Device>();
   #settings = new Map<string, string>();
   #altNetworks = new Map<number, BlockList>();
+  #networks = new Networks(() => undefined);
+  #networkByHost = new Map<number, string>();
   readonly #observedHosts = new Map<number, ObservedHostState>();
   readonly #observedDevices = new Map<number, DeviceObservation>();
   /** Figures of our own sweeps, which are fresher than what the database was told last. */
@@ -82,6 +89,10 @@ export class Topology {
       rows.devices.map((device) => [device.devid, { ...device, ...this.#usage.get(device.devid) }]),
     );
     this.#settings = new Map(rows.settings.map(({ field, value }) => [field, value]));
+    this.#networks = new Networks((field) => this.setting(field));
+    this.#networkByHost = new Map(
+      rows.hosts.map(({ hostid, hostip }) => [hostid, this.#networks.of(hostip)]),
+    );
     this.#altNetworks = new Map();
     for (const host of rows.hosts) {
       const network = host.altip === null ? undefined : parseNetwork(host.altmask);
@@ -169,6 +180,32 @@ export class Topology {
 
   observedDevice(devid: number): DeviceObservation {
     return this.#observedDevices.get(devid) ?? nothingObserved;
+  }
+
+  /** The network zone of a host, or its /16 (spec §6.5). */
+  networkOf(hostid: number): string {
+    return this.#networkByHost.get(hostid) ?? '';
+  }
+
+  /** Devices in the zone of a client first, in their order; without ZoneLocal all as they are. */
+  nearFirst(devids: readonly number[], address: string | undefined): number[] {
+    const near = this.nearOnly(devids, address);
+    return [...near, ...devids.filter((devid) => !near.includes(devid))];
+  }
+
+  /**
+   * Devices in the zone of an address, or of this tracker where none is given; without ZoneLocal
+   * all of them.
+   */
+  nearOnly(devids: readonly number[], address: string | undefined): number[] {
+    const { zoneLocal = false, localNetwork } = this.#options;
+    const from = address ?? localNetwork?.split('/')[0];
+    if (!zoneLocal || from === undefined) return [...devids];
+    const zone = this.#networks.of(from);
+    return devids.filter((devid) => {
+      const device = this.#devices.get(devid);
+      return device !== undefined && this.networkOf(device.hostid) === zone;
+    });
   }
 
   /** Whether the monitor looks at the device at all (spec §4.4). */

@@ -7,6 +7,11 @@ import type { PolicyAnswer, PolicyDevice, PolicyQuestion } from '../../src/place
 import { askPolicy, parsePolicy } from '../../src/placement/policy.ts';
 import { seeded } from './seeded.ts';
 
+/** Hosts 1–3 are near, 4–6 far, the others in a network of their own. */
+function networkOf(hostid: number): string {
+  return hostid <= 3 ? 'near' : hostid <= 6 ? 'far' : `10.${hostid}.0.0/16`;
+}
+
 /** `h1 h1 h2~`: one device a word, in order devid 1, 2, …; marks: ~ drain, ! down, x dead. */
 function cluster(text: string): PolicyDevice[] {
   return text.split(' ').map((word, index) => {
@@ -14,6 +19,7 @@ function cluster(text: string): PolicyDevice[] {
     return {
       devid: index + 1,
       hostid: Number(word[1]),
+      network: networkOf(Number(word[1])),
       freeShare: 0.5,
       weight: 100,
       alive: mark === '' || mark === '-',
@@ -93,6 +99,82 @@ describe('MultipleDevices (spec §6.4)', () => {
   });
 });
 
+describe('MultipleNetworks (spec §6.5)', () => {
+  test.each([
+    ['one wanted, two there', 'h1 h4', [1, 2], 1, 'met'],
+    ['two in two networks', 'h1 h4 h2', [1, 2], 2, 'met'],
+    ['two in one network', 'h1 h2 h4', [1, 2], 2, '3/'],
+    [
+      'one copy: another network, else another host, else the same host',
+      'h1 h1 h2 h4',
+      [1],
+      2,
+      '4/2,3',
+    ],
+    ['three wanted in two networks', 'h1 h2 h4', [1, 3], 3, '/2'],
+    ['three on three hosts in two networks', 'h1 h2 h4 h5', [1, 2, 3], 3, 'met'],
+    ['four, three wanted', 'h1 h2 h4 h5', [1, 2, 3, 4], 3, 'met'],
+    ['four hosts and one disk left, three wanted', 'h1 h2 h4 h5 h5', [1, 2, 3, 4], 3, 'over'],
+    ['one network only', 'h1 h2 h3', [1, 2], 2, 'met'],
+    ['the other network is away: no pile in this one', 'h1 h2 h3 h4-', [1, 2], 2, 'undecided'],
+    ['all disks used', 'h1 h2', [1, 2], 3, 'met'],
+    ['no copy at all', 'h1 h4', [], 2, '1,2/'],
+  ])('%s', (_, devices, on, min, expected) => {
+    expect(say(ask('MultipleNetworks()', { devices: cluster(devices), on, min }))).toBe(expected);
+  });
+});
+
+describe('HostsPerNetwork (spec §6.6)', () => {
+  test.each([
+    ['met', 'h1 h2 h4', [1, 2, 3], 'met'],
+    ['near needs a host', 'h1 h1 h2 h4', [1, 4], '3/2'],
+    ['both need', 'h1 h2 h4', [], '1,2,3/'],
+    ['zones not named do not count', 'h1 h2 h4 h7', [1, 2, 3, 4], 'met'],
+    ['one too many near', 'h1 h2 h3 h4', [1, 2, 3, 4], 'over'],
+    ['too many near, far needs', 'h1 h2 h3 h4', [1, 2, 3], '4/'],
+    ['near has one host only: its devices count', 'h1 h1 h4', [1, 2, 3], 'met'],
+    ['two on one host, another host near', 'h1 h1 h2 h4', [1, 2, 4], '3/'],
+    ['far is away', 'h1 h2 h4-', [1, 2], 'undecided'],
+  ])('%s', (_, devices, on, expected) => {
+    const policy = 'HostsPerNetwork( near = 2, far=1 )';
+    expect(say(ask(policy, { devices: cluster(devices), on, min: 9 }))).toBe(expected);
+  });
+
+  test('says which zone waits', () => {
+    const answer = ask('HostsPerNetwork(far=1)', { devices: cluster('h1'), on: [1], min: 1 });
+    expect(answer).toMatchObject({ reason: expect.stringContaining('far (0 of 1)') });
+  });
+});
+
+describe('Union: every part is met', () => {
+  const policy = 'Union(MultipleHosts(2), HostsPerNetwork(near=1, far=1),)';
+  test.each([
+    ['met by two hosts in both zones', 'h1 h4', [1, 2], 'met'],
+    ['two hosts, but none far', 'h1 h2 h4', [1, 2], '3/'],
+    ['a device both ask for goes first', 'h1 h2 h4', [1], '2,3/'],
+    ['one copy serves neither: one is surplus', 'h1 h4 h7', [1, 2, 3], 'over'],
+    ['too many for one part, needed by the other', 'h4 h5 h1', [1, 2, 3], 'over'],
+    ['one part waits', 'h1 h2 h4-', [1, 2], 'undecided'],
+  ])('%s', (_, devices, on, expected) => {
+    expect(say(ask(policy, { devices: cluster(devices), on, min: 1 }))).toBe(expected);
+  });
+
+  test('what one part counts as surplus stays while another needs it', () => {
+    const both = 'Union(MultipleHosts(1), HostsPerNetwork(near=1, far=1))';
+    expect(say(ask(both, { devices: cluster('h1 h4'), on: [1, 2], min: 1 }))).toBe('met');
+  });
+
+  test('the device named by most parts comes first', () => {
+    const answer = ask(policy, { devices: cluster('h1 h2 h4'), on: [1], min: 1 });
+    expect(answer).toMatchObject({ ideal: [3, 2] });
+  });
+
+  test('unions nest, and policies inside take the number of the class', () => {
+    const nested = 'Union(Union(MultipleHosts()), MultipleDevices(3))';
+    expect(say(ask(nested, { devices: cluster('h1 h1 h2'), on: [1, 3], min: 2 }))).toBe('2/');
+  });
+});
+
 describe('the text of a policy (spec §6.1)', () => {
   test.each([
     [null, 'MultipleHosts', undefined],
@@ -109,8 +191,14 @@ describe('the text of a policy (spec §6.1)', () => {
     'MultipleHosts',
     'MultipleHosts(two)',
     'MultipleHosts(-1)',
-    'HostsPerNetwork(near=2, far=1)',
-    'Union(MultipleHosts(2), MultipleDevices(3),)',
+    'HostsPerNetwork(near)',
+    'HostsPerNetwork()',
+    'HostsPerNetwork(near=0)',
+    'Union()',
+    'Union(MultipleHosts(2), Some::Policy())',
+    'Union(MultipleHosts(2) MultipleDevices(2))',
+    'Union(MultipleHosts(2)',
+    `${'Union('.repeat(20)}MultipleHosts()${')'.repeat(20)}`,
     'Some::Other::Policy()',
     '((((',
   ])('%j is kept as unknown', (text) => {
@@ -120,8 +208,28 @@ describe('the text of a policy (spec §6.1)', () => {
   });
 });
 
-describe.each(['MultipleHosts()', 'MultipleDevices()'])('%s on random clusters', (policy) => {
-  test('names only devices that can take a copy, and ends met when there are enough', () => {
+const zoneHosts = (hosts: ReadonlySet<number>, zone: string): number =>
+  [...hosts].filter((hostid) => networkOf(hostid) === zone).length;
+
+describe.each<[string, (usable: ReadonlySet<number>, min: number) => boolean]>([
+  ['MultipleHosts()', (hosts, min) => hosts.size >= min],
+  ['MultipleDevices()', (hosts, min) => hosts.size >= min],
+  [
+    'MultipleNetworks()',
+    (hosts, min) =>
+      hosts.size >= min && zoneHosts(hosts, 'near') > 0 && zoneHosts(hosts, 'far') > 0,
+  ],
+  [
+    'HostsPerNetwork(near=2, far=2)',
+    (hosts) => zoneHosts(hosts, 'near') >= 2 && zoneHosts(hosts, 'far') >= 2,
+  ],
+  [
+    'Union(MultipleHosts(), HostsPerNetwork(near=1, far=1))',
+    (hosts, min) =>
+      hosts.size >= min && zoneHosts(hosts, 'near') > 0 && zoneHosts(hosts, 'far') > 0,
+  ],
+])('%s on random clusters', (policy, isPossible) => {
+  test('names only devices that can take a copy, and ends content when there are enough', () => {
     for (let seed = 1; seed <= 500; seed += 1) {
       const random = seeded(seed);
       const devices = randomDevices(random);
@@ -132,18 +240,24 @@ describe.each(['MultipleHosts()', 'MultipleDevices()'])('%s on random clusters',
       const usable = devices.filter(({ devid, takesFiles }) => {
         return (takesFiles && !failed.includes(devid)) || on[0] === devid;
       });
-      const hosts = new Set(usable.map(({ hostid }) => hostid)).size;
-      expect({ seed, verdict }).toEqual({ seed, verdict: hosts >= min ? 'met' : verdict });
+      const content = isPossible(new Set(usable.map(({ hostid }) => hostid)), min);
+      const expected = content && verdict !== 'over' ? 'met' : verdict;
+      expect({ seed, verdict }).toEqual({ seed, verdict: expected });
     }
   });
 });
+
+function randomHost(random: () => number): { hostid: number; network: string } {
+  const hostid = 1 + Math.floor(random() * 5);
+  return { hostid, network: networkOf(hostid) };
+}
 
 function randomDevices(random: () => number): PolicyDevice[] {
   return Array.from({ length: 1 + Math.floor(random() * 12) }, (_, index) => {
     const alive = random() < 0.8;
     return {
       devid: index + 1,
-      hostid: 1 + Math.floor(random() * 5),
+      ...randomHost(random),
       freeShare: 0.1 + random() * 0.9,
       weight: 100,
       alive,

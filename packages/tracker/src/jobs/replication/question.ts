@@ -29,6 +29,7 @@ function policyDevice(topology: Topology, device: Device): PolicyDevice {
   return {
     devid: device.devid,
     hostid: device.hostid,
+    network: topology.networkOf(device.hostid),
     weight: device.weight,
     freeShare: freeShare(device),
     alive: device.status === 'alive',

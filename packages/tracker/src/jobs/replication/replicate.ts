@@ -139,5 +139,7 @@ function chooseSource(
 ): number | undefined {
   const usable = file.devids.filter((devid) => topology.isReadable(devid) && !failed.has(devid));
   if (hint !== null && usable.includes(hint)) return hint;
-  return usable[Math.floor(random() * usable.length)];
+  const near = topology.nearOnly(usable, undefined);
+  const pool = near.length > 0 ? near : usable;
+  return pool[Math.floor(random() * pool.length)];
 }

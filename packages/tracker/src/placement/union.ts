@@ -24,7 +24,7 @@ export function union(parts: readonly Decide[], question: PolicyQuestion): Polic
   return { verdict: answers.some(isOver) && hasSurplus(parts, question) ? 'over' : 'met' };
 }
 
-/** Whether one copy can go without any part missing it: what one counts as too many, another may need. */
+/** Whether one copy can go: what one part counts as too many, another may need. */
 function hasSurplus(parts: readonly Decide[], question: PolicyQuestion): boolean {
   return question.holding.some(({ devid }) => {
     const holding = question.holding.filter((device) => device.devid !== devid);

@@ -172,6 +172,11 @@ export interface FilesStore {
   findChecksum(fid: number): Promise<Checksum | undefined>;
   /** Every row about a fid, current file or not; never from a replica database. */
   fidRecords(fid: number): Promise<FidRecords>;
+  /**
+   * Keeps a checksum that was computed of a file's bytes, in place of any before it.
+   * @returns false when the file is gone; nothing is kept then.
+   */
+  saveChecksum(request: { fid: number; checksum: Checksum }): Promise<boolean>;
   /** Rows with fid > `after` in ascending order (spec §2.1 list_fids). */
   filesAfter(request: { after: number; limit: number }): Promise<FileRow[]>;
   /**
@@ -215,12 +220,20 @@ export interface QueueStore {
   enqueueReplication(request: { fid: number; nexttry: number; fromdevid?: number }): Promise<void>;
   finishReplications(fids: readonly number[]): Promise<void>;
   postponeReplication(request: { fid: number; nexttry: number; failcount: number }): Promise<void>;
-  /** Makes every waiting row due now (spec §2.3 replicate_now). @returns how many. */
+  /**
+   * Makes rows due now that wait longer than a claim lasts; the others may be in work and are due
+   * soon (spec §2.3 replicate_now). @returns how many.
+   */
   hastenReplications(): Promise<number>;
   claimDeletions(limit: number): Promise<DeletionRow[]>;
   postponeDeletion(request: { fid: number; nexttry: number; failcount: number }): Promise<void>;
   /** Ends the deletion of fids that have no replicas left: queue, checksum and tempfile rows go. */
   finishDeletions(fids: readonly number[]): Promise<void>;
+  /**
+   * Moves up to `limit` rows of each of the delete queues of old MogileFS into the current one
+   * (spec §5.3 "Legacy"). @returns how many; 0 means that there are none left.
+   */
+  moveLegacyDeletions(limit: number): Promise<number>;
   /** Rows per queue and the oldest `nexttry` among them. */
   queueDepths(): Promise<{ replicate: number; delete: number; tempfile: number }>;
 }

@@ -84,6 +84,13 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       expect(await store.claimReplications(10)).toHaveLength(2);
     });
 
+    test('rows in work are not made due', async () => {
+      await store.enqueueReplication({ fid: 1, nexttry: 0 });
+      expect(await store.claimReplications(10)).toHaveLength(1);
+      expect(await store.hastenReplications()).toBe(0);
+      expect(await store.claimReplications(10)).toEqual([]);
+    });
+
     test('a deletion ends when no replica is left', async () => {
       const checksum = { type: 'MD5', hex: 'cd'.repeat(16) } as const;
       const [gone, held] = await Promise.all(
@@ -98,6 +105,32 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       expect(await store.findChecksum(held as number)).toEqual(checksum);
       await store.postponeDeletion({ fid: held as number, nexttry: 7, failcount: 2 });
       expect(await store.claimDeletions(10)).toEqual([{ fid: held, nexttry: 7, failcount: 2 }]);
+    });
+
+    test('the delete queues of old MogileFS are moved into the current one', async () => {
+      await database.sql('INSERT INTO file_to_delete (fid) VALUES (1), (2), (3)');
+      await database.sql('INSERT INTO file_to_delete_later (fid, delafter) VALUES (3, 5), (4, 6)');
+      await database.sql(`INSERT INTO file_to_delete_later VALUES (5, ${endOfTime})`);
+      expect(await store.moveLegacyDeletions(2)).toBe(4);
+      expect(await store.moveLegacyDeletions(2)).toBe(2);
+      expect(await store.moveLegacyDeletions(2)).toBe(0);
+      const claimed = await store.claimDeletions(10);
+      expect(claimed.map(({ fid }) => fid).sort()).toEqual([1, 2, 3, 4]);
+      expect(claimed.slice(0, 2)).toMatchObject([{ nexttry: 5 }, { nexttry: 6 }]);
+      const [row] = await database.sql('SELECT nexttry FROM file_to_delete2 WHERE fid = 5');
+      expect(row?.nexttry).toBe(endOfTime);
+    });
+
+    test('a computed checksum is kept, in place of another, while its file exists', async () => {
+      const fid = await put(store, { dmid, dkey: 'a' });
+      const md5 = { type: 'MD5', hex: 'ab'.repeat(16) } as const;
+      const sha = { type: 'SHA-1', hex: 'cd'.repeat(20) } as const;
+      for (const checksum of [md5, sha]) {
+        expect(await store.saveChecksum({ fid, checksum })).toBe(true);
+        expect(await store.findChecksum(fid)).toEqual(checksum);
+      }
+      expect(await store.saveChecksum({ fid: fid + 1, checksum: md5 })).toBe(false);
+      expect(await store.findChecksum(fid + 1)).toBeUndefined();
     });
 
     test('depths are counted', async () => {

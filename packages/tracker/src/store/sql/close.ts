@@ -149,7 +149,13 @@ async function fidsIn(
 /** Deletes rows by primary key or its first column. */
 export async function deleteFids(
   session: Session,
-  table: 'file' | 'tempfile' | 'checksum' | 'file_to_delete2',
+  table:
+    | 'file'
+    | 'tempfile'
+    | 'checksum'
+    | 'file_to_delete2'
+    | 'file_to_delete'
+    | 'file_to_delete_later',
   fids: readonly number[],
 ): Promise<void> {
   const list = padded(fids);

@@ -1,5 +1,5 @@
 /** Changes to stored files: keys, classes, replicas, and uploads that were given up. */
-import { OmgfsError } from '@omgfs/protocol';
+import { type Checksum, hashTypes, OmgfsError } from '@omgfs/protocol';
 import { deleteFids, queueDeletions } from './close.ts';
 import type { Dialect, Engine, Session, SqlValue } from './engine.ts';
 import { currentFiles, type Key } from './files.ts';
@@ -98,6 +98,23 @@ export function addReplica(
     if (exists) await recountReplicas(session, fid);
     else await queueDeletions(engine, session, [fid]);
     return exists;
+  });
+}
+
+/** See the contract. The lock on the file row keeps it from going meanwhile. */
+export function saveChecksum(
+  engine: Engine,
+  request: { fid: number; checksum: Checksum },
+): Promise<boolean> {
+  const { fid, checksum } = request;
+  return engine.transaction(async (session) => {
+    if (!(await lockFile(engine, session, fid))) return false;
+    await session.run('REPLACE INTO checksum (fid, hashtype, checksum) VALUES (?, ?, ?)', [
+      fid,
+      hashTypes[checksum.type].id,
+      Buffer.from(checksum.hex, 'hex'),
+    ]);
+    return true;
   });
 }
 

@@ -129,11 +129,14 @@ export class Queues {
     );
   }
 
-  /** Index nexttry. */
+  /**
+   * Index nexttry. What is due within the lease of a claim may be a row in work, in any tracker,
+   * and making that due would give it to a second one; if it only waits, it is due soon anyway.
+   */
   async hastenReplications(): Promise<number> {
     const { now } = this.#engine.dialect;
     const { changes } = await this.#engine.run(
-      `UPDATE file_to_replicate SET nexttry = ${now} WHERE nexttry > ${now}`,
+      `UPDATE file_to_replicate SET nexttry = ${now} WHERE nexttry > ${now} + ${claimLeaseSeconds}`,
     );
     return changes;
   }

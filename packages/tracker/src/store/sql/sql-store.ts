@@ -2,7 +2,7 @@
  * The store over either engine: every method of the contract in one place, and the batchers of the
  * hot ones. The SQL is in the modules beside this one.
  */
-import { limits } from '@omgfs/protocol';
+import { type Checksum, limits } from '@omgfs/protocol';
 import { Batcher, type BatcherOptions } from '../batcher.ts';
 import type * as contract from '../store.ts';
 import { closeTempfiles } from './close.ts';
@@ -11,6 +11,7 @@ import { fidRecords } from './fid-records.ts';
 import * as files from './files.ts';
 import { createFsckStore } from './fsck/store.ts';
 import * as keys from './keys.ts';
+import { moveLegacyDeletions } from './legacy-deletions.ts';
 import * as machines from './machines.ts';
 import * as namespace from './namespace.ts';
 import { FidSource } from './open.ts';
@@ -120,6 +121,10 @@ class SqlStore implements contract.Store {
     return fidRecords(this.#db, fid);
   }
 
+  saveChecksum(request: { fid: number; checksum: Checksum }): Promise<boolean> {
+    return keys.saveChecksum(this.#db, request);
+  }
+
   filesAfter(request: { after: number; limit: number }): Promise<contract.FileRow[]> {
     return files.filesAfter(this.#db, request);
   }
@@ -184,6 +189,10 @@ class SqlStore implements contract.Store {
 
   finishDeletions(fids: readonly number[]): Promise<void> {
     return this.#queues.finishDeletions(fids);
+  }
+
+  moveLegacyDeletions(limit: number): Promise<number> {
+    return moveLegacyDeletions(this.#db, limit);
   }
 
   queueDepths(): ReturnType<contract.QueueStore['queueDepths']> {

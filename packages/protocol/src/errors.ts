@@ -123,6 +123,10 @@ export const errorTable = facts({
     ...input('failure', 'Clients of that network are not allowed here.'),
     status: 403,
   },
+  PULL_REFUSED: {
+    ...input('failure', 'The node does not fetch from there.'),
+    status: 403,
+  },
   CROSS_ORIGIN: {
     ...input('failure', 'A page of another site must not change anything here.'),
     status: 403,

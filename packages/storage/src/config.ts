@@ -52,7 +52,7 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   httpPort: 7500,
   management: undefined,
   iostat: true,
-  access: { networks: [], secrets: [] },
+  access: { networks: [], secrets: [], pull: true },
   allow: [],
   tls: undefined,
   server: 'own',
@@ -202,6 +202,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     access: {
       networks: networksOf(text('allow')),
       secrets: listOf(text('url-secret')),
+      pull: isOn(text('pull')),
     },
     allow: listOf(text('allow')),
     tls: tlsOf({ listen: text('tls-listen'), cert: text('tls-cert'), key: text('tls-key') }),

@@ -59,6 +59,12 @@ const table = [
     help: 'serve only clients in these networks, like 10.0.0.0/8,127.0.0.1',
   },
   {
+    name: 'pull',
+    kind: 'flag',
+    fallback: '1',
+    help: 'fetch replicas from other nodes, if both are allowed or the request is signed',
+  },
+  {
     name: 'url-secret',
     kind: 'TEXT',
     help: 'serve only URLs signed with it by trackers; several by comma',

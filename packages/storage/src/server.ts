@@ -12,7 +12,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { OmgfsError } from '@omgfs/protocol';
+import { OmgfsError, pullHeaders } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
 import { type AccessRules, checkAccess } from './access/access.ts';
 import type { Buffers } from './device/buffers.ts';
@@ -21,6 +21,7 @@ import { toHttpError } from './device/failures.ts';
 import { handleDelete } from './handlers/delete.ts';
 import { handleGet } from './handlers/get.ts';
 import { handleMkcol } from './handlers/mkcol.ts';
+import { handlePull } from './handlers/pull.ts';
 import { handlePut } from './handlers/put.ts';
 import { type Exchange, sendError } from './http/reply.ts';
 import { Turns } from './http/turns.ts';
@@ -196,6 +197,11 @@ function dispatch(options: ServerOptions, exchange: Exchange): Promise<void> {
       return handlePut(options, exchange);
     case 'DELETE':
       return handleDelete(options, exchange);
+    case 'POST':
+      if (exchange.req.headers[pullHeaders.source] !== undefined) {
+        return handlePull(options, exchange);
+      }
+      throw new OmgfsError('METHOD_NOT_ALLOWED');
     case 'MKCOL':
       return handleMkcol(options, exchange);
     default:

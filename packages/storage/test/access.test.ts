@@ -16,7 +16,7 @@ import { ask, createDocroot, put, startNode } from './helpers.ts';
 const management = { host: '127.0.0.1', port: 0 };
 
 test('others than the allowed networks are refused, on the side channel too', async () => {
-  const access = { networks: parseNetworks('10.0.0.0/8, 2001:db8::/32'), secrets: [] };
+  const access = { networks: parseNetworks('10.0.0.0/8, 2001:db8::/32'), secrets: [], pull: true };
   const { url, node } = await startNode({ access, management });
   const refused = await ask(`${url}/`);
   expect(refused.status).toBe(403);
@@ -27,7 +27,7 @@ test('others than the allowed networks are refused, on the side channel too', as
 });
 
 test('the allowed ones are served', async () => {
-  const access = { networks: parseNetworks('10.0.0.0/8 127.0.0.0/8'), secrets: [] };
+  const access = { networks: parseNetworks('10.0.0.0/8 127.0.0.0/8'), secrets: [], pull: true };
   const { url } = await startNode({ access });
   expect((await put(`${url}/dev1/x`, 'x')).status).toBe(200);
 });

@@ -189,6 +189,8 @@ async function createNodes(setting: Setting): Promise<Node[]> {
         '--skipconfig',
         ...['--docroot', docroot],
         ...['--httplisten', `${ip}:${port}`],
+        // So that they fetch replicas from each other.
+        ...['--allow', '127.0.0.0/8'],
         ...['--mgmtlisten', `${ip}:${setting.sideChannelPort}`],
         ...extraStorageArgs,
       ],

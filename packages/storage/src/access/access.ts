@@ -3,14 +3,16 @@
  * whose URL a tracker has signed (design section 9). Health needs no signature.
  */
 import type { IncomingMessage } from 'node:http';
-import type { BlockList } from 'node:net';
-import { OmgfsError, verifySignature } from '@omgfs/protocol';
+import { type BlockList, isIP } from 'node:net';
+import { OmgfsError, pullHeaders, pullMethod, verifySignature } from '@omgfs/protocol';
 
 export interface AccessRules {
   /** Clients must be in one of these; empty for no limit. */
   networks: readonly BlockList[];
   /** A signature by any of these is asked for; empty for none. */
   secrets: readonly string[];
+  /** Fetch replicas from other nodes for those who may ask for that. */
+  pull: boolean;
 }
 
 /** What tools ask to see whether the node and its disks are well. */
@@ -21,7 +23,20 @@ export function checkAccess(rules: AccessRules, req: IncomingMessage, target: st
   // Through a socket of the file system comes only the server in front, which has checked.
   const address = req.socket.remoteAddress;
   if (address !== undefined && !isAllowed(rules, address)) throw new OmgfsError('ADDRESS_REFUSED');
-  if (rules.secrets.length > 0) checkSignature(rules.secrets, req.method ?? '', target);
+  if (rules.secrets.length === 0) return;
+  const source = req.headers[pullHeaders.source];
+  const method = typeof source === 'string' ? pullMethod(source) : (req.method ?? '');
+  checkSignature(rules.secrets, method, target);
+}
+
+/**
+ * Whether this node may be made to fetch from a host: a signature names the source; without one
+ * both ends must be in the allowed networks. A node that trusts everybody fetches from nobody.
+ */
+export function mayPullFrom(rules: AccessRules, host: string): boolean {
+  if (!rules.pull) return false;
+  if (rules.secrets.length > 0) return true;
+  return rules.networks.length > 0 && isIP(host) > 0 && isAllowed(rules, host);
 }
 
 /** Whether an address lies in the allowed networks. */

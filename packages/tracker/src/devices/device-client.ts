@@ -21,8 +21,9 @@ import {
   refusesWrongMd5,
   type UsageOutcome,
 } from './probes.ts';
+import { Pulls } from './pull.ts';
 import { SideDigests } from './side-channel/side-digests.ts';
-import { signing } from './signing.ts';
+import { createSignUrl, signing } from './signing.ts';
 
 export interface DeviceClientOptions {
   /** For one answer of a node. */
@@ -72,19 +73,24 @@ export interface DeviceClient {
 }
 
 const stallMsDefault = 45_000;
+/** How long a target may take to begin with fetching. */
+const pullTtlSeconds = 900;
 
 export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const { connTimeoutMs, connectionsPerHost: connections } = options;
   const { urlSecret } = options;
+  const plainAgent = () => new Agent({ connections, connect: { timeout: connTimeoutMs } });
   const newAgent = (): Dispatcher => {
-    const agent = new Agent({ connections, connect: { timeout: connTimeoutMs } });
-    return urlSecret === undefined ? agent : agent.compose(signing(urlSecret));
+    return urlSecret === undefined ? plainAgent() : plainAgent().compose(signing(urlSecret));
   };
   // Four sets of connections, so that neither a long copy nor a fsck delays a close, and so that
   // the monitor's verdict on a host does not depend on how busy this tracker is.
   const agents = { calls: newAgent(), bulk: newAgent(), probes: newAgent(), checks: newAgent() };
+  const pullAgent = plainAgent();
   const deadlineMs = connTimeoutMs + options.nodeTimeoutMs;
   const stallMs = options.stallMs ?? stallMsDefault;
+  const signUrl = createSignUrl({ urlSecret, urlTtlSeconds: pullTtlSeconds });
+  const pulls = new Pulls({ agent: pullAgent, urlSecret, signUrl, stallMs });
   const directories = new Directories(agents.calls, { deadlineMs });
   const { sideChannelPort: port } = options;
   const side = port === undefined ? undefined : new SideDigests({ ...options, port });
@@ -99,13 +105,15 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
       if (told !== undefined) return { state: 'present', ...told };
       return digestReplica(agents.bulk, { url, type, stallMs, signal });
     },
-    copy: (request) => copyReplica(agents.bulk, { ...request, stallMs }),
+    copy: async (request) =>
+      (await pulls.copy(request)) ?? copyReplica(agents.bulk, { ...request, stallMs }),
     readUsage: (place) => readUsage(probe, place),
     findWriteFault: (place) => findWriteFault(probe, place),
     refusesWrongMd5: (place) => refusesWrongMd5(probe, place),
     close: async () => {
       side?.close();
-      await Promise.all(Object.values(agents).map((agent) => agent.destroy()));
+      const all = [pullAgent, ...Object.values(agents)];
+      await Promise.all(all.map((agent) => agent.destroy()));
     },
   };
 }

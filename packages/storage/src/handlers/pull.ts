@@ -1,0 +1,178 @@
+/**
+ * Node-to-node copy: a POST that names a replica on another node makes this node fetch it, so that
+ * the bytes do not pass through a tracker. Length and checksum are checked before the file is
+ * placed; the answer says the checksum. While it lasts, interim answers show progress.
+ */
+import { createHash } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import {
+  type Checksum,
+  formatChecksum,
+  type HashType,
+  hashTypes,
+  OmgfsError,
+  parseChecksum,
+  pullHeaders,
+} from '@omgfs/protocol';
+import { Agent, type Dispatcher } from 'undici';
+import { type AccessRules, mayPullFrom } from '../access/access.ts';
+import type { Device } from '../device/device.ts';
+import type { Devices } from '../device/devices.ts';
+import { writeFully } from '../device/files.ts';
+import type { Claim } from '../device/space.ts';
+import { storeFile } from '../device/writer.ts';
+import { parseWriteTarget } from '../http/path.ts';
+import { type Exchange, sendHead } from '../http/reply.ts';
+import type { Log } from '../log.ts';
+
+export interface PullContext {
+  devices: Devices;
+  log: Log;
+  access: AccessRules;
+  /** Without progress for so long the other node is given up. */
+  stallMs: number;
+}
+
+interface Order {
+  source: URL;
+  length: number;
+  /** What the bytes must be. */
+  expected: Checksum | undefined;
+  hash: HashType | undefined;
+}
+
+const progressEveryMs = 5_000;
+const connectionsPerNode = 16;
+const sourcePath = /^\/dev[1-9]\d*\/[\w./-]+$/;
+
+/** The source failed, not this node: another source may do. */
+class SourceFailure extends Error {}
+
+/** Shared by all pulls of the process: connections to other nodes are kept. */
+const agent = new Agent({ connections: connectionsPerNode });
+
+/**
+ * Answers 201 when the file is stored, 502 with the reason when the source failed.
+ * @throws BAD_REQUEST, PULL_REFUSED, and what a PUT throws.
+ */
+export async function handlePull(context: PullContext, exchange: Exchange): Promise<void> {
+  const { req, res, target } = exchange;
+  const { devid, name, directory } = parseWriteTarget(target);
+  const order = orderOf(req.headers);
+  if (name === '' || directory || order === undefined) {
+    throw new OmgfsError('BAD_REQUEST', { message: 'A pull names a file, a source and a length.' });
+  }
+  if (!mayPullFrom(context.access, order.source.hostname)) throw new OmgfsError('PULL_REFUSED');
+  const device = await context.devices.find(devid);
+  device.assertWritable();
+  if (!device.space.fits(order.length)) await device.look();
+  const claim = device.space.claim(order.length, { exempt: false });
+  const progress = setInterval(() => res.writeProcessing(), progressEveryMs);
+  try {
+    const checksum = await pull(context, order, { device, name, claim });
+    const { source, length: bytes } = order;
+    context.log.info({ devid, name, source: source.host, bytes }, 'file.pulled');
+    const sum = checksum && { [pullHeaders.checksum]: formatChecksum(checksum) };
+    sendHead(res, 201, { 'Content-Length': 0, ...sum });
+    res.end();
+  } catch (error) {
+    if (!(error instanceof SourceFailure)) throw error;
+    const text = Buffer.from(error.message);
+    sendHead(res, 502, { 'Content-Type': 'text/plain', 'Content-Length': text.length });
+    res.end(text);
+  } finally {
+    clearInterval(progress);
+    claim.release();
+  }
+}
+
+/** Stores the source's bytes. @returns their checksum, if one was asked for. */
+async function pull(
+  { stallMs }: PullContext,
+  order: Order,
+  { device, name, claim }: { device: Device; name: string; claim: Claim },
+): Promise<Checksum | undefined> {
+  const type = order.expected?.type ?? order.hash;
+  const hash = type && createHash(hashTypes[type].algorithm);
+  const body = await open(order, stallMs);
+  let checksum: Checksum | undefined;
+  try {
+    await storeFile(device, name, async (fd) => {
+      let bytes = 0;
+      for await (const chunk of readable(body)) {
+        bytes += chunk.length;
+        if (bytes > order.length) break;
+        claim.use(chunk.length);
+        hash?.update(chunk);
+        await device.run(() => writeFully(fd, chunk));
+      }
+      if (bytes !== order.length) {
+        throw new SourceFailure(`sent ${bytes} bytes instead of ${order.length}`);
+      }
+      checksum = type && hash && { type, hex: hash.digest('hex') };
+      if (order.expected !== undefined && checksum?.hex !== order.expected.hex) {
+        throw new SourceFailure(`has ${type} ${checksum?.hex} instead of ${order.expected.hex}`);
+      }
+    });
+  } finally {
+    body.on('error', () => {}).destroy();
+  }
+  return checksum;
+}
+
+/** Opens the source and looks at its length. @throws SourceFailure. */
+async function open({ source, length }: Order, stallMs: number) {
+  let reply: Dispatcher.ResponseData;
+  try {
+    reply = await agent.request({
+      origin: source.origin,
+      path: source.pathname + source.search,
+      method: 'GET',
+      headersTimeout: stallMs,
+      bodyTimeout: stallMs,
+    });
+  } catch (error) {
+    throw new SourceFailure(reasonOf(error));
+  }
+  const announced = Number(reply.headers['content-length']);
+  if (reply.statusCode === 200 && announced === length) return reply.body;
+  reply.body.on('error', () => {}).destroy();
+  if (reply.statusCode !== 200) throw new SourceFailure(`answered ${reply.statusCode}`);
+  throw new SourceFailure(`has ${announced} bytes instead of ${length}`);
+}
+
+async function* readable(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw new SourceFailure(reasonOf(error));
+  }
+}
+
+function orderOf(headers: IncomingHttpHeaders): Order | undefined {
+  const text = (name: string): string => String(headers[name] ?? '');
+  const length = text(pullHeaders.length);
+  const source = urlOf(text(pullHeaders.source));
+  if (source?.protocol !== 'http:' || !sourcePath.test(source.pathname)) return undefined;
+  if (!/^\d{1,15}$/.test(length)) return undefined;
+  const hash = text(pullHeaders.hash);
+  const known = Object.hasOwn(hashTypes, hash);
+  return {
+    source,
+    length: Number(length),
+    expected: parseChecksum(text(pullHeaders.checksum)),
+    hash: known ? (hash as HashType) : undefined,
+  };
+}
+
+function urlOf(text: string): URL | undefined {
+  try {
+    return new URL(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,118 @@
+/**
+ * Goal: a node fetches a replica from another node when it may, whole and checked, or not at all.
+ * Method: two real nodes; sources that lie are small servers.
+ */
+
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { pullMethod, signPath } from '@omgfs/protocol';
+import { expect, onTestFinished, test } from 'vitest';
+import type { AccessRules } from '../src/access/access.ts';
+import { parseNetworks } from '../src/access/networks.ts';
+import { type Answer, ask, filesOf, put, startNode } from './helpers.ts';
+
+const name = '0/000/000/0000000042.fid';
+const body = Buffer.alloc(600_000, 'pulled bytes ');
+const md5 = createHash('md5').update(body).digest('hex');
+const trusting = { networks: parseNetworks('127.0.0.0/8'), secrets: [], pull: true };
+
+function pull(url: string, source: string, headers: Record<string, string> = {}): Promise<Answer> {
+  return ask(url, {
+    method: 'POST',
+    headers: { 'omgfs-pull': source, 'omgfs-length': String(body.length), ...headers },
+  });
+}
+
+async function twoNodes(access: AccessRules = trusting) {
+  const [from, to] = [await startNode({ access }), await startNode({ access })];
+  return { from: `${from.url}/dev1/${name}`, to: `${to.url}/dev2/${name}`, target: to };
+}
+
+test('the bytes arrive, with the checksum that was asked for', async () => {
+  const { from, to } = await twoNodes();
+  await put(from, body);
+  const answer = await pull(to, from, { 'omgfs-hash': 'MD5' });
+  expect(answer.status).toBe(201);
+  expect(answer.headers['omgfs-checksum']).toBe(`MD5:${md5}`);
+  expect((await ask(to)).body.equals(body)).toBe(true);
+  expect((await pull(to, from, { 'omgfs-checksum': `MD5:${md5}` })).status).toBe(201);
+});
+
+test('a source with other bytes leaves nothing', async () => {
+  const { from, to, target } = await twoNodes();
+  await put(from, body);
+  const wrong = { 'omgfs-checksum': `MD5:${'0'.repeat(32)}` };
+  expect(await pull(to, from, wrong)).toMatchObject({
+    status: 502,
+    text: expect.stringContaining(`has MD5 ${md5} instead of`),
+  });
+  const short = { 'omgfs-length': '5' };
+  expect(await pull(to, from, short)).toMatchObject({
+    status: 502,
+    text: 'has 600000 bytes instead of 5',
+  });
+  expect(await pull(to, `${from}x`)).toMatchObject({ status: 502, text: 'answered 404' });
+  expect(await pull(to, 'http://127.0.0.1:1/dev1/x')).toMatchObject({ status: 502 });
+  expect(await filesOf(target.docroot, 2)).toEqual([]);
+});
+
+test('a source that breaks off leaves nothing', async () => {
+  const { to, target } = await twoNodes();
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-length': body.length });
+    response.write(body.subarray(0, 1000), () => response.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  expect((await pull(to, `http://127.0.0.1:${port}/dev1/x`)).status).toBe(502);
+  expect(await filesOf(target.docroot, 2)).toEqual([]);
+});
+
+test('a node that trusts everybody fetches from nobody', async () => {
+  const { from, to } = await twoNodes({ networks: [], secrets: [], pull: true });
+  await put(from, body);
+  expect((await pull(to, from)).status).toBe(403);
+});
+
+test('the source must be in the allowed networks too', async () => {
+  const { to } = await twoNodes();
+  for (const source of ['http://10.1.1.1:80/dev1/x', 'http://localhost:80/dev1/x']) {
+    expect((await pull(to, source)).status).toBe(403);
+  }
+});
+
+test('a signature allows one source, and no other', async () => {
+  const secrets = ['shared'];
+  const { from, to } = await twoNodes({ networks: [], secrets, pull: true });
+  const sign = (method: string, url: string) => {
+    const { origin, pathname } = new URL(url);
+    return origin + signPath({ secret: 'shared', method, path: pathname, expires: 9e9 });
+  };
+  await put(sign('PUT', from), body);
+  const source = sign('GET', from);
+  expect((await pull(sign(pullMethod(source), to), source)).status).toBe(201);
+  expect((await pull(sign(pullMethod(source), to), `${source}&x=1`)).status).toBe(401);
+  expect((await pull(sign('POST', to), source)).status).toBe(401);
+  expect((await pull(to, source)).status).toBe(401);
+});
+
+test.each([
+  ['no length', { 'omgfs-length': '' }],
+  ['a negative length', { 'omgfs-length': '-1' }],
+  ['no URL', { 'omgfs-pull': 'nonsense' }],
+  ['a file URL', { 'omgfs-pull': 'file:///etc/passwd' }],
+  ['a path that is none of a device', { 'omgfs-pull': 'http://127.0.0.1:80/etc/passwd' }],
+  ['an address inside the address', { 'omgfs-pull': 'http://127.0.0.1/dev1/x@y' }],
+])('%s is refused', async (_, headers) => {
+  const { from, to } = await twoNodes();
+  expect((await pull(to, from, headers)).status).toBe(400);
+});
+
+test('other ways to use POST are as before', async () => {
+  const { to } = await twoNodes();
+  expect((await ask(to, { method: 'POST', body: 'x' })).status).toBe(405);
+  const dir = to.replace(name, '');
+  expect((await pull(dir, 'http://127.0.0.1:80/dev1/x')).status).toBe(400);
+});

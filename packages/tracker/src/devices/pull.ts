@@ -1,0 +1,95 @@
+/**
+ * Node-to-node copy (design section 6): the target is asked to fetch the file from the source, so
+ * that the bytes do not pass through this process. Nodes that do not offer it are remembered.
+ */
+import { parseChecksum, pullHeaders, pullMethod, signPath } from '@omgfs/protocol';
+import type { Dispatcher } from 'undici';
+import type { CopyOutcome, CopyRequest } from './copy.ts';
+import { isSuccess, reasonOf } from './http.ts';
+import type { SignUrl } from './signing.ts';
+
+export interface PullOptions {
+  /** Not the signing one: what is signed here is the source. */
+  agent: Dispatcher;
+  urlSecret: string | undefined;
+  signUrl: SignUrl;
+  /** The target tells every few seconds that it goes on; silence for so long ends the wait. */
+  stallMs: number;
+}
+
+/** A target that does not fetch by itself is not asked again for so long. */
+const rememberMs = 600_000;
+const ttlSeconds = 900;
+
+export class Pulls {
+  readonly #options: PullOptions;
+  /** Until when each target is not asked, by origin. */
+  readonly #without = new Map<string, number>();
+
+  constructor(options: PullOptions) {
+    this.#options = options;
+  }
+
+  /** Never rejects. @returns undefined when the target does not fetch by itself. */
+  async copy(request: CopyRequest): Promise<CopyOutcome | undefined> {
+    const { origin, pathname } = new URL(request.to);
+    if ((this.#without.get(origin) ?? 0) > performance.now()) return undefined;
+    const stopped = new AbortController();
+    const { stallMs, signUrl } = this.#options;
+    const source = signUrl('GET', request.from);
+    const timer = setTimeout(() => stopped.abort(new Error(`silent for ${stallMs} ms`)), stallMs);
+    const signal = AbortSignal.any([stopped.signal, ...(request.signals ?? [])]);
+    try {
+      const reply = await this.#options.agent.request({
+        origin,
+        path: this.#sign(pathname, source),
+        method: 'POST',
+        headers: headersOf(request, source),
+        signal,
+        headersTimeout: 0,
+        onInfo: () => timer.refresh(),
+      });
+      const text = await reply.body.text();
+      if (isSuccess(reply.statusCode)) {
+        const sum = reply.headers[pullHeaders.checksum];
+        const checksum = typeof sum === 'string' ? parseChecksum(sum) : undefined;
+        return { state: 'copied', checksum };
+      }
+      if (reply.statusCode === 502) return { state: 'source_failed', reason: text.slice(0, 200) };
+      if (isUnwilling(reply.statusCode)) {
+        this.#without.set(origin, performance.now() + rememberMs);
+        return undefined;
+      }
+      return { state: 'target_failed', reason: `answered ${reply.statusCode}` };
+    } catch (error) {
+      return { state: 'target_failed', reason: reasonOf(error) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #sign(path: string, source: string): string {
+    const { urlSecret: secret } = this.#options;
+    if (secret === undefined) return path;
+    const expires = Math.floor(Date.now() / 1000) + ttlSeconds;
+    return signPath({ secret, method: pullMethod(source), path, expires });
+  }
+}
+
+function headersOf(
+  { length, expected, hashtype }: CopyRequest,
+  source: string,
+): Record<string, string> {
+  return {
+    'content-length': '0',
+    [pullHeaders.source]: source,
+    [pullHeaders.length]: String(length),
+    ...(expected && { [pullHeaders.checksum]: `${expected.type}:${expected.hex}` }),
+    ...(hashtype && { [pullHeaders.hash]: hashtype }),
+  };
+}
+
+/** Servers without it refuse the method, or the request as a whole. */
+function isUnwilling(status: number): boolean {
+  return [400, 401, 403, 404, 405, 411, 501].includes(status);
+}

@@ -35,6 +35,8 @@ export interface TrackerConfig {
   connectionsPerHost: number;
   /** Port of the side channel of every storage node; undefined for none. */
   sideChannelPort: number | undefined;
+  /** Storage nodes fetch replicas from each other where they may. */
+  nodeToNode: boolean;
   /** Signs URLs of storage nodes; undefined leaves them as they are. */
   urlSecret: string | undefined;
   urlTtlSeconds: number;
@@ -157,6 +159,7 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     connTimeoutMs: number('conn_timeout') * 1000,
     connectionsPerHost: Math.max(1, number('conn_pool_size')),
     sideChannelPort: number('mogstored_stream_port') || undefined,
+    nodeToNode: on('node_to_node'),
     urlSecret: text('url_secret') || undefined,
     urlTtlSeconds: Math.max(1, number('url_ttl')),
     connectionsMax: Math.max(1, number('max_connections')),

@@ -116,6 +116,13 @@ const table = [
     help: 'clients at once; further ones are closed',
   },
   {
+    name: 'node_to_node',
+    flags: [],
+    kind: 'flag',
+    fallback: '1',
+    help: 'have storage nodes fetch replicas from each other where they may',
+  },
+  {
     name: 'url_secret',
     flags: [],
     kind: 'TEXT',

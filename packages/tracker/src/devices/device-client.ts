@@ -31,6 +31,8 @@ export interface DeviceClientOptions {
   /** For a connection, and for everything the monitor asks. */
   connTimeoutMs: number;
   connectionsPerHost: number;
+  /** Have nodes fetch replicas from each other where they do so. */
+  nodeToNode?: boolean;
   /** Signs every request; undefined where nodes do not want that. */
   urlSecret?: string | undefined;
   /** Port of the side channel on every node (spec §8.3); undefined where there is none. */
@@ -90,7 +92,9 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const deadlineMs = connTimeoutMs + options.nodeTimeoutMs;
   const stallMs = options.stallMs ?? stallMsDefault;
   const signUrl = createSignUrl({ urlSecret, urlTtlSeconds: pullTtlSeconds });
-  const pulls = new Pulls({ agent: pullAgent, urlSecret, signUrl, stallMs });
+  const pulls = options.nodeToNode
+    ? new Pulls({ agent: pullAgent, urlSecret, signUrl, stallMs })
+    : undefined;
   const directories = new Directories(agents.calls, { deadlineMs });
   const { sideChannelPort: port } = options;
   const side = port === undefined ? undefined : new SideDigests({ ...options, port });
@@ -106,7 +110,7 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
       return digestReplica(agents.bulk, { url, type, stallMs, signal });
     },
     copy: async (request) =>
-      (await pulls.copy(request)) ?? copyReplica(agents.bulk, { ...request, stallMs }),
+      (await pulls?.copy(request)) ?? copyReplica(agents.bulk, { ...request, stallMs }),
     readUsage: (place) => readUsage(probe, place),
     findWriteFault: (place) => findWriteFault(probe, place),
     refusesWrongMd5: (place) => refusesWrongMd5(probe, place),

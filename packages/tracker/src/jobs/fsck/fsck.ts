@@ -9,6 +9,7 @@ import { Inspector } from './inspect.ts';
 import { Judge } from './judge.ts';
 import { createQueueJob } from './queue-job.ts';
 import { Reach } from './reach.ts';
+import { Returns } from './returns.ts';
 import { Scan } from './scan.ts';
 import { Slots } from './slots.ts';
 
@@ -44,7 +45,7 @@ export function createFsck(services: JobServices, options: FsckOptions): Fsck {
     { concurrency, idleMs },
   );
   const scan = new Scan(
-    { services, inspector, reach },
+    { services, inspector },
     {
       host,
       owner: `${host}:${process.pid}:${randomUUID()}`.replaceAll(/\s/g, '_'),
@@ -54,13 +55,14 @@ export function createFsck(services: JobServices, options: FsckOptions): Fsck {
       onSuspects: () => job.wake(),
     },
   );
+  const returns = new Returns({ services, reach }, { everyMs: idleMs, onReturn: () => job.wake() });
+  const parts = [job, scan, returns];
   return {
     start: () => {
-      job.start();
-      scan.start();
+      for (const part of parts) part.start();
     },
     stop: async () => {
-      await Promise.all([scan.stop(), job.stop()]);
+      await Promise.all(parts.map((part) => part.stop()));
     },
     wake: () => {
       scan.wake();

@@ -14,19 +14,27 @@ export type Look =
   | { state: 'wrong'; bytes: number }
   | { state: 'unsure'; reason: string };
 
+/** A device that gave no answer, and how long it is doubted for that. */
 interface Silence {
   failures: number;
   untilMs: number;
+  lastsMs: number;
   reason: string;
 }
 
+/** So many failures in a row, and it is not asked any more until its time is over. */
 const failuresMax = 3;
-const silenceMs = 10_000;
+const silenceMsMin = 5_000;
+const silenceMsMax = 600_000;
+/** Longer than it takes to write down that a check waits. */
+const doubtMs = 10_000;
 
 export class Reach {
   readonly #services: JobServices;
   readonly #silences = new Map<number, Silence>();
   readonly #probes = new Map<number, Rounds>();
+  /** When a look at each device came to nothing last. */
+  readonly #doubtedAtMs = new Map<number, number>();
 
   constructor(services: JobServices) {
     this.#services = services;
@@ -38,9 +46,21 @@ export class Reach {
     return device === undefined || !deviceRules[device.status].holdsFiles;
   }
 
-  /** Whether what the device says of its files can be believed now. */
+  /** Whether the device may be expected to answer now, and can be believed. */
   isJudgeable(devid: number): boolean {
-    return this.isGone(devid) || this.#services.topology.isReadable(devid);
+    if (this.isGone(devid)) return true;
+    return this.#services.topology.isReadable(devid) && this.#silenceOf(devid) === undefined;
+  }
+
+  /** Whether checks may have begun a short while ago to wait for the device. */
+  isDoubted(devid: number): boolean {
+    const atMs = this.#doubtedAtMs.get(devid);
+    return atMs !== undefined && performance.now() - atMs < doubtMs;
+  }
+
+  #silenceOf(devid: number): Silence | undefined {
+    const silence = this.#silences.get(devid);
+    return silence !== undefined && silence.untilMs > performance.now() ? silence : undefined;
   }
 
   /** Asks a device for the length of a replica. */
@@ -48,24 +68,26 @@ export class Reach {
     const { topology, devices } = this.#services;
     const device = topology.device(devid);
     const url = topology.readUrl({ devid, fid: file.fid });
-    if (device === undefined || url === undefined) return unsure(devid, 'its host is unknown');
+    if (device === undefined || url === undefined)
+      return this.#unsure(devid, 'its host is unknown');
     const isTrusted = topology.isReadable(devid);
     if (!isTrusted && topology.isMonitored(device)) {
-      return unsure(devid, 'the monitor cannot read it');
+      return this.#unsure(devid, 'the monitor cannot read it');
     }
-    const silence = this.#silences.get(devid);
-    if (silence !== undefined && silence.untilMs > performance.now()) {
-      return unsure(devid, silence.reason);
+    const silence = this.#silenceOf(devid);
+    if (silence !== undefined && silence.failures >= failuresMax) {
+      return this.#unsure(devid, silence.reason);
     }
     const size = await devices.size(url, { background: true });
     if (size.state === 'unreachable') {
       this.#noteSilence(devid, size.reason);
-      return unsure(devid, size.reason);
+      return this.#unsure(devid, size.reason);
     }
     this.#silences.delete(devid);
     if (size.state === 'present' && size.bytes === file.length) return { state: 'good' };
     // Nobody watches a device that is marked down: its disk may not even be mounted.
-    if (!isTrusted) return unsure(devid, 'it is marked down, so its answers are not believed');
+    if (!isTrusted)
+      return this.#unsure(devid, 'it is marked down, so its answers are not believed');
     return size.state === 'missing' ? size : { state: 'wrong', bytes: size.bytes };
   }
 
@@ -77,7 +99,9 @@ export class Reach {
       await this.#probe(devid).run();
       return look;
     } catch (error) {
-      return unsure(devid, error instanceof Error ? error.message : String(error));
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#noteSilence(devid, reason);
+      return this.#unsure(devid, reason);
     }
   }
 
@@ -105,14 +129,21 @@ export class Reach {
     if (usage.state !== 'read') throw new Error(usage.reason);
   }
 
+  /** One that fails again when its time is over is left alone for longer. */
   #noteSilence(devid: number, reason: string): void {
-    const failures = (this.#silences.get(devid)?.failures ?? 0) + 1;
-    const untilMs = failures < failuresMax ? 0 : performance.now() + silenceMs;
-    this.#silences.set(devid, { failures, untilMs, reason });
+    const before = this.#silences.get(devid);
+    const lasting = this.#silenceOf(devid);
+    const lastsMs =
+      lasting?.lastsMs ??
+      Math.min(silenceMsMax, before === undefined ? silenceMsMin : 2 * before.lastsMs);
+    const failures = (lasting?.failures ?? 0) + 1;
+    const untilMs = performance.now() + lastsMs;
+    this.#silences.set(devid, { failures, untilMs, lastsMs, reason });
   }
-}
 
-/** In the words of the original, which operators look for. */
-function unsure(devid: number, reason: string): Look {
-  return { state: 'unsure', reason: `Connectivity problem reaching device ${devid}: ${reason}` };
+  /** In the words of the original, which operators look for. */
+  #unsure(devid: number, reason: string): Look {
+    this.#doubtedAtMs.set(devid, performance.now());
+    return { state: 'unsure', reason: `Connectivity problem reaching device ${devid}: ${reason}` };
+  }
 }

@@ -9,7 +9,6 @@ import { FaultLog } from '../fault-log.ts';
 import { Repeater } from '../repeater.ts';
 import type { JobServices } from '../services.ts';
 import { type Findings, type Inspector, modeOf, waitsOf } from './inspect.ts';
-import type { Reach } from './reach.ts';
 
 export interface ScanOptions {
   /** Name of this tracker as `fsck_host` keeps it. */
@@ -45,22 +44,15 @@ interface Step {
 export class Scan {
   readonly #services: JobServices;
   readonly #inspector: Inspector;
-  readonly #reach: Reach;
   readonly #options: ScanOptions;
   readonly #repeater: Repeater;
   readonly #faults: FaultLog;
   readonly #stopping = new AbortController();
-  /** Devices that could be judged when last looked. */
-  #judgeable = new Set<number>();
   #seen = { position: -1, sinceMs: 0 };
 
-  constructor(
-    parts: { services: JobServices; inspector: Inspector; reach: Reach },
-    options: ScanOptions,
-  ) {
+  constructor(parts: { services: JobServices; inspector: Inspector }, options: ScanOptions) {
     this.#services = parts.services;
     this.#inspector = parts.inspector;
-    this.#reach = parts.reach;
     this.#options = options;
     this.#faults = new FaultLog(parts.services.log, 'fsck');
     this.#repeater = new Repeater({
@@ -93,7 +85,6 @@ export class Scan {
 
   async #run(): Promise<void> {
     if (!this.#isActive) return;
-    await this.#hastenWaiting();
     const state = await this.#fsck.state();
     if (state.host !== undefined && (await this.#lease(state))) await this.#drive();
     this.#faults.wentWell();
@@ -101,24 +92,6 @@ export class Scan {
 
   get #fsck() {
     return this.#services.store.fsck;
-  }
-
-  /** Checks that wait for a device go on once that can be judged again. */
-  async #hastenWaiting(): Promise<void> {
-    const { topology } = this.#services;
-    const now = new Set<number>();
-    for (const { devid } of topology.devices()) if (this.#reach.isJudgeable(devid)) now.add(devid);
-    const before = this.#judgeable;
-    this.#judgeable = now;
-    if ([...now].every((devid) => before.has(devid))) return;
-    const awaited = await this.#fsck.awaitedDevices();
-    const back = awaited.filter((devid) => {
-      return !before.has(devid) && this.#reach.isJudgeable(devid);
-    });
-    if (back.length === 0) return;
-    this.#services.log.info({ devids: back }, 'fsck.hastened');
-    await this.#fsck.hasten(back);
-    this.#options.onSuspects();
   }
 
   async #lease(state: FsckState): Promise<boolean> {
@@ -170,23 +143,31 @@ export class Scan {
       return handled(this.#read(state, { after, filesAhead, pace }));
     };
     let reading = readOn();
+    // Nothing more can be read before a step is written.
+    let isHeld = false;
     try {
       for (;;) {
-        const range = await reading;
-        if (range !== undefined) {
-          const { files, upTo } = range;
-          const findings = handled(this.#inspector.inspect(files, modeOf(state)));
-          steps.push({ from: after, to: upTo, files: files.length, findings });
-          after = upTo;
+        const [oldest] = steps;
+        const isFull = isHeld || after >= state.end || steps.length >= stepsAtOnce;
+        if (oldest !== undefined && (isFull || (await isFirst(oldest.findings, reading)))) {
+          steps.shift();
+          if (!(await this.#commit(oldest))) return;
+          isHeld = false;
+        } else {
+          const range = await reading;
+          isHeld = range === undefined && oldest !== undefined;
+          if (range !== undefined) {
+            const { files, upTo } = range;
+            const findings = handled(this.#inspector.inspect(files, modeOf(state)));
+            steps.push({ from: after, to: upTo, files: files.length, findings });
+            after = upTo;
+          } else if (oldest === undefined && after >= state.end) {
+            await this.#fsck.finish({ owner, from: after });
+            return;
+          }
+          reading = readOn();
+          if (oldest !== undefined || range !== undefined) continue;
         }
-        reading = readOn();
-        if (range !== undefined && after < state.end && steps.length < stepsAtOnce) continue;
-        const step = steps.shift();
-        if (step === undefined && after >= state.end) {
-          await this.#fsck.finish({ owner, from: after });
-          return;
-        }
-        if (step !== undefined && !(await this.#commit(step))) return;
         state = await this.#fsck.state();
         if (state.host === undefined || !this.#isActive || state.end !== begun.end) return;
       }
@@ -236,6 +217,16 @@ export class Scan {
 function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
+}
+
+/** Whether `one` is settled before `other`, or both are. */
+function isFirst(one: Promise<unknown>, other: Promise<unknown>): Promise<boolean> {
+  const settled = (promise: Promise<unknown>, answer: boolean) =>
+    promise.then(
+      () => answer,
+      () => answer,
+    );
+  return Promise.race([settled(one, true), settled(other, false)]);
 }
 
 /** Keeps to a rate. */

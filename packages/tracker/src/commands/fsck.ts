@@ -55,8 +55,10 @@ export function fsckCommands(services: CommandServices): Record<string, Command>
 }
 
 async function status({ store, topology }: CommandServices): Promise<ReplyFields> {
-  const { byCode, logidMax } = await store.fsck.counts();
   const state = await store.fsck.state();
+  const { due, inWork, waiting } = await store.fsck.queue({ dueMax });
+  // Last, so that when nothing is left to do, all that was found is counted.
+  const { byCode, logidMax } = await store.fsck.counts();
   const fields: ReplyFields = {
     running: state.host === undefined ? 0 : 1,
     host: state.host ?? '',
@@ -73,7 +75,6 @@ async function status({ store, topology }: CommandServices): Promise<ReplyFields
   // What the original does not say, once there is something to say.
   if (state.startTime > 0) Object.assign(fields, progressOf(state));
   Object.assign(fields, limitFields(topology, state.limits));
-  const { due, inWork, waiting } = await store.fsck.queue({ dueMax });
   if (due + inWork > 0) fields.queued = due + inWork;
   if (waiting > 0) fields.waiting = waiting;
   return fields;

@@ -1,5 +1,5 @@
 /**
- * Lets checks go on that wait for a device, as soon as that may be expected to answer again, instead
+ * Lets checks go on that wait for a device as soon as it may be expected to answer again, instead
  * of sitting out their time (I5).
  */
 import { FaultLog } from '../fault-log.ts';

@@ -32,6 +32,8 @@ export interface StorageConfig {
   /** Threads for system calls; libuv reads them from UV_THREADPOOL_SIZE before anything else. */
   threads: number;
   freeReserveMb: number;
+  /** How much of each device is read a second to find corrupt files; 0 turns it off. */
+  scrubMb: number;
   /** Devids whose present disk is accepted whatever was there before. */
   adopt: readonly number[];
   /** A connection on which nothing moves is closed after this long. */
@@ -61,6 +63,7 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   sync: 'always',
   threads: uvThreads(process.env),
   freeReserveMb: 100,
+  scrubMb: 2,
   adopt: [],
   stallMs: 60_000,
   // As in the original (spec §8.2).
@@ -215,6 +218,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     connectionsMax: atLeastOne('maxconns', number('maxconns')),
     sync: choice('sync', text('sync'), ['always', 'batch', 'never']),
     freeReserveMb: number('free-reserve-mb'),
+    scrubMb: number('scrub-mb'),
     adopt: adoptedDevids(text('adopt')),
     pidfile: text('pidfile') || undefined,
     logLevel: choice('log-level', text('log-level'), logLevels),

@@ -49,6 +49,12 @@ const table = [
     help: 'MiB that uploads leave free on each device',
   },
   {
+    name: 'scrub-mb',
+    kind: 'NUMBER',
+    fallback: '2',
+    help: 'MiB a second read on each device to find corrupt files; 0: none',
+  },
+  {
     name: 'adopt',
     kind: 'devN',
     help: 'accept the disk that is there now in place of another; repeatable',

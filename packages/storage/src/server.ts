@@ -25,11 +25,13 @@ import { handlePull } from './handlers/pull.ts';
 import { handlePut } from './handlers/put.ts';
 import { type Exchange, sendError } from './http/reply.ts';
 import { Turns } from './http/turns.ts';
+import type { Scrubs } from './integrity/scrubs.ts';
 import type { Log } from './log.ts';
 
 export interface ServerOptions {
   devices: Devices;
   buffers: Buffers;
+  scrubs: Scrubs;
   log: Log;
   access: AccessRules;
   /** Certificate and key in PEM form: serves over TLS. */

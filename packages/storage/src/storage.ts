@@ -10,6 +10,7 @@ import type { AccessRules } from './access/access.ts';
 import { type StorageConfig, storageDefaults } from './config.ts';
 import { Buffers } from './device/buffers.ts';
 import { Devices } from './device/devices.ts';
+import { Scrubs } from './integrity/scrubs.ts';
 import { createLog, type Log } from './log.ts';
 import { Nginx } from './nginx/nginx.ts';
 import { StorageServer } from './server.ts';
@@ -66,7 +67,8 @@ export async function createStorageNode(
   });
   const buffers = new Buffers(bufferBytesMax);
   const { access, connectionsMax, stallMs, httpHost } = config;
-  const common = { devices, buffers, log, access, connectionsMax, stallMs };
+  const scrubs = new Scrubs({ devices, bytesPerSecond: config.scrubMb * 1024 * 1024, log });
+  const common = { devices, buffers, scrubs, log, access, connectionsMax, stallMs };
   const server = new StorageServer(common);
   const tlsServer = config.tls && new StorageServer({ ...common, tls: config.tls });
   const sideChannel = createSideChannel({ devices, onShutdown, access, iostat: config.iostat });
@@ -98,6 +100,7 @@ export async function createStorageNode(
         managementPort = await sideChannel.listen(config.management);
       }
       await devices.start({ sweepMs: config.sweepMs });
+      scrubs.start();
       log.info({ httpHost, httpPort, tlsPort, managementPort }, 'storage.listening');
     },
     async close() {
@@ -106,7 +109,8 @@ export async function createStorageNode(
       const servers = tlsServer === undefined ? [server] : [server, tlsServer];
       await Promise.all([...servers.map((one) => one.close({ graceMs })), sideChannel.close()]);
       // A disk that hangs must not keep the process.
-      await Promise.race([devices.close(), delay(config.closeGraceMs, undefined, { ref: false })]);
+      const closing = scrubs.close().then(() => devices.close());
+      await Promise.race([closing, delay(config.closeGraceMs, undefined, { ref: false })]);
       log.info({}, 'storage.closed');
     },
   };

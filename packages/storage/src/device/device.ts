@@ -5,6 +5,7 @@
  */
 import type { StatsFs } from 'node:fs';
 import { OmgfsError } from '@omgfs/protocol';
+import { DigestLog } from '../integrity/digest-log.ts';
 import type { Log } from '../log.ts';
 import { Directories } from './directories.ts';
 import { errnoOf, fdatasync, mkdir, realpath, stat, statfs } from './files.ts';
@@ -57,6 +58,7 @@ export class Device {
   #root: string;
   readonly #lane: Lane;
   #directories: Directories;
+  #digests: DigestLog;
   #batch: BatchSync | undefined;
   #sync: ((fd: number) => Promise<void>) | undefined;
   #stats: StatsFs | undefined;
@@ -76,6 +78,7 @@ export class Device {
     this.#root = this.#slot;
     this.#lane = new Lane(context.laneWidth);
     this.#directories = this.#createDirectories();
+    this.#digests = new DigestLog(this.#root, this.run);
     this.space = new Space(context.reserveBytes);
   }
 
@@ -101,6 +104,11 @@ export class Device {
   /** Where system calls on this device take their turn. */
   get run(): Runner {
     return this.#lane.run;
+  }
+
+  /** What the bytes of its files should be. */
+  get digests(): DigestLog {
+    return this.#digests;
   }
 
   /** The usage file as it should be now, whether or not the disk could take it. */
@@ -151,8 +159,9 @@ export class Device {
     });
   }
 
-  /** Ends what runs besides this process. */
-  close(): void {
+  /** Ends what runs besides this process, and writes what waits to be written. */
+  async close(): Promise<void> {
+    await this.#digests.flush();
     this.#batch?.close();
   }
 
@@ -348,6 +357,7 @@ export class Device {
     // Another disk may be under the same path: what was known of its directories is void.
     this.#root = root;
     this.#directories = this.#createDirectories();
+    this.#digests = new DigestLog(root, this.run);
     this.#batch?.close();
     this.#batch = undefined;
     this.#sync = this.#createSync();

@@ -78,7 +78,7 @@ export class Devices {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#sweeping;
-    for (const device of this.#devices.values()) device.close();
+    await Promise.all(this.all().map((device) => device.close()));
   }
 
   /** Every known device, in the order of their ids. */

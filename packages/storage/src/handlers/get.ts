@@ -16,10 +16,13 @@ import { multipart } from '../http/multipart.ts';
 import { parseReadTarget } from '../http/path.ts';
 import { type ByteRange, chooseRanges } from '../http/range.ts';
 import { type Exchange, sendHead, sendHeadList, sendText, serverHeader } from '../http/reply.ts';
+import type { Scrubs } from '../integrity/scrubs.ts';
+import { digestHeaders, type WantedDigests, wantedDigests } from './wanted-digests.ts';
 
 export interface GetContext {
   devices: Devices;
   buffers: Buffers;
+  scrubs: Scrubs;
 }
 
 /** 256 KiB was the fastest of 64 KiB to 1 MiB (1.67 GB/s on one core, 2026-11). */
@@ -41,6 +44,7 @@ export async function handleGet(context: GetContext, exchange: Exchange): Promis
     const { file, name, device } = await openFid(context.devices, place.fid);
     return sendFile(context, exchange, { file, device, name });
   }
+  if (place.kind === 'scrub') return sendScrub(context, exchange, place.devid);
   const { devid, name } = place;
   const ready = context.devices.findReady(devid);
   if (ready !== undefined) {
@@ -58,6 +62,17 @@ export async function handleGet(context: GetContext, exchange: Exchange): Promis
 
 function sendPage(exchange: Exchange): void {
   sendText(exchange, 200, 'This is an omgfs storage node. Directories are not listed.\n');
+}
+
+/** What the scrub of a device has found, for trackers and people. */
+async function sendScrub({ devices, scrubs }: GetContext, exchange: Exchange, devid: number) {
+  const device = await devices.find(devid);
+  device.assertReadable();
+  const text = `${JSON.stringify({ devid, ...(await scrubs.report(device)) })}\n`;
+  sendText(exchange, 200, text, {
+    'Content-Type': 'application/json',
+    'Cache-Control': 'no-store',
+  });
 }
 
 function sendUsage(exchange: Exchange, text: string): void {
@@ -102,8 +117,11 @@ async function sendFile(
       return;
     }
     headers['Content-Type'] = contentType;
+    const { run, digests } = found.device;
+    const wanted = await wantedDigests(req.headers, () => digests.find(found.name, stats));
     if (req.method === 'HEAD') {
-      sendHead(res, 200, { ...headers, 'Content-Length': stats.size });
+      const digest = digestHeaders(wanted, { sent: undefined, whole: true });
+      sendHead(res, 200, { ...headers, 'Content-Length': stats.size, ...digest });
       res.end();
       return;
     }
@@ -115,8 +133,7 @@ async function sendFile(
       return sendText(exchange, 416, 'No part of the file is in that range.\n', range);
     }
     owned = false;
-    const { run } = found.device;
-    await sendBytes(buffers, res, { fd, size: stats.size, headers, ranges, run });
+    await sendBytes(buffers, res, { fd, size: stats.size, headers, ranges, run, wanted });
     if (ranges === 'whole' && stats.size <= hotBytesMax) {
       found.device.hotFiles.add(found.name, stats, headList(headers, stats.size));
     }
@@ -169,6 +186,8 @@ function sendHot(
 function asksForMore(headers: IncomingHttpHeaders): boolean {
   return (
     headers.range !== undefined ||
+    headers['want-content-digest'] !== undefined ||
+    headers['want-repr-digest'] !== undefined ||
     headers['if-none-match'] !== undefined ||
     headers['if-modified-since'] !== undefined ||
     headers['if-match'] !== undefined ||
@@ -177,6 +196,7 @@ function asksForMore(headers: IncomingHttpHeaders): boolean {
 }
 
 interface Body {
+  wanted: WantedDigests | undefined;
   run: Runner;
   /** Closed by the one who sends it. */
   fd: number;
@@ -186,10 +206,11 @@ interface Body {
 }
 
 async function sendBytes(buffers: Buffers, res: ServerResponse, body: Body): Promise<void> {
-  const { run, fd, size, headers, ranges } = body;
+  const { run, fd, size, headers, ranges, wanted } = body;
   if (ranges !== 'whole' && ranges.length > 1) {
     const { type, length, parts, closing } = multipart(ranges, size, contentType);
-    const head = { ...headers, 'Content-Type': type, 'Content-Length': length };
+    const digest = digestHeaders(wanted, { sent: undefined, whole: false });
+    const head = { ...headers, ...digest, 'Content-Type': type, 'Content-Length': length };
     return sendParts(buffers, res, { run, fd, status: 206, head, parts, closing });
   }
   const range = ranges === 'whole' ? { start: 0, end: size - 1 } : ranges[0];
@@ -199,7 +220,9 @@ async function sendBytes(buffers: Buffers, res: ServerResponse, body: Body): Pro
   const head: OutgoingHttpHeaders = { ...headers, 'Content-Length': length };
   if (status === 206) head['Content-Range'] = `bytes ${start}-${end}/${size}`;
   const buffer = length > chunkBytes ? undefined : buffers.take(length);
+  const whole = status === 200;
   if (buffer === undefined) {
+    Object.assign(head, digestHeaders(wanted, { sent: undefined, whole }));
     const parts = [{ preface: '', range: { start, end } }];
     return sendParts(buffers, res, { run, fd, status, head, parts, closing: '' });
   }
@@ -211,7 +234,7 @@ async function sendBytes(buffers: Buffers, res: ServerResponse, body: Body): Pro
     } finally {
       closeNow(fd);
     }
-    sendHead(res, status, head);
+    sendHead(res, status, { ...head, ...digestHeaders(wanted, { sent: chunk, whole }) });
     reusable = await flushed(res, (done) => res.end(chunk, done));
   } finally {
     buffers.give(buffer, { reusable });

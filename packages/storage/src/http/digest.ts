@@ -1,10 +1,14 @@
 /**
- * Digests that a client announces for a body: `Content-MD5` (RFC 1864) and `Content-Digest`
- * (RFC 9530). They are computed while the body passes by. Pure but for the hashing.
+ * Digests of bodies: `Content-MD5` (RFC 1864), `Content-Digest` and `Repr-Digest` (RFC 9530), as
+ * announced by a writer or wanted by whoever asks. They are computed while a body passes by. Pure
+ * but for the hashing.
  */
 import { createHash, type Hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { OmgfsError } from '@omgfs/protocol';
+
+/** Lower-case hex by algorithm of node:crypto. */
+export type Digests = Readonly<Record<string, string>>;
 
 interface Announced {
   /** Name for `node:crypto`. */
@@ -19,52 +23,96 @@ const digestNames: Readonly<Record<string, string>> = {
   'sha-512': 'sha512',
 };
 
-/** Compares a body, fed in pieces, with what was announced. */
+/** Digests of a body that is fed in pieces, compared with what was announced. */
 export class DigestCheck {
   readonly #announced: readonly Announced[];
-  readonly #hashes: readonly Hash[];
+  readonly #hashes = new Map<string, Hash>();
 
-  constructor(announced: readonly Announced[]) {
+  /** @param wanted algorithms to compute without anything to compare with. */
+  constructor(announced: readonly Announced[], wanted: readonly string[] = []) {
     this.#announced = announced;
-    this.#hashes = announced.map(({ algorithm }) => createHash(algorithm));
+    for (const algorithm of [...announced.map((one) => one.algorithm), ...wanted]) {
+      this.#hashes.set(algorithm, createHash(algorithm));
+    }
+  }
+
+  /** Whether there is something to compare with. */
+  get checks(): boolean {
+    return this.#announced.length > 0;
   }
 
   update(chunk: Buffer): void {
-    for (const hash of this.#hashes) hash.update(chunk);
+    for (const hash of this.#hashes.values()) hash.update(chunk);
   }
 
   /** @throws BAD_DIGEST when the body was another than announced. */
-  verify(): void {
-    for (const [index, { algorithm, base64 }] of this.#announced.entries()) {
-      const actual = this.#hashes[index]?.digest('base64');
-      if (actual === base64) continue;
+  verify(): Digests {
+    const actual = new Map<string, Buffer>();
+    for (const [algorithm, hash] of this.#hashes) actual.set(algorithm, hash.digest());
+    for (const { algorithm, base64 } of this.#announced) {
+      const text = actual.get(algorithm)?.toString('base64');
+      if (text === base64) continue;
       throw new OmgfsError('BAD_DIGEST', {
-        message: `The body has the ${algorithm} ${actual}, but ${base64} was announced.`,
+        message: `The body has the ${algorithm} ${text}, but ${base64} was announced.`,
       });
     }
+    return Object.fromEntries([...actual].map(([name, digest]) => [name, digest.toString('hex')]));
   }
 }
 
 /**
- * The check for a request, or undefined when nothing is announced that this node can compute;
- * algorithms it does not know are ignored, as RFC 9530 §2 asks.
+ * The check for an upload, or undefined when nothing is announced or wanted that this node can
+ * compute; algorithms it does not know are ignored, as RFC 9530 §2 asks.
  * @throws BAD_REQUEST when a digest is malformed.
  */
 export function digestCheckOf(headers: IncomingHttpHeaders): DigestCheck | undefined {
   const md5 = headers['content-md5'];
-  const fields = headers['content-digest'];
-  if (md5 === undefined && fields === undefined) return undefined;
   const announced: Announced[] = [];
   if (typeof md5 === 'string') announced.push(checked('md5', md5.trim()));
-  if (typeof fields === 'string') {
-    for (const field of fields.split(',')) {
-      const match = /^\s*([a-z0-9-]+)\s*=\s*:([A-Za-z0-9+/=]*):\s*$/i.exec(field);
-      if (match === null) throw malformed('Content-Digest', field.trim());
-      const algorithm = digestNames[(match[1] ?? '').toLowerCase()];
-      if (algorithm !== undefined) announced.push(checked(algorithm, match[2] ?? ''));
-    }
+  // Of a whole body without an encoding the two are the same.
+  for (const name of ['content-digest', 'repr-digest']) {
+    const fields = headers[name];
+    if (typeof fields === 'string') announced.push(...parseFields(name, fields));
   }
-  return announced.length === 0 ? undefined : new DigestCheck(announced);
+  const wanted = wantedAlgorithm(headers['want-repr-digest']);
+  if (announced.length === 0 && wanted === undefined) return undefined;
+  return new DigestCheck(announced, wanted === undefined ? [] : [wanted]);
+}
+
+/** What a `Want-…-Digest` header (RFC 9530 §4) likes best of what this node can compute. */
+export function wantedAlgorithm(header: string | string[] | undefined): string | undefined {
+  let best: string | undefined;
+  let weightBest = 0;
+  for (const field of String(header ?? '').split(',')) {
+    const match = /^\s*([a-z0-9-]+)\s*=\s*(\d{1,2})\s*$/i.exec(field);
+    const algorithm = digestNames[(match?.[1] ?? '').toLowerCase()];
+    const weight = Number(match?.[2]);
+    // A weight of zero means: not this one.
+    if (algorithm === undefined || !(weight > weightBest)) continue;
+    best = algorithm;
+    weightBest = weight;
+  }
+  return best;
+}
+
+/** The digest of bytes at hand, as lower-case hex. */
+export function digestOf(bytes: Buffer, algorithm: string): string {
+  return createHash(algorithm).update(bytes).digest('hex');
+}
+
+/** The value of a `Content-Digest` or `Repr-Digest` header. */
+export function digestField(algorithm: string, hex: string): string {
+  const name = Object.keys(digestNames).find((key) => digestNames[key] === algorithm);
+  return `${name}=:${Buffer.from(hex, 'hex').toString('base64')}:`;
+}
+
+function parseFields(header: string, fields: string): Announced[] {
+  return fields.split(',').flatMap((field) => {
+    const match = /^\s*([a-z0-9-]+)\s*=\s*:([A-Za-z0-9+/=]*):\s*$/i.exec(field);
+    if (match === null) throw malformed(header, field.trim());
+    const algorithm = digestNames[(match[1] ?? '').toLowerCase()];
+    return algorithm === undefined ? [] : [checked(algorithm, match[2] ?? '')];
+  });
 }
 
 function checked(algorithm: string, text: string): Announced {

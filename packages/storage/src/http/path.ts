@@ -8,6 +8,7 @@ import { OmgfsError } from '@omgfs/protocol';
 export type ReadTarget =
   | { kind: 'root' }
   | { kind: 'fid'; fid: number }
+  | { kind: 'scrub'; devid: number }
   | { kind: 'device'; devid: number; name: string };
 
 /** What a PUT, DELETE or MKCOL names: `name` is relative to the device directory. */
@@ -26,12 +27,16 @@ const segmentBytesMax = 255;
 const plainTarget = /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/;
 const deviceName = /^dev([1-9][0-9]{0,8})$/;
 const writableSegment = /^[A-Za-z0-9_.-]+$/;
+/** The one thing below a dot name that is shown. */
+const scrubTarget = /^\/dev([1-9][0-9]{0,8})\/\.omgfs\/scrub$/;
 const fidTarget = /^[1-9][0-9]{0,15}$/;
 
 /** @throws INVALID_PATH, PATH_FORBIDDEN, NO_FILE. */
 export function parseReadTarget(target: string): ReadTarget {
   const path = decodeTarget(target);
   const segments = path.split('/').filter((segment) => segment !== '');
+  const scrubbed = scrubTarget.exec(path)?.[1];
+  if (scrubbed !== undefined) return { kind: 'scrub', devid: Number(scrubbed) };
   // Dot names are the node's own: identity, temporary files. `..` is one of them.
   if (segments.some((segment) => segment.startsWith('.'))) {
     throw new OmgfsError('PATH_FORBIDDEN', { message: 'Names that begin with a dot are private.' });

@@ -35,9 +35,13 @@ export function sendHeadList(res: ServerResponse, status: number, list: string[]
 }
 
 /** An answer without a body. */
-export function sendEmpty(res: ServerResponse, status: number): void {
+export function sendEmpty(
+  res: ServerResponse,
+  status: number,
+  headers: OutgoingHttpHeaders = {},
+): void {
   // RFC 9110 §8.6: no Content-Length with 204.
-  sendHead(res, status, status === 204 ? {} : { 'Content-Length': 0 });
+  sendHead(res, status, status === 204 ? headers : { 'Content-Length': 0, ...headers });
   res.end();
 }
 

@@ -1,0 +1,210 @@
+/**
+ * Scrub of one device: reads every file at a bounded rate, compares it with its digest, records a
+ * digest where there is none, and moves what is corrupt to a quarantine on the same device, never
+ * deleting it. Position and findings are kept on the device, so that a restart goes on.
+ */
+import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Device } from '../device/device.ts';
+import { closeNow, lstat, mkdir, openForRead, readFully, rename } from '../device/files.ts';
+import type { Digests } from '../http/digest.ts';
+import type { Log } from '../log.ts';
+import { type DigestDirectory, isOf } from './digest-log.ts';
+import { ScrubReport, stateDirectory } from './scrub-report.ts';
+import { type Directory, walk } from './walk.ts';
+
+export interface ScrubOptions {
+  bytesPerSecond: number;
+  log: Log;
+}
+
+const chunkBytes = 256 * 1024;
+/** Opening and looking at a file costs a disk about as much as reading so many bytes. */
+const fileCostBytes = 16 * 1024;
+/** For files that came without a digest: fast, and what trackers ask for. */
+const ownAlgorithm = 'md5';
+const saveMs = 10_000;
+/** Between two rounds, and while the device is refused. */
+const restMs = 60_000;
+
+export class Scrub {
+  readonly #device: Device;
+  readonly #options: ScrubOptions;
+  readonly #stop = new AbortController();
+  #report = new ScrubReport();
+  #running: Promise<void> | undefined;
+  #savedAtMs = 0;
+
+  constructor(device: Device, options: ScrubOptions) {
+    this.#device = device;
+    this.#options = options;
+  }
+
+  /** What was found, for those who watch. */
+  get report(): ScrubReport {
+    return this.#report;
+  }
+
+  /** Goes round and round until `close`. */
+  start(): void {
+    this.#running ??= this.#runAll().catch((error: unknown) => {
+      if (this.#stop.signal.aborted) return;
+      const { devid } = this.#device;
+      this.#options.log.error({ devid, reason: String(error) }, 'scrub.ended');
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #runAll(): Promise<void> {
+    let root = '';
+    for (;;) {
+      const device = this.#device;
+      if (device.state === 'ready') {
+        // Another disk has another position.
+        if (root !== device.root) this.#report = await ScrubReport.load(device.root);
+        root = device.root;
+        await this.round().catch((error: unknown) => {
+          this.#stop.signal.throwIfAborted();
+          this.#options.log.warn({ devid: device.devid, reason: String(error) }, 'scrub.stopped');
+        });
+      }
+      await this.#rest(restMs);
+    }
+  }
+
+  /** One round over the device, from where the last one was ended. */
+  async round(): Promise<void> {
+    const device = this.#device;
+    const report = this.#report;
+    report.begin();
+    try {
+      for await (const directory of walk(device.root, report.position, device.run)) {
+        await this.#scrubDirectory(directory);
+        if (device.state !== 'ready') return;
+      }
+      report.end();
+      this.#options.log.info({ devid: device.devid, ...report.totals }, 'scrub.round');
+    } finally {
+      await this.#save();
+    }
+  }
+
+  async #scrubDirectory({ path, files }: Directory): Promise<void> {
+    const device = this.#device;
+    const known = await device.digests.load(path);
+    for (const file of files) {
+      this.#stop.signal.throwIfAborted();
+      const name = path === '' ? file : `${path}/${file}`;
+      await this.#scrubFile(name, known);
+      this.#report.position = name;
+      if (performance.now() - this.#savedAtMs > saveMs) await this.#save();
+    }
+    if (known.lines > 2 * files.length + 100) {
+      await device.digests.compact(path, { keep: new Set(files), temp: device.tempPath() });
+    }
+  }
+
+  async #scrubFile(name: string, { entries }: DigestDirectory): Promise<void> {
+    const device = this.#device;
+    const report = this.#report;
+    let stats: Stats | undefined;
+    try {
+      stats = await device.run(() => lstat(`${device.root}/${name}`));
+      if (!stats.isFile()) return;
+      const entry = entries.get(name.slice(name.lastIndexOf('/') + 1));
+      const expected = entry !== undefined && isOf(entry, stats) ? entry.digests : undefined;
+      const algorithms = Object.keys(expected ?? { [ownAlgorithm]: '' });
+      const actual = await this.#digest(name, algorithms);
+      report.count(stats.size);
+      if (!(await this.#isStill(name, stats))) return;
+      if (expected === undefined) {
+        report.totals.recorded += 1;
+        device.digests.record(name, stats, actual);
+        return;
+      }
+      report.totals.verified += 1;
+      if (same(expected, actual)) return;
+      // Once more: memory and cables err too, and what is moved away is missed.
+      if (same(expected, await this.#digest(name, algorithms))) return;
+      if (await this.#isStill(name, stats)) await this.#quarantine(name, { expected, actual });
+    } catch (error) {
+      this.#stop.signal.throwIfAborted();
+      // Deleted while it was looked at, or its disk was.
+      if (stats === undefined || !(await this.#isStill(name, stats))) return;
+      if (device.state !== 'ready') return;
+      this.#found({ name, kind: 'unreadable', reason: String(error) });
+    }
+  }
+
+  async #isStill(name: string, before: Stats): Promise<boolean> {
+    try {
+      const path = `${this.#device.root}/${name}`;
+      const { size, mtimeMs, ino } = await this.#device.run(() => lstat(path));
+      return size === before.size && mtimeMs === before.mtimeMs && ino === before.ino;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Reads a file slowly. @throws errors of the system. */
+  async #digest(name: string, algorithms: readonly string[]): Promise<Digests> {
+    const { run, root } = this.#device;
+    const hashes = algorithms.map((algorithm) => createHash(algorithm));
+    const { fd } = await run(() => openForRead(`${root}/${name}`));
+    const buffer = Buffer.allocUnsafe(chunkBytes);
+    try {
+      let cost = fileCostBytes;
+      for (let at = 0; ; at += chunkBytes) {
+        const bytes = await run(() => readFully(fd, buffer, at));
+        for (const hash of hashes) hash.update(buffer.subarray(0, bytes));
+        cost += bytes;
+        await this.#rest((cost / this.#options.bytesPerSecond) * 1000);
+        cost = 0;
+        if (bytes < chunkBytes) break;
+      }
+    } finally {
+      closeNow(fd);
+    }
+    return Object.fromEntries(
+      algorithms.map((name, at) => [name, hashes[at]?.digest('hex') ?? '']),
+    );
+  }
+
+  async #quarantine(name: string, seen: { expected: Digests; actual: Digests }): Promise<void> {
+    const { root, run } = this.#device;
+    const place = `${stateDirectory}/quarantine`;
+    await run(() => mkdir(`${root}/${place}`, { recursive: true, mode: 0o755 }));
+    const to = `${place}/${name.replaceAll('/', '_')}.${Date.now()}`;
+    await run(() => rename(`${root}/${name}`, `${root}/${to}`));
+    const text = (digests: Digests) => Object.entries(digests).map((pair) => pair.join('='));
+    const reason = `it has ${text(seen.actual).join()} but was stored with ${text(seen.expected)}`;
+    this.#found({ name, kind: 'corrupt', reason, quarantine: to });
+  }
+
+  #found(finding: { name: string; kind: string; reason: string; quarantine?: string }): void {
+    const { devid } = this.#device;
+    this.#report.add({ ...finding, at: new Date().toISOString() });
+    this.#options.log.error({ devid, ...finding }, `file.${finding.kind}`);
+    this.#savedAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  async #save(): Promise<void> {
+    this.#savedAtMs = performance.now();
+    const { root, run } = this.#device;
+    // A full disk: the next round begins where the last one was saved.
+    await this.#report.save(root, { temp: this.#device.tempPath(), run }).catch(() => {});
+  }
+
+  async #rest(ms: number): Promise<void> {
+    await delay(ms, undefined, { ref: false, signal: this.#stop.signal });
+  }
+}
+
+function same(one: Digests, other: Digests): boolean {
+  return Object.entries(one).every(([algorithm, hex]) => other[algorithm] === hex);
+}

@@ -1,0 +1,174 @@
+/** Goal: a file that rots is found, moved aside and reported, and nothing else is. Method: files
+ *  are changed on the disk behind the back of a node, and a device is scrubbed with its own state. */
+import { createHash, randomBytes } from 'node:crypto';
+import { appendFile, open, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fidPath } from '@omgfs/protocol';
+import { expect, onTestFinished, test } from 'vitest';
+import { until } from '../../../test/helpers/wait.ts';
+import { Devices } from '../src/device/devices.ts';
+import { Scrub } from '../src/integrity/scrub.ts';
+import { ask, put, quiet, startNode } from './helpers.ts';
+
+const hash = (algorithm: string, body: string | Buffer) =>
+  createHash(algorithm).update(body).digest('base64');
+
+/** A device as a node sees it, without the node. */
+async function openDevice(docroot: string, devid = 1) {
+  const sync = 'never' as const;
+  const common = { threads: 16, reserveBytes: 0, adopt: [], log: quiet };
+  const devices = await Devices.open({ docroot, sync, ...common });
+  onTestFinished(() => devices.close());
+  const device = await devices.find(devid);
+  const scrub = new Scrub(device, { bytesPerSecond: 1e12, log: quiet });
+  onTestFinished(() => scrub.close());
+  return { device, scrub };
+}
+
+/** Changes one byte of a file and nothing that a stat would show. */
+async function rot(file: string): Promise<void> {
+  const handle = await open(file, 'r+');
+  const { atime, mtime } = await handle.stat();
+  const { mtimeNs } = await handle.stat({ bigint: true });
+  await handle.write(Buffer.from([0xff]), 0, 1, 2);
+  await handle.close();
+  await utimes(file, atime, Number(mtimeNs) / 1e9 || mtime);
+}
+
+const logLines = async (docroot: string) => {
+  const text = await readFile(join(docroot, 'dev1/0/000/000/.omgfs-digests'), 'utf8');
+  return text.split('\n').filter((line) => line !== '');
+};
+
+test('scrub finds what rotted, moves it to quarantine and reports it over HTTP', async () => {
+  const { url, docroot, node } = await startNode();
+  const rotten = randomBytes(300_000);
+  const files: [number, Buffer][] = [
+    [5, Buffer.from('fine')],
+    [6, rotten],
+    [7, randomBytes(4096)],
+  ];
+  for (const [fid, body] of files) {
+    const headers = { 'content-md5': hash('md5', body) };
+    expect((await put(url + fidPath(1, fid), body, headers)).status).toBe(201);
+  }
+  await put(url + fidPath(1, 8), 'without a digest');
+  // A whole second, so that the time can be put back exactly.
+  for (const fid of [6]) await utimes(join(docroot, fidPath(1, fid)), 1e9, 1e9);
+  await node.close();
+  expect(await logLines(docroot)).toHaveLength(3);
+  const first = await openDevice(docroot);
+  await first.scrub.round();
+  expect(first.scrub.report.totals).toMatchObject({ files: 4, verified: 2, recorded: 2 });
+  await first.device.digests.flush();
+  await rot(join(docroot, fidPath(1, 6)));
+  await first.scrub.round();
+  expect(first.scrub.report.totals).toMatchObject({ files: 4, verified: 4, recorded: 0 });
+  const again = await startNode({ docroot });
+  const answer = await ask(`${again.url}/dev1/.omgfs/scrub`);
+  expect(answer.headers['content-type']).toBe('application/json');
+  const report = JSON.parse(answer.text) as { rounds: number; findings: Record<string, string>[] };
+  expect(report).toMatchObject({ devid: 1, rounds: 2, position: '' });
+  expect(report.findings).toHaveLength(1);
+  const [finding = {}] = report.findings;
+  expect(finding).toMatchObject({ name: '0/000/000/0000000006.fid', kind: 'corrupt' });
+  const moved = await readFile(join(docroot, 'dev1', finding.quarantine ?? ''));
+  expect(moved.length).toBe(rotten.length);
+  expect((await ask(again.url + fidPath(1, 6))).status).toBe(404);
+  expect((await ask(again.url + fidPath(1, 5))).text).toBe('fine');
+  expect((await ask(`${again.url}/dev2/.omgfs/scrub`)).status).toBe(200);
+  expect((await ask(`${again.url}/dev9/.omgfs/scrub`)).status).toBe(404);
+  for (const hidden of ['.omgfs', '.omgfs/scrub.json', '.omgfs/quarantine/x']) {
+    expect((await ask(`${again.url}/dev1/${hidden}`)).status).toBe(403);
+  }
+});
+
+test('a file that was replaced, with or without a digest, is never called corrupt', async () => {
+  const { url, docroot, node } = await startNode();
+  const path = fidPath(1, 5);
+  await put(url + path, 'first', { 'content-md5': hash('md5', 'first') });
+  await put(url + path, 'other');
+  await put(url + fidPath(1, 6), 'first', { 'content-md5': hash('md5', 'first') });
+  await node.close();
+  // As rsync or a person does it.
+  await writeFile(join(docroot, fidPath(1, 6)), 'FIRST');
+  const { scrub } = await openDevice(docroot);
+  await scrub.round();
+  expect(scrub.report.findings).toEqual([]);
+  expect(scrub.report.totals).toMatchObject({ files: 2, verified: 0, recorded: 2 });
+  await scrub.round();
+  expect(scrub.report.totals).toMatchObject({ verified: 2 });
+});
+
+test('a torn or damaged digest file costs digests and nothing else', async () => {
+  const { url, docroot, node } = await startNode();
+  for (const fid of [5, 6, 7]) {
+    await put(url + fidPath(1, fid), `${fid}`, { 'content-md5': hash('md5', `${fid}`) });
+  }
+  await node.close();
+  const log = join(docroot, 'dev1/0/000/000/.omgfs-digests');
+  const text = await readFile(log, 'utf8');
+  await writeFile(log, text.slice(0, -10).replace(/5\.fid/, '4.fid'));
+  await appendFile(log, '\0\0\0garbage % %zz\n\xff');
+  const { scrub, device } = await openDevice(docroot);
+  expect((await device.digests.load('0/000/000')).entries.size).toBe(1);
+  await scrub.round();
+  expect(scrub.report.findings).toEqual([]);
+  expect(scrub.report.totals).toMatchObject({ files: 3, verified: 1, recorded: 2 });
+  await scrub.round();
+  expect(scrub.report.totals).toMatchObject({ files: 3, verified: 3, recorded: 0 });
+});
+
+test('a scrub goes on where it was ended, and shrinks digest files that outgrew theirs', async () => {
+  const { url, docroot, node } = await startNode();
+  const body = Buffer.alloc(100);
+  const headers = { 'content-md5': hash('md5', body) };
+  const fids = Array.from({ length: 130 }, (_, index) => index * 1000 + 1);
+  await Promise.all(fids.map((fid) => put(url + fidPath(1, fid), body, headers)));
+  for (let round = 0; round < 110; round += 1) await put(url + fidPath(1, 1), body, headers);
+  await node.close();
+  expect((await logLines(docroot)).length).toBe(111);
+  const slow = await openDevice(docroot);
+  const paced = new Scrub(slow.device, { bytesPerSecond: 300_000, log: quiet });
+  const ended = paced.round().catch(() => {});
+  await until('some files are read', () => paced.report.totals.files >= 3);
+  await paced.close();
+  await ended;
+  const text = await readFile(join(docroot, 'dev1/.omgfs/scrub.json'), 'utf8');
+  const { position } = JSON.parse(text) as { position: string };
+  expect(position).toMatch(/^0\/00\d\/\d{3}\/\d+\.fid$/);
+  const seen = paced.report.totals.files;
+  const next = await openDevice(docroot);
+  next.scrub.start();
+  await until('the round is over', () => next.scrub.report.rounds === 1);
+  expect(next.scrub.report.totals.files).toBe(130);
+  expect(seen).toBeLessThan(130);
+  expect((await logLines(docroot)).length).toBe(1);
+  expect((await readdir(join(docroot, 'dev1/.tmp'))).length).toBe(0);
+});
+
+test('digests for whoever asks: of what is sent, and of the whole file', async () => {
+  const { url } = await startNode();
+  const small = Buffer.from('hello world');
+  const large = randomBytes(600_000);
+  const asked = { 'want-repr-digest': 'unixsum=9, sha-256=5, md5=1' };
+  const stored = await put(url + fidPath(1, 5), large, asked);
+  const whole = `sha-256=:${hash('sha256', large)}:`;
+  expect([stored.status, stored.headers['repr-digest']]).toEqual([200, whole]);
+  await put(url + fidPath(1, 6), small);
+  const want = { 'want-content-digest': 'sha-256=10', 'want-repr-digest': 'sha-256=10' };
+  const got = await ask(url + fidPath(1, 5), { headers: want });
+  expect(got.headers).toMatchObject({ 'content-digest': whole, 'repr-digest': whole });
+  const head = await ask(url + fidPath(1, 5), { method: 'HEAD', headers: want });
+  expect(head.headers['repr-digest']).toBe(whole);
+  const part = await ask(url + fidPath(1, 5), { headers: { ...want, range: 'bytes=10-19' } });
+  const slice = `sha-256=:${hash('sha256', large.subarray(10, 20))}:`;
+  expect(part.headers).toMatchObject({ 'content-digest': slice, 'repr-digest': whole });
+  for (let round = 0; round < 2; round += 1) {
+    const other = await ask(url + fidPath(1, 6), { headers: { 'want-content-digest': 'md5=1' } });
+    expect(other.headers['content-digest']).toBe(`md5=:${hash('md5', small)}:`);
+    expect((await ask(url + fidPath(1, 6))).headers['content-digest']).toBeUndefined();
+  }
+  const none = await ask(url + fidPath(1, 6), { headers: { 'want-content-digest': 'sha-256=0' } });
+  expect(none.headers['content-digest']).toBeUndefined();
+});

@@ -1,5 +1,5 @@
 /** Goal: a file that rots is found, moved aside and reported, and nothing else is. Method: files
- *  are changed on the disk behind the back of a node, and a device is scrubbed with its own state. */
+ *  are changed on the disk behind the back of a node, and a device is scrubbed with its state. */
 import { createHash, randomBytes } from 'node:crypto';
 import { appendFile, open, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -119,7 +119,7 @@ test('a torn or damaged digest file costs digests and nothing else', async () =>
   expect(scrub.report.totals).toMatchObject({ files: 3, verified: 3, recorded: 0 });
 });
 
-test('a scrub goes on where it was ended, and shrinks digest files that outgrew theirs', async () => {
+test('a scrub goes on where it was ended, and shrinks outgrown digest files', async () => {
   const { url, docroot, node } = await startNode();
   const body = Buffer.alloc(100);
   const headers = { 'content-md5': hash('md5', body) };

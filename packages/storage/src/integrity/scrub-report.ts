@@ -1,4 +1,4 @@
-/** What the scrub of a device has done and found, as it is kept on the device and shown over HTTP. */
+/** What the scrub of a device has done and found, as kept on the device and shown over HTTP. */
 import { mkdir, readFile, rename, writeAtomically, writeFully } from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
 

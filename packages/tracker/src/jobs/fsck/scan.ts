@@ -24,8 +24,8 @@ export interface ScanOptions {
   onSuspects: () => void;
 }
 
-/** Files of one step, also when the operator allows more. */
-const stepFilesMax = 1_000;
+/** Files of one step, also when the operator allows more; a step is a commit. */
+const stepFilesMax = { full: 1_000, policyOnly: 5_000 };
 /** Steps looked at together. */
 const stepsAtOnce = 4;
 /** `queue_size_for_fsck` when it is not set (spec §3.5). */
@@ -205,7 +205,8 @@ export class Scan {
       if (filesAhead === 0) await delay(fullWaitMs, undefined, { signal }).catch(() => {});
       return undefined;
     }
-    const filesMax = Math.min(room, stepFilesMax, ratePerSecondMax ?? stepFilesMax);
+    const stepMax = state.policyOnly ? stepFilesMax.policyOnly : stepFilesMax.full;
+    const filesMax = Math.min(room, stepMax, ratePerSecondMax ?? stepMax);
     await pace.wait(signal);
     const range = await this.#fsck.range({ after, end, limits, filesMax });
     pace.spent(range.files.length, ratePerSecondMax);

@@ -174,6 +174,57 @@ describe.each(engines)('fsck commands on %s', (engine) => {
     expect(await call('fsck_status')).not.toHaveProperty('limit_domain');
   });
 
+  test('it passes over many files of others, and over rows of files that are gone', async () => {
+    const cluster = await startCluster({ engine, hosts: 2, ...onlyFsck });
+    const { store, dmid, classid } = cluster;
+    const [before = 0] = await uploadShort(cluster, 1, 'wanted');
+    // More than a limited run passes over at once, and more replicas than one page.
+    const many = Array.from({ length: 60_000 }, (_, index) => before + 1 + index);
+    const file = (fid: number, key: string) =>
+      `(${fid}, ${dmid}, x'${Buffer.from(key).toString('hex')}', 0, ${classid}, 2)`;
+    const rows = many.map((fid) => file(fid, `other/${fid}`));
+    await cluster.sql(
+      `INSERT INTO file (fid, dmid, dkey, length, classid, devcount) VALUES ${rows.join()}`,
+    );
+    const places = many.flatMap((fid) => [`(${fid}, 1)`, `(${fid}, 2)`]);
+    await cluster.sql(`INSERT INTO file_on (fid, devid) VALUES ${places.join()}`);
+    const [last = 0] = await uploadShort(cluster, 1, 'wanted/last');
+    const found = async () => {
+      const log = await store.fsck.log({ after: 0, limit: 100 });
+      const fids = log.filter(({ evcode }) => evcode === 'POVI').map(({ fid }) => fid);
+      await store.fsck.clearLog();
+      return fids.toSorted((a, b) => Number(a) - Number(b));
+    };
+    await runFsck(cluster, { policyOnly: true, limits: { dmid, prefix: 'wanted' } });
+    expect(await store.fsck.state()).toMatchObject({ checked: 2, position: last });
+    expect(await found()).toEqual([before, last]);
+    await runFsck(cluster, { policyOnly: true });
+    expect(await store.fsck.state()).toMatchObject({ checked: many.length + 2 });
+    expect(await found()).toEqual([before, last]);
+    await cluster.sql(`DELETE FROM file WHERE fid > ${before} AND fid < ${last}`);
+    await runFsck(cluster, { policyOnly: true });
+    expect(await store.fsck.state()).toMatchObject({ checked: 2 });
+    expect(await found()).toEqual([before, last]);
+  });
+
+  test('a reset while it runs sends it back; the log can be cleared meanwhile', async () => {
+    const cluster = await startCluster({ engine, hosts: 2, ...onlyFsck });
+    const call = commandsOf(cluster);
+    await uploadShort(cluster, 12);
+    await cluster.store.setSetting({ field: 'queue_rate_for_fsck', value: '8' });
+    await call('fsck_reset');
+    await call('fsck_start');
+    await until('some were looked at', async () => {
+      return (await cluster.store.fsck.state()).checked >= 8;
+    });
+    await call('fsck_clearlog');
+    await call('fsck_reset', { startpos: '2' });
+    expect(await call('fsck_status')).toMatchObject({ running: 1 });
+    await settled(cluster);
+    const { position, end, checked } = await cluster.store.fsck.state();
+    expect({ position, checked }).toEqual({ position: end, checked: 10 });
+  });
+
   test('a run rests and goes on where it was; later files are not reached', async () => {
     const cluster = await startCluster({ engine, hosts: 2, ...onlyFsck });
     const call = commandsOf(cluster);

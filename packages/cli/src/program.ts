@@ -1,17 +1,27 @@
 /** The command line of `omgfs`: names, arguments, help. Each command is a module of its own. */
 import { type Client, createAdmin, createClient } from '@omgfs/client';
 import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
-import { Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError } from 'commander';
 import { addAdminCommands } from './admin/program.ts';
 import { getCommand } from './commands/get.ts';
+import { getTreeCommand } from './commands/get-tree.ts';
 import { infoCommand, listCommand, removeCommand, renameCommand } from './commands/keys.ts';
 import { putCommand } from './commands/put.ts';
+import {
+  catCommand,
+  duCommand,
+  type PathsFlags,
+  pathsCommand,
+  urlCommand,
+} from './commands/read.ts';
+import { type SyncOptions, syncCommand } from './commands/sync.ts';
 import { upCommand } from './commands/up.ts';
+import { completionScript, type Shell, shells } from './completion.ts';
 import { findTarget, findTrackers, stateDirDefault, type Target } from './config.ts';
 import { demoCommand } from './demo/demo.ts';
 import { Interrupted, withInterrupt } from './interrupt.ts';
 import { numberAbove } from './numbers.ts';
-import { printError } from './output.ts';
+import { printError, printLine } from './output.ts';
 
 /** What the process ends with. */
 export const exitCodes = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -75,6 +85,7 @@ function createProgram({ json }: { json: boolean }): Command {
   addFileCommands(program, withClient);
   addKeyCommands(program, withClient);
   addClusterCommands(program);
+  addCompletion(program);
   addAdminCommands(program, (work) => async (...args) => {
     const { json, ...flags } = program.opts<GlobalOptions>();
     const trackers = findTrackers(flags);
@@ -118,9 +129,72 @@ function addFileCommands(program: Command, withClient: WithClient): void {
   program
     .command('get <key> [target]')
     .description("fetch a file into a file or directory; '-' writes to standard output")
+    .option('-r, --recursive', 'take the key for a prefix, and fetch all files below it')
+    .option('-j, --jobs <n>', 'files at once', positive, 8)
     .action(
-      withClient((client, { json }, key: string, target: string | undefined) =>
-        withInterrupt((signal) => getCommand(client, key, target, { json, signal })),
+      withClient((client, { json }, key: string, target: string | undefined, flags: GetFlags) =>
+        withInterrupt((signal) =>
+          flags.recursive
+            ? getTreeCommand(client, key, target ?? '.', { json, jobs: flags.jobs, signal })
+            : getCommand(client, key, target, { json, signal }),
+        ),
+      ),
+    );
+  program
+    .command('sync <dir> [prefix]')
+    .description('store what changed in a directory tree under a prefix')
+    .option('-c, --class <name>', 'class of the files')
+    .option('--checksum', 'compare contents of files that have the same length')
+    .option('--delete', 'remove keys below the prefix that have no file')
+    .option('-n, --dry-run', 'only say what would be done')
+    .option('-j, --jobs <n>', 'files at once', positive, 8)
+    .action(
+      withClient((client, { json }, dir: string, prefix: string | undefined, flags: SyncFlags) =>
+        withInterrupt((signal) =>
+          syncCommand(client, dir, prefix ?? '', { ...flags, json, signal }),
+        ),
+      ),
+    );
+  addReadCommands(program, withClient);
+}
+
+interface GetFlags {
+  recursive?: boolean;
+  jobs: number;
+}
+
+type SyncFlags = Omit<SyncOptions, 'json' | 'signal'>;
+
+function addReadCommands(program: Command, withClient: WithClient): void {
+  program
+    .command('cat <keys...>')
+    .description('write files to standard output, one after the other')
+    .action(
+      withClient((client, _, keys: string[]) =>
+        withInterrupt((signal) => catCommand(client, keys, { signal })),
+      ),
+    );
+  program
+    .command('paths <key>')
+    .description('URLs of the replicas, best first')
+    .option('-n, --count <n>', 'at most so many', positive, 16)
+    .option('--verify', 'have the tracker ask the devices first')
+    .action(
+      withClient((client, { json }, key: string, flags: PathsFlags) =>
+        pathsCommand(client, key, { ...flags, json }),
+      ),
+    );
+  program
+    .command('url <key>')
+    .description('the URL to fetch a file from')
+    .action(withClient((client, { json }, key: string) => urlCommand(client, key, { json })));
+  program
+    .command('du [prefix]')
+    .description('what the files below a prefix take')
+    .option('-d, --depth <n>', 'show parts of the keys down to this depth', natural, 1)
+    .action(
+      withClient((client, { json }, prefix: string | undefined, flags: { depth: number }) =>
+        withInterrupt((signal) => duCommand(client, prefix ?? '', { json, signal, ...flags })),
       ),
     );
 }
@@ -186,6 +260,15 @@ function addClusterCommands(program: Command): void {
     });
 }
 
+function addCompletion(program: Command): void {
+  program
+    .command('completion')
+    .addArgument(new Argument('<shell>').choices(shells))
+    .description('print a script that makes a shell complete commands and options')
+    .addHelpText('after', completionExamples)
+    .action((shell: Shell) => printLine(completionScript(program, shell).trimEnd()));
+}
+
 const positive = numberAbove(0);
 const natural = numberAbove(-1);
 
@@ -196,11 +279,20 @@ Examples:
   omgfs put -r ./pictures --prefix album/    store a tree
   tar c . | omgfs put - backup.tar           store standard input
   omgfs get album/1.jpg - | sha1sum          read it back
+  omgfs get -r album/ ./back                 all below a prefix
+  omgfs sync ./pictures album/               store what changed
+  omgfs du album/                            what it takes
   omgfs ls -l album/                         keys, lengths, copies
   omgfs --json info album/1.jpg              for scripts
   omgfs admin check                          is everything well? (see omgfs admin --help)
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+`;
+
+const completionExamples = `
+Examples:
+  source <(omgfs completion bash)            for this shell
+  omgfs completion fish > ~/.config/fish/completions/omgfs.fish
 `;
 
 const putExamples = `

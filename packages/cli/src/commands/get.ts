@@ -39,7 +39,7 @@ async function pathFor(key: string, target: string | undefined): Promise<string>
   return stats?.isDirectory() ? join(target, name) : target;
 }
 
-async function saveTo(
+export async function saveTo(
   path: string,
   { key, download, json, signal }: GetOptions & { key: string; download: Download },
 ): Promise<void> {

@@ -1,0 +1,70 @@
+/** `omgfs get -r`: all files below a prefix as a directory tree. */
+import { mkdir } from 'node:fs/promises';
+import { dirname, join, normalize, sep } from 'node:path';
+import type { Client } from '@omgfs/client';
+import { OmgfsError } from '@omgfs/protocol';
+import { about, createProgress, printError, printJson, printLine, someFailed } from '../output.ts';
+import { inParallel } from '../tree.ts';
+import { saveTo } from './get.ts';
+
+export interface GetTreeOptions {
+  json: boolean;
+  jobs: number;
+  signal: AbortSignal;
+}
+
+/**
+ * Each file appears whole or not at all; a failure of one does not stop the others.
+ * @throws FAILURE when some failed.
+ */
+export async function getTreeCommand(
+  client: Client,
+  prefix: string,
+  target: string,
+  options: GetTreeOptions,
+): Promise<void> {
+  const { json, jobs, signal } = options;
+  const progress = createProgress({ label: 'fetching', unit: 'items', total: undefined, json });
+  let files = 0;
+  let failed = 0;
+  const fetchOne = async (key: string) => {
+    signal.throwIfAborted();
+    try {
+      const path = pathBelow(target, key.slice(prefix.length));
+      await mkdir(dirname(path), { recursive: true });
+      const download = await about('cannot fetch', key, client.get(key, { signal }));
+      const quiet = { key, download, json: true, signal };
+      await about(`cannot write ${path} from`, key, saveTo(path, quiet));
+      files += 1;
+      progress.add({ items: 1 });
+      if (json) printJson({ key, file: path, bytes: download.length });
+    } catch (error) {
+      signal.throwIfAborted();
+      failed += 1;
+      printError(error, { json });
+    }
+  };
+  try {
+    let page: string[] = [];
+    for await (const key of client.list({ prefix, signal })) {
+      page.push(key);
+      if (page.length < jobs * 16) continue;
+      await inParallel(page, { concurrency: jobs }, fetchOne);
+      page = [];
+    }
+    await inParallel(page, { concurrency: jobs }, fetchOne);
+  } finally {
+    progress.stop();
+  }
+  if (failed > 0) throw someFailed(failed, files + failed);
+  if (!json) printLine(`${files} files in ${target}`);
+}
+
+/** A key is chosen by whoever uploads: it must not lead out of the directory. @throws BAD_ARGS. */
+function pathBelow(target: string, name: string): string {
+  const path = normalize(join(target, name));
+  const root = normalize(target).replace(/[/\\]+$/, '');
+  const inside = path.startsWith(root === '.' ? '' : root + sep) && !/^\.\.(?:[/\\]|$)/.test(path);
+  if (inside && !name.includes('\0') && !/[/\\]$|^$/.test(name)) return path;
+  throw new OmgfsError('BAD_ARGS', { message: `'${name}' cannot be a file below ${target}` });
+}

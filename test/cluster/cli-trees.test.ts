@@ -1,0 +1,135 @@
+/**
+ * Goal: whole trees go in and out, `sync` stores exactly what changed, and reading needs no copy.
+ * Method: the built command on a real cluster, with real directories.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
+import { createClient } from '@omgfs/client';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { omgfsScript, runOmgfs } from '../helpers/command-line.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'omgfs-trees-'));
+let cluster: LocalCluster;
+
+beforeAll(async () => {
+  cluster = await startLocalCluster({ hosts: 1, devicesPerHost: 1, domain: 'main' });
+  for (const [name, body] of [
+    ['tree/a.txt', 'aaa'],
+    ['tree/deep/b.txt', 'bbbb'],
+    ['tree/deep/er/c', ''],
+  ] as const) {
+    mkdirSync(join(dir, name, '..'), { recursive: true });
+    writeFileSync(join(dir, name), body);
+  }
+});
+afterAll(async () => {
+  await cluster?.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function run(...args: string[]) {
+  const tracker = cluster.trackers[0] ?? '';
+  return runOmgfs(['--tracker', tracker, '--domain', 'main', ...args], { cwd: dir });
+}
+
+/** Lines of JSON of a command that must succeed. */
+async function json(...args: string[]): Promise<Record<string, unknown>[]> {
+  const { code, out, err } = await run('--json', ...args);
+  expect({ args, code, err }).toEqual({ args, code: 0, err: '' });
+  const lines = String(out).trimEnd().split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line));
+}
+
+const changes = async (...flags: string[]) =>
+  (await json('sync', 'tree', 's/', ...flags)).map(({ action, key }) => `${action} ${key}`);
+
+test('sync stores what changed, and only that', async () => {
+  expect(await changes('--dry-run')).toEqual([
+    'put s/a.txt',
+    'put s/deep/b.txt',
+    'put s/deep/er/c',
+  ]);
+  expect((await changes()).sort()).toEqual(['put s/a.txt', 'put s/deep/b.txt', 'put s/deep/er/c']);
+  expect(await changes()).toEqual([]);
+  writeFileSync(join(dir, 'tree/a.txt'), 'xxx');
+  expect(await changes()).toEqual([]);
+  expect(await changes('--checksum')).toEqual(['put s/a.txt']);
+  writeFileSync(join(dir, 'tree/deep/b.txt'), 'longer');
+  expect(await changes()).toEqual(['put s/deep/b.txt']);
+  rmSync(join(dir, 'tree/deep/er'), { recursive: true });
+  expect(await changes()).toEqual([]);
+  expect(await changes('--delete')).toEqual(['delete s/deep/er/c']);
+  const refused = await run('sync', 'nowhere', 's/');
+  expect({ code: refused.code, err: refused.err }).toEqual({
+    code: 2,
+    err: expect.stringContaining('nowhere is no directory'),
+  });
+});
+
+test('get -r brings a tree back', async () => {
+  await json('put', '-r', 'tree', '--prefix', 't/');
+  await json('get', '-r', 't/', 'back');
+  execFileSync('diff', ['-r', join(dir, 'tree'), join(dir, 'back')]);
+});
+
+test('a key cannot lead out of the directory', async () => {
+  const client = createClient({ trackers: [...cluster.trackers], domain: 'main' });
+  for (const key of ['e/../../out', 'e/ok', 'e/dir/']) await client.put(key, Buffer.from('x'));
+  await client.close();
+  const { code, err } = await run('get', '-r', 'e/', 'inside');
+  expect(code).toBe(1);
+  expect(err).toContain("'../../out' cannot be a file below inside");
+  expect(err).toContain('2 of 3 failed');
+  expect(readFileSync(join(dir, 'inside/ok'), 'utf8')).toBe('x');
+});
+
+test('cat, paths, url and du', async () => {
+  await json('put', 'tree/a.txt', '--key', 'one');
+  const { out } = await run('cat', 'one', 'one');
+  expect(String(out)).toBe('xxxxxx');
+  const [{ paths }] = (await json('paths', 'one')) as [{ paths: string[] }];
+  expect(paths).toHaveLength(1);
+  const [{ url }] = (await json('url', 'one')) as [{ url: string }];
+  expect(url).toBe(paths[0]);
+  expect(await (await fetch(url)).text()).toBe('xxx');
+  expect(await json('du', 's/')).toEqual([
+    { prefix: 's/', files: 1, bytes: 3, copies: 3 },
+    { prefix: 's/deep/', files: 1, bytes: 6, copies: 6 },
+    { prefix: 's/', files: 2, bytes: 9, copies: 9 },
+  ]);
+  expect((await run('url', 'nothing')).err).toContain('[UNKNOWN_KEY]');
+});
+
+test('the configuration file names trackers and domain', () => {
+  const file = join(dir, 'omgfs.conf');
+  writeFileSync(file, `# mine\ntrackers = ${cluster.trackers[0]}\ndomain = main\n`);
+  const ask = (env: NodeJS.ProcessEnv) =>
+    spawnSync(process.execPath, [omgfsScript, 'ls', 'one'], {
+      cwd: dir,
+      env: { PATH: process.env.PATH, ...env },
+      encoding: 'utf8',
+    });
+  expect(ask({ OMGFS_CONFIG: file }).stdout).toBe('one\n');
+  expect(ask({ HOME: dir }).stderr).toContain('no tracker is named');
+  writeFileSync(join(dir, '.mogilefs.conf'), readFileSync(file));
+  expect(ask({ HOME: dir }).stdout).toBe('one\n');
+  expect(ask({ OMGFS_CONFIG: join(dir, 'none') }).stderr).toContain('cannot read');
+});
+
+test('bash completes commands, sub-commands and options', async () => {
+  const { out } = await run('completion', 'bash');
+  const complete = (...words: string[]) => {
+    const script = `${out}\nCOMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')})
+      COMP_CWORD=${words.length - 1}; _omgfs; echo "\${COMPREPLY[@]}"`;
+    return execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split(' ');
+  };
+  expect(complete('omgfs', 'sy')).toEqual(['sync']);
+  expect(complete('omgfs', 'admin', 'ho')).toEqual(['host']);
+  expect(complete('omgfs', 'admin', 'host', 'add', '--al')).toEqual(['--altip', '--altmask']);
+  for (const shell of ['zsh', 'fish']) {
+    expect(String((await run('completion', shell)).out)).toContain('omgfs');
+  }
+});

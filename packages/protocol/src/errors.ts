@@ -103,6 +103,7 @@ export const errorTable = facts({
     'A dead device must be marked down before alive.',
     'Status cannot go from dead to alive; must use down',
   ),
+  BAD_REBAL_POL: input('bad_rebal_pol', 'The policy of rebalance is not valid.'),
   NOT_WRITABLE: input('not_writable', 'That setting cannot be changed by a client.'),
   INVALID_PATH: input('failure', 'The path is not one that this node stores files under.'),
   BAD_REQUEST: input('failure', 'The request cannot be carried out as it is.'),
@@ -211,6 +212,31 @@ export const errorTable = facts({
     'rebal_running',
     'A rebalance is running.',
     'rebalance running; cannot run fsck at same time',
+  ),
+  REBAL_RUNNING_ALREADY: conflict(
+    'rebal_running',
+    'A rebalance is running already.',
+    'rebalance is already running',
+  ),
+  NO_SET_REBAL: conflict(
+    'no_set_rebal',
+    'A rebalance is running; stop it before its policy is changed.',
+    'cannot change rebalance policy while rebalance is running',
+  ),
+  NO_REBAL_POLICY: conflict(
+    'no_rebal_policy',
+    'No policy of rebalance is set.',
+    'No available rebalance policy',
+  ),
+  NO_REBAL_STATE: conflict(
+    'no_rebal_state',
+    'No rebalance was started yet.',
+    'No available rebalance status',
+  ),
+  REBAL_NOT_STARTED: conflict(
+    'rebal_not_started',
+    'No rebalance is running.',
+    'Rebalance not running',
   ),
   PATH_CONFLICT: conflict('failure', 'Something else exists under that path.'),
   // Integrity.

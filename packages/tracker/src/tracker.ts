@@ -135,6 +135,7 @@ class RunningTracker implements Tracker {
         wakeReplicate: () => jobs.wakeReplicate(),
         wakeDelete: () => jobs.wakeDelete(),
         wakeFsck: () => jobs.wakeFsck(),
+        wakeRebalance: () => jobs.wakeRebalance(),
         hostname: this.#config.hostname,
         copyReplica: (request) => copyOne({ ...parts, log: this.#log, random }, request),
         signUrl: createSignUrl(this.#config),

@@ -18,6 +18,8 @@ import { keyCommands } from './keys.ts';
 import { listingCommands } from './listing.ts';
 import { maintenanceCommands } from './maintenance.ts';
 import { OpenUploads } from './open-uploads.ts';
+import { rebalanceCommands } from './rebalance.ts';
+import { drainCommands } from './rebalance-drain.ts';
 import type { CommandServices } from './services.ts';
 import { settingCommands } from './settings.ts';
 
@@ -48,6 +50,8 @@ export function createCommands(services: CommandServices): CommandTable {
       ...deviceCommands(services),
       ...settingCommands(services),
       ...fsckCommands(services),
+      ...rebalanceCommands(services),
+      ...drainCommands(services),
       ...maintenanceCommands(services),
     }),
   );

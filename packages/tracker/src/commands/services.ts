@@ -22,7 +22,9 @@ export interface CommandServices {
   wakeDelete: () => void;
   /** Tells fsck that a run was started, or stopped. */
   wakeFsck: () => void;
-  /** Name of this tracker as `fsck_host` keeps it. */
+  /** Tells rebalance that it was started, or stopped, or a device is to be emptied. */
+  wakeRebalance: () => void;
+  /** Name of this tracker as `fsck_host` and `rebal_host` keep it. */
   hostname: string;
   /** Copies a replica from a device to another, verifies it there and records it. */
   copyReplica: (request: {

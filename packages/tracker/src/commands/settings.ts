@@ -18,8 +18,8 @@ export function settingCommands({ store }: CommandServices): Record<string, Comm
       const fields: ReplyFields = {};
       let count = 0;
       for (const { field, value } of await store.listSettings()) {
-        // The state of fsck is no setting; the one that steers it is.
-        if (/^(?:omg_)?fsck_/.test(field) && field !== 'fsck_checksum') continue;
+        // State of ours and of fsck is no setting; the one that steers fsck is.
+        if (/^(?:omg_|fsck_)/.test(field) && field !== 'fsck_checksum') continue;
         count += 1;
         fields[`key_${count}`] = field;
         fields[`value_${count}`] = value;

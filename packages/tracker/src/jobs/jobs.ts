@@ -8,6 +8,7 @@ import { createFsck } from './fsck/fsck.ts';
 import type { Job, JobStatus } from './job.ts';
 import { Monitor, type MonitorOptions } from './monitor/monitor.ts';
 import { reapTempfiles } from './reap-tempfiles.ts';
+import { createRebalance, type Rebalance } from './rebalance/rebalance.ts';
 import { Repeater } from './repeater.ts';
 import { createReplicateJob } from './replication/replicate.ts';
 import type { JobServices } from './services.ts';
@@ -19,10 +20,16 @@ export interface JobSettings extends Partial<MonitorOptions> {
   deleteJobs: number;
   /** Checks of fsck that run at once; 0 for none, and then this tracker drives no run either. */
   fsckJobs: number;
-  /** Name of this tracker as `fsck_host` keeps it. */
+  /** Name of this tracker as `fsck_host` and `rebal_host` keep it. */
   hostname: string;
   /** A run of fsck that stands still for so long is taken over. */
   fsckAbandonedMs?: number;
+  /** How long the claim of a move lasts when its tracker dies, in seconds. */
+  moveLeaseSeconds?: number;
+  /** A driver of rebalance that stands still for so long is replaced, in seconds. */
+  rebalanceLeaseSeconds?: number;
+  /** How long usage figures need to tell of moved files, in seconds. */
+  usageSettleSeconds?: number;
   /** Age from which an open upload counts as abandoned. */
   tempfileAgeSeconds: number;
   /** The wait of a job after it found its queue empty. */
@@ -50,6 +57,7 @@ export interface Jobs {
   wakeReplicate(): void;
   wakeDelete(): void;
   wakeFsck(): void;
+  wakeRebalance(): void;
   /** Wakes a job by its name; others are ignored. */
   wake(name: string): void;
   /** Sets how many units of a job run at once; ignored for jobs of which there is one. */
@@ -87,10 +95,11 @@ export function createJobs(
     abandonedMs: settings.fsckAbandonedMs,
     reloadTopology: () => monitor.reload(),
   });
+  const rebalance = createRebalanceOf(services, settings);
   const reaper = createReaper(services, settings, deleteJob);
-  const chances = createChances(services, settings, replicateJob);
+  const chances = createChances(services, settings, { replicateJob, rebalance });
   const byName = { monitor, replicate: replicateJob, delete: deleteJob, fsck };
-  const starting = [replicateJob, deleteJob, fsck, reaper, chances];
+  const starting = [replicateJob, deleteJob, fsck, rebalance, reaper, chances];
   const queueDepths = lazyDepths(services);
   let stopped = false;
   return {
@@ -109,11 +118,14 @@ export function createJobs(
     wakeReplicate: () => replicateJob.wake(),
     wakeDelete: () => deleteJob.wake(),
     wakeFsck: () => fsck.wake(),
+    wakeRebalance: () => rebalance.wake(),
     wake: (name) => {
       if (isJobName(name)) byName[name].wake();
     },
     want: (name, count) => {
       if (isJobName(name) && name !== 'monitor') byName[name].setConcurrency(count);
+      // The original moves replicas in its replicate workers.
+      if (name === 'replicate') rebalance.setConcurrency(count);
     },
     counts: () => {
       const all = Object.values(byName).map((job) => job.status());
@@ -134,6 +146,18 @@ const jobNames = ['monitor', 'replicate', 'delete', 'fsck'] as const;
 
 function isJobName(name: string): name is (typeof jobNames)[number] {
   return (jobNames as readonly string[]).includes(name);
+}
+
+function createRebalanceOf(services: JobServices, settings: JobSettings): Rebalance {
+  return createRebalance(services, {
+    concurrency: settings.replicateJobs,
+    idleMs: settings.idleMs ?? 1_000,
+    hostname: settings.hostname,
+    leaseSeconds: settings.moveLeaseSeconds,
+    driverLeaseSeconds: settings.rebalanceLeaseSeconds,
+    usageSettleSeconds: settings.usageSettleSeconds ?? 45,
+    delaySeconds: settings.replicationDelaySeconds,
+  });
 }
 
 function createMonitor(services: JobServices, settings: JobSettings): Monitor {
@@ -167,7 +191,7 @@ function createReaper(
 function createChances(
   { store, topology, log }: JobServices,
   settings: JobSettings,
-  replicateJob: Job<ReplicationRow>,
+  { replicateJob, rebalance }: { replicateJob: Job<ReplicationRow>; rebalance: Rebalance },
 ): Chances {
   const faults = new FaultLog(log, 'hasten');
   return new Chances({
@@ -178,6 +202,7 @@ function createChances(
         () => replicateJob.wake(),
         (error: unknown) => faults.failed(error),
       );
+      rebalance.hasten().catch((error: unknown) => faults.failed(error));
     },
   });
 }

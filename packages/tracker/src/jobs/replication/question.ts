@@ -8,14 +8,22 @@ import type { JobServices } from '../services.ts';
 
 /**
  * What the policy says of a file. Devices that are dead or unknown hold nothing; `holding` replaces
- * the devices that the database names.
+ * the devices that the database names. `emptied` is a device whose replica is to be moved away: it
+ * takes nothing, and its host counts as a place for copies as it did before.
  */
 export function askAbout(
   { topology, random }: Pick<JobServices, 'topology' | 'random'>,
   file: FileWithReplicas,
-  options: { failed?: ReadonlySet<number>; holding?: readonly number[] } = {},
+  options: {
+    failed?: ReadonlySet<number>;
+    holding?: readonly number[];
+    emptied?: number | undefined;
+  } = {},
 ): PolicyAnswer {
-  const devices = [...topology.devices()].map((device) => policyDevice(topology, device));
+  const devices = [...topology.devices()].map((device) => {
+    const seen = policyDevice(topology, device);
+    return device.devid === options.emptied ? { ...seen, alive: true, takesFiles: false } : seen;
+  });
   const holding = new Set(options.holding ?? file.devids);
   return askPolicy(topology.classOf(file.dmid, file.classid), {
     holding: devices.filter(({ devid, dead }) => holding.has(devid) && !dead),

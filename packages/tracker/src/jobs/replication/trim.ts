@@ -14,26 +14,37 @@ export async function trim(
   file: FileWithReplicas,
   signals: readonly AbortSignal[],
 ): Promise<string | undefined> {
-  const { store, topology, devices, log } = services;
   const { fid } = file;
   const verified = await verifiedReplicas(services, file);
   for (const devid of leastWantedFirst(services, file)) {
     const others = verified.filter((other) => other !== devid);
     const { verdict } = askAbout(services, file, { holding: others });
     if (others.length === 0 || (verdict !== 'met' && verdict !== 'over')) continue;
-    const url = topology.writeUrl({ devid, fid });
-    if (url === undefined) continue;
     if (signals.some(({ aborted }) => aborted)) return 'stopped';
-    const outcome = await devices.remove(url);
-    if (typeof outcome === 'object') return `dev${devid}: ${outcome.failed}`;
-    await store.removeReplica({ fid, devid });
-    log.info({ fid, devid, kept: others }, 'replica.trimmed');
-    return undefined;
+    return removeReplica(services, { fid, devid, kept: others });
   }
   return 'more copies than wanted, but too few of them can be verified now to remove one';
 }
 
-async function verifiedReplicas(
+/**
+ * Deletes the bytes, then the row. The caller has verified the replicas that are kept.
+ * @returns why it was not removed, or undefined when it was.
+ */
+export async function removeReplica(
+  { store, topology, devices, log }: JobServices,
+  { fid, devid, kept }: { fid: number; devid: number; kept: readonly number[] },
+): Promise<string | undefined> {
+  const url = topology.writeUrl({ devid, fid });
+  if (url === undefined) return `dev${devid}: its host is unknown`;
+  const outcome = await devices.remove(url);
+  if (typeof outcome === 'object') return `dev${devid}: ${outcome.failed}`;
+  await store.removeReplica({ fid, devid });
+  log.info({ fid, devid, kept }, 'replica.trimmed');
+  return undefined;
+}
+
+/** Those replicas that their devices show right now, by length, or checksum where there is one. */
+export async function verifiedReplicas(
   { store, topology, devices, log }: JobServices,
   { fid, length, devids }: FileWithReplicas,
 ): Promise<number[]> {

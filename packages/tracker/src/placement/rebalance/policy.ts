@@ -92,6 +92,14 @@ export function parseRebalancePolicy(text: string): RebalancePolicy {
   };
 }
 
+/**
+ * How `rebal_host` names a tracker that runs a policy. A tracker of the original works on a run that
+ * carries its own host name, and cannot read a policy that evens out.
+ */
+export function rebalanceHost(hostname: string, policy: RebalancePolicy): string {
+  return policy.even === undefined ? hostname : `${hostname}/omgfs`;
+}
+
 /** Ids that a policy names, so that unknown ones can be refused. */
 export function idsIn(policy: RebalancePolicy): { hosts: number[]; devices: number[] } {
   const { from, to } = policy;

@@ -65,11 +65,7 @@ function isAbove(value: number | undefined, bound: number | undefined): boolean 
 }
 
 /** Up to `count` of the values in random order. */
-export function shuffled(
-  values: readonly number[],
-  count: number,
-  random: () => number,
-): number[] {
+export function shuffled(values: readonly number[], count: number, random: () => number): number[] {
   const left = values.slice();
   const chosen: number[] = [];
   while (left.length > 0 && chosen.length < count) {

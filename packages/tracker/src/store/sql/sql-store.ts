@@ -16,6 +16,7 @@ import * as machines from './machines.ts';
 import * as namespace from './namespace.ts';
 import { FidSource } from './open.ts';
 import { Queues } from './queues.ts';
+import { createRebalanceStore } from './rebalance/store.ts';
 
 /**
  * Batches of one kind at the same time: more make smaller batches. One batch of writes stores half
@@ -42,6 +43,7 @@ function keyConflict({ dmid, dkey }: files.Key): string {
 class SqlStore implements contract.Store {
   readonly engine: 'mysql' | 'sqlite';
   readonly fsck: contract.Store['fsck'];
+  readonly rebalance: contract.Store['rebalance'];
   readonly #db: Engine;
   readonly #options: contract.StoreOptions;
   readonly #fids: FidSource;
@@ -55,6 +57,7 @@ class SqlStore implements contract.Store {
   constructor(db: Engine, options: contract.StoreOptions) {
     this.engine = db.name;
     this.fsck = createFsckStore(db);
+    this.rebalance = createRebalanceStore(db);
     this.#db = db;
     this.#options = options;
     this.#fids = new FidSource(db);

@@ -1,0 +1,213 @@
+/**
+ * `drain_device`, `evacuate_host`, `drain_stop`, `drain_status`: emptying devices until they can be
+ * pulled. Commands of our own, which old clients never send.
+ */
+import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import type { Device } from '../placement/model.ts';
+import { type Drain, formatDrains, parseDrains, parseNotes } from '../placement/rebalance/own.ts';
+import { parseRebalanceState } from '../placement/rebalance/state.ts';
+import { rebalanceField as field, type RebalanceRecords } from '../store/rebalance-store.ts';
+import { idOf } from './arguments.ts';
+import { waitingFields } from './rebalance.ts';
+import type { Command } from './registry.ts';
+import type { CommandServices } from './services.ts';
+
+const countMax = 1_000_000;
+const uploadsMax = 10_000;
+
+export function drainCommands(services: CommandServices): Record<string, Command> {
+  return {
+    drain_device: async ({ args }) => begin(services, [await deviceOf(services, args)]),
+    evacuate_host: async ({ args }) => begin(services, await devicesOfHost(services, args)),
+    drain_stop: async ({ args }) => {
+      const isHost = isTrue(args.host) && !isTrue(args.device);
+      const devices = isHost
+        ? await devicesOfHost(services, args)
+        : [await deviceOf(services, args)];
+      return end(
+        services,
+        devices.map(({ devid }) => devid),
+      );
+    },
+    drain_status: ({ args }) => status(services, args),
+  };
+}
+
+/** `device`, a devid. @throws BAD_PARAMS, NO_DEVICE. */
+async function deviceOf({ topology, refresh }: CommandServices, args: Fields): Promise<Device> {
+  const devid = idOf(args.device);
+  if (devid === undefined || devid === 0) throw new OmgfsError('BAD_PARAMS');
+  // It may have been created through another tracker just now.
+  if (topology.device(devid) === undefined) await refresh();
+  const device = topology.device(devid);
+  if (device === undefined) throw new OmgfsError('NO_DEVICE');
+  return device;
+}
+
+/** `host`, its name. @throws BAD_PARAMS, UNKNOWN_HOST, NO_DEVICE when it has none to empty. */
+async function devicesOfHost(
+  { topology, refresh }: CommandServices,
+  args: Fields,
+): Promise<Device[]> {
+  if (!isTrue(args.host)) throw new OmgfsError('BAD_PARAMS');
+  await refresh();
+  const host = topology.hostByName(args.host ?? '');
+  if (host === undefined) throw new OmgfsError('UNKNOWN_HOST');
+  const devices = [...topology.devices()].filter((device) => device.hostid === host.hostid);
+  const living = devices.filter(({ status }) => status !== 'dead');
+  if (living.length === 0) throw new OmgfsError('NO_DEVICE');
+  return living;
+}
+
+/** Devices that are drained already stay so. @throws BAD_PARAMS for a dead one. */
+async function begin(services: CommandServices, devices: readonly Device[]): Promise<ReplyFields> {
+  const { store, wakeRebalance, refresh } = services;
+  const held = new Map<number, number>();
+  for (const { devid } of devices) held.set(devid, await store.rebalance.countOn(devid, countMax));
+  await change(services, (records) => {
+    const drains = parseDrains(records.settings.get(field.drains));
+    const fresh = devices.flatMap(({ devid }): Drain[] => {
+      if (drains.some((drain) => drain.devid === devid)) return [];
+      const was = statusBefore(records, devid);
+      if (was === undefined || was === 'dead') {
+        const message = `dev${devid} is dead or unknown; there is nothing to drain.`;
+        throw new OmgfsError('BAD_PARAMS', { message });
+      }
+      const replicas = held.get(devid) ?? 0;
+      return [{ devid, started: records.now, replicas, was, lastFid: 0, scanned: 0 }];
+    });
+    return {
+      drains: [...drains, ...fresh],
+      statuses: fresh.map(({ devid }) => {
+        return { devid, from: records.statuses.get(devid) ?? 'alive', to: 'drain' };
+      }),
+    };
+  });
+  await refresh();
+  wakeRebalance();
+  return { devices: devices.map(({ devid }) => devid).join(',') };
+}
+
+/** The state that an operator gave the device; a run of rebalance may have set it to drain. */
+function statusBefore(records: RebalanceRecords, devid: number): Device['status'] | undefined {
+  const { timeStarted } = parseRebalanceState(records.settings.get(field.state) ?? '');
+  const { marked, was } = parseNotes(records.settings.get(field.own), timeStarted);
+  return marked === devid ? was : records.statuses.get(devid);
+}
+
+/** Gives devices the state they had. Those that are not drained are left alone. */
+async function end(services: CommandServices, devids: readonly number[]): Promise<ReplyFields> {
+  const ended: number[] = [];
+  await change(services, ({ settings }) => {
+    const drains = parseDrains(settings.get(field.drains));
+    const ending = drains.filter(({ devid }) => devids.includes(devid));
+    ended.splice(0, ended.length, ...ending.map(({ devid }) => devid));
+    return {
+      drains: drains.filter((drain) => !ending.includes(drain)),
+      statuses: ending.map(({ devid, was }) => ({ devid, from: 'drain', to: was })),
+    };
+  });
+  await services.refresh();
+  return { devices: ended.join(',') };
+}
+
+type Statuses = NonNullable<
+  Parameters<CommandServices['store']['rebalance']['change']>[0]['statuses']
+>;
+
+/** @throws DB_BUSY when others keep changing the list. */
+async function change(
+  { store }: CommandServices,
+  decide: (records: RebalanceRecords) => { drains: Drain[]; statuses: Statuses },
+): Promise<void> {
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    const records = await store.rebalance.records();
+    const { drains, statuses } = decide(records);
+    const done = await store.rebalance.change({
+      expect: { [field.drains]: records.settings.get(field.drains) },
+      settings: { [field.drains]: formatDrains(drains) },
+      statuses,
+    });
+    if (done) return;
+  }
+  throw new OmgfsError('DB_BUSY');
+}
+
+/** All drained devices, or the one of `device`, or those of `host`. */
+async function status(services: CommandServices, args: Fields): Promise<ReplyFields> {
+  const { store, topology } = services;
+  const records = await store.rebalance.records();
+  const devid = isTrue(args.device) ? (await deviceOf(services, args)).devid : undefined;
+  const host = isTrue(args.host) ? topology.hostByName(args.host ?? '')?.hostid : undefined;
+  const uploads = await store.staleTempfiles({ ageSeconds: 0, limit: uploadsMax });
+  const drains = parseDrains(records.settings.get(field.drains)).filter((drain) => {
+    if (devid !== undefined) return drain.devid === devid;
+    return !isTrue(args.host) || topology.device(drain.devid)?.hostid === host;
+  });
+  const fields: ReplyFields = { devices: drains.length };
+  for (const [index, drain] of drains.entries()) {
+    const open = uploads.filter(({ devids }) => devids.includes(drain.devid)).length;
+    const uploadCount = uploads.length < uploadsMax ? open : uploadsMax;
+    const one = await describe(services, { records, drain, uploads: uploadCount });
+    for (const [name, value] of Object.entries(one)) fields[`dev${index + 1}_${name}`] = value;
+  }
+  return fields;
+}
+
+async function describe(
+  { store, topology }: CommandServices,
+  request: { records: RebalanceRecords; drain: Drain; uploads: number },
+): Promise<ReplyFields> {
+  const { records, drain, uploads } = request;
+  const { devid, started } = drain;
+  const { queued, waiting } = await store.rebalance.counts(devid);
+  // Counted after the queue: a move that ends in between is then seen in neither.
+  const replicas = await store.rebalance.countOn(devid, countMax);
+  const isDrain = records.statuses.get(devid) === 'drain';
+  const moved = Math.max(0, drain.replicas - replicas);
+  const seconds = Math.max(1, records.now - started);
+  const isSafe = isDrain && replicas === 0 && queued === 0 && uploads === 0;
+  return {
+    devid,
+    host: topology.host(topology.device(devid)?.hostid ?? 0)?.hostname ?? '',
+    started,
+    replicas_at_start: drain.replicas,
+    replicas,
+    moves_queued: queued,
+    open_uploads: uploads,
+    eta_seconds: replicas === 0 ? 0 : moved === 0 ? '' : Math.ceil((replicas * seconds) / moved),
+    safe: isSafe ? 1 : 0,
+    message: sentence({ isSafe, isDrain, replicas, uploads, waiting }),
+    ...waitingFields(waiting),
+  };
+}
+
+function sentence(seen: {
+  isSafe: boolean;
+  isDrain: boolean;
+  replicas: number;
+  uploads: number;
+  waiting: readonly { reason: string; count: number }[];
+}): string {
+  const { isSafe, isDrain, replicas, uploads, waiting } = seen;
+  if (isSafe) return 'empty; it is safe to mark it dead and pull it';
+  if (!isDrain) return 'its state was changed; it is not drained any more';
+  const blocked = waiting.map(
+    ({ reason, count }) => `${count} wait: ${reasonTexts[reason] ?? reason}`,
+  );
+  const parts = [`${replicas} replicas are left`, ...blocked];
+  if (uploads > 0) parts.push(`${uploads} open uploads may still end here`);
+  return parts.join('; ');
+}
+
+const reasonTexts: Readonly<Record<string, string>> = {
+  would_worsen: 'their class needs another host with room, or fewer copies',
+  no_target: 'no device with room is one that the policy of their class would take',
+  source_down: 'the device cannot be read or deleted from now',
+  copy_error: 'the copy failed, see the log',
+  not_verified: 'too few of their other copies can be verified now',
+  delete_failed: 'the device does not delete',
+  policy_no_suggestions: 'the policy of their class has no place for them now',
+  busy: 'another job works on them',
+  error: 'something failed, see the log',
+};

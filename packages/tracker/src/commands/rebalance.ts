@@ -1,0 +1,207 @@
+/**
+ * `rebalance_*` (spec §2.5, §7), and `rebalance_even`, which old clients never send. The rows they
+ * write are those of the original, so that its tools and trackers can read and steer our runs.
+ */
+import { randomUUID } from 'node:crypto';
+import { isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import { noNotes, parseNotes } from '../placement/rebalance/own.ts';
+import {
+  idsIn,
+  parseRebalancePolicy,
+  type RebalancePolicy,
+  rebalanceHost,
+} from '../placement/rebalance/policy.ts';
+import { selectSources, selectTargets, usedBytes } from '../placement/rebalance/select.ts';
+import {
+  emptyRebalanceState,
+  formatRebalanceState,
+  parseRebalanceState,
+  type RebalanceState,
+} from '../placement/rebalance/state.ts';
+import { rebalanceField as field, type RebalanceRecords } from '../store/rebalance-store.ts';
+import { rebalanceDevices } from '../topology/rebalance-view.ts';
+import type { Command } from './registry.ts';
+import type { CommandServices } from './services.ts';
+
+const toleranceDefault = '5';
+const countMax = 1_000_000;
+
+export function rebalanceCommands(services: CommandServices): Record<string, Command> {
+  return {
+    rebalance_set_policy: ({ args }) => setPolicy(services, args.policy ?? ''),
+    rebalance_test: () => test(services),
+    rebalance_start: () => start(services),
+    rebalance_even: async ({ args }) => {
+      const { tolerance = toleranceDefault, by = 'usage' } = args;
+      if (tolerance === '' || by === '') throw new OmgfsError('BAD_PARAMS');
+      await setPolicy(services, `omg_even=${tolerance} omg_even_by=${by}`);
+      return start(services);
+    },
+    rebalance_status: ({ args }) => status(services, isTrue(args.details)),
+    rebalance_stop: async () => {
+      const records = await services.store.rebalance.records();
+      if (!isTrue(records.settings.get(field.host))) throw new OmgfsError('REBAL_NOT_STARTED');
+      await change(services, records, { [field.signal]: 'stop' });
+      services.wakeRebalance();
+      return {};
+    },
+    rebalance_reset: async () => {
+      const records = await services.store.rebalance.records();
+      if (isTrue(records.settings.get(field.host))) throw running();
+      await change(services, records, { [field.state]: undefined, [field.own]: undefined });
+      return {};
+    },
+  };
+}
+
+function running(): OmgfsError {
+  return new OmgfsError('REBAL_RUNNING_ALREADY');
+}
+
+/** @throws DB_BUSY when somebody else steers the rebalance at the same moment. */
+async function change(
+  { store }: CommandServices,
+  { settings }: RebalanceRecords,
+  values: Partial<Record<(typeof field)[keyof typeof field], string | undefined>>,
+): Promise<void> {
+  const names = [field.host, field.policy, field.state, field.fsckHost] as const;
+  const expect = Object.fromEntries(names.map((name) => [name, settings.get(name)]));
+  if (await store.rebalance.change({ expect, settings: values })) return;
+  const message = 'The state of the rebalance has just changed; look at it and try again.';
+  throw new OmgfsError('DB_BUSY', { message });
+}
+
+/** @throws NO_SET_REBAL, BAD_REBAL_POL. An empty policy is none. */
+async function setPolicy(services: CommandServices, text: string): Promise<ReplyFields> {
+  const records = await services.store.rebalance.records();
+  if (isTrue(records.settings.get(field.host))) throw new OmgfsError('NO_SET_REBAL');
+  const policy = parseRebalancePolicy(text);
+  if (unknownId(services, policy) !== undefined) {
+    // It may have been created through another tracker just now.
+    await services.refresh();
+    const unknown = unknownId(services, policy);
+    if (unknown !== undefined) {
+      throw new OmgfsError('BAD_REBAL_POL', { wireText: `There is no ${unknown}` });
+    }
+  }
+  await change(services, records, {
+    [field.policy]: text.trim() === '' ? undefined : text.trim(),
+    [field.state]: undefined,
+    [field.own]: undefined,
+  });
+  return {};
+}
+
+function unknownId({ topology }: CommandServices, policy: RebalancePolicy): string | undefined {
+  const { hosts, devices } = idsIn(policy);
+  const devid = devices.find((one) => topology.device(one) === undefined);
+  if (devid !== undefined) return `device ${devid}`;
+  const hostid = hosts.find((one) => topology.host(one) === undefined);
+  return hostid === undefined ? undefined : `host ${hostid}`;
+}
+
+/** @throws NO_REBAL_POLICY, BAD_REBAL_POL for one that somebody else has stored. */
+function storedPolicy({ settings }: RebalanceRecords): RebalancePolicy {
+  const text = settings.get(field.policy);
+  if (!isTrue(text)) throw new OmgfsError('NO_REBAL_POLICY');
+  return parseRebalancePolicy(text ?? '');
+}
+
+async function test(services: CommandServices): Promise<ReplyFields> {
+  const records = await services.store.rebalance.records();
+  const policy = storedPolicy(records);
+  const devices = rebalanceDevices(services, records);
+  const sources = selectSources(policy, devices);
+  const targets = selectTargets(policy, devices, sources);
+  return { sdevs: sources.join(','), ddevs: targets.join(',') };
+}
+
+/** @throws REBAL_RUNNING_ALREADY, FSCK_RUNNING, NO_REBAL_POLICY, BAD_REBAL_POL. */
+async function start(services: CommandServices): Promise<ReplyFields> {
+  const records = await services.store.rebalance.records();
+  const { settings } = records;
+  if (isTrue(settings.get(field.host))) throw running();
+  if (isTrue(settings.get(field.fsckHost))) throw new OmgfsError('FSCK_RUNNING');
+  const policy = storedPolicy(records);
+  const kept = parseRebalanceState(settings.get(field.state) ?? '');
+  const goesOn = kept.timeStarted > 0 && kept.timeFinished === 0;
+  const state = goesOn ? { ...kept, timeStopped: 0 } : freshState(services, records, policy);
+  const before = goesOn ? parseNotes(settings.get(field.own), state.timeStarted) : noNotes;
+  const notes = { ...before, started: state.timeStarted, token: randomUUID(), waiting: '' };
+  const text = formatRebalanceState(state);
+  await change(services, records, {
+    [field.state]: text,
+    [field.own]: JSON.stringify(notes),
+    [field.host]: rebalanceHost(services.hostname, policy),
+    [field.signal]: undefined,
+  });
+  services.wakeRebalance();
+  return { state: text };
+}
+
+function freshState(
+  services: CommandServices,
+  records: RebalanceRecords,
+  policy: RebalancePolicy,
+): RebalanceState {
+  const devices = rebalanceDevices(services, records);
+  // What is to be evened out is planned round by round.
+  const sources = policy.even === undefined ? selectSources(policy, devices) : [];
+  const used = devices
+    .filter(({ devid }) => sources.includes(devid))
+    .reduce((sum, device) => sum + usedBytes(device), 0);
+  const { limitType, limitBy, limit } = policy;
+  const whole = limitBy === 'percent' ? Math.floor((used * limit) / 100) : limit;
+  return {
+    ...emptyRebalanceState,
+    sources,
+    limit: limitType === 'global' ? whole : 0,
+    timeStarted: records.now,
+  };
+}
+
+/** @throws NO_REBAL_STATE. `details` adds what old clients never ask for. */
+async function status(services: CommandServices, details: boolean): Promise<ReplyFields> {
+  const records = await services.store.rebalance.records();
+  const text = records.settings.get(field.state);
+  if (!isTrue(text)) throw new OmgfsError('NO_REBAL_STATE');
+  if (!details) return { state: text };
+  const state = parseRebalanceState(text ?? '');
+  const notes = parseNotes(records.settings.get(field.own), state.timeStarted);
+  const { queued, waiting } = await services.store.rebalance.counts();
+  const devids = [...new Set([state.current, ...state.sources])].filter((devid) => devid !== 0);
+  const counts = await Promise.all(
+    devids.map((devid) => services.store.rebalance.countOn(devid, countMax)),
+  );
+  const isRunning = isTrue(records.settings.get(field.host));
+  const done = Math.max(0, state.fidsQueued - queued);
+  const remaining = queued + (isRunning ? counts.reduce((sum, one) => sum + one, 0) : 0);
+  const seconds = Math.max(1, records.now - state.timeStarted);
+  return {
+    state: text,
+    running: isRunning ? 1 : 0,
+    host: records.settings.get(field.host) ?? '',
+    policy: records.settings.get(field.policy) ?? '',
+    moves_done: done,
+    moves_queued: queued,
+    // At most: a limit, or the policies of the files, may leave some where they are.
+    moves_remaining_max: remaining,
+    eta_seconds_max: done === 0 ? '' : Math.ceil((remaining * seconds) / done),
+    message: notes.waiting,
+    ...waitingFields(waiting),
+  };
+}
+
+/** Why moves wait, with a file of each kind and when the next is tried. */
+export function waitingFields(
+  waiting: readonly { reason: string; count: number; nexttry: number; fid: number }[],
+): ReplyFields {
+  const fields: ReplyFields = { waiting_count: waiting.length };
+  for (const [index, { reason, count, nexttry, fid }] of waiting.entries()) {
+    fields[`waiting_${index + 1}_reason`] = reason;
+    fields[`waiting_${index + 1}_moves`] = count;
+    fields[`waiting_${index + 1}_nexttry`] = nexttry;
+    fields[`waiting_${index + 1}_fid`] = fid;
+  }
+  return fields;
+}

@@ -1,0 +1,92 @@
+/** The job that works off the queued moves, on every tracker (spec §3.6, §5.2). */
+
+import { parseDrains } from '../../placement/rebalance/own.ts';
+import { type ClaimedMove, type MoveReason, rebalanceField } from '../../store/rebalance-store.ts';
+import { Job } from '../job.ts';
+import { replicationDelaySeconds } from '../replication/backoff.ts';
+import { fidLock, type JobServices, nowSeconds } from '../services.ts';
+import { moveReplica } from './move.ts';
+
+export interface MovesOptions {
+  concurrency: number;
+  idleMs: number;
+  /** How long a claim lasts when its tracker dies, in seconds. */
+  leaseSeconds?: number | undefined;
+  /** Seconds until the next try after so many failures. */
+  delaySeconds?: ((failcount: number) => number) | undefined;
+}
+
+const leaseSecondsDefault = 60;
+/** A move that failed so often is given up, unless its source is to be emptied. */
+const attemptsMax = 5;
+const busyDelaySeconds = 15;
+
+export function createMovesJob(services: JobServices, options: MovesOptions): Job<ClaimedMove> {
+  const { store, topology, log, random } = services;
+  const { leaseSeconds = leaseSecondsDefault } = options;
+  const delaySeconds =
+    options.delaySeconds ?? ((failcount) => replicationDelaySeconds(failcount, random));
+
+  async function keep(move: ClaimedMove, reason: MoveReason, text: string): Promise<void> {
+    const { fid, devid, failcount } = move;
+    const drains = parseDrains(topology.setting(rebalanceField.drains));
+    if (failcount + 1 >= attemptsMax && !drains.some((drain) => drain.devid === devid)) {
+      log.warn({ fid, devid, reason, text }, 'move.given-up');
+      // Should an attempt have left a copy too many, the replicator trims it.
+      await store.enqueueReplication({ fid, nexttry: nowSeconds() });
+      return store.rebalance.finish(move);
+    }
+    const wait = { delaySeconds: delaySeconds(failcount), failcount: failcount + 1, reason };
+    log.info({ fid, devid, reason, text, delaySeconds: wait.delaySeconds }, 'move.postponed');
+    return store.rebalance.putOff(move, wait);
+  }
+
+  async function work(move: ClaimedMove, stopping: AbortSignal): Promise<void> {
+    const { fid, devid } = move;
+    const outcome = await store.withLock(fidLock(fid), (lost) => {
+      return moveReplica(services, move, [lost, stopping]);
+    });
+    if (outcome === undefined || outcome.state === 'stopped') {
+      const { failcount } = move;
+      const wait = outcome === undefined ? busyDelaySeconds : 0;
+      return store.rebalance.putOff(move, { delaySeconds: wait, failcount, reason: 'busy' });
+    }
+    if (outcome.state === 'kept') return keep(move, outcome.reason, outcome.text);
+    if (outcome.state === 'moved') log.info({ fid, devid }, 'move.done');
+    return store.rebalance.finish(move);
+  }
+
+  return new Job<ClaimedMove>({
+    name: 'rebalance',
+    log,
+    concurrency: options.concurrency,
+    idleMs: options.idleMs,
+    claim: (limit) => store.rebalance.claim({ limit, seconds: leaseSeconds }),
+    putOff: (move) => keep(move, 'error', 'see the log'),
+    work: (move, stopping) => {
+      const { renewed, end } = renewing(services, move, leaseSeconds);
+      return work(renewed, stopping).finally(end);
+    },
+  });
+}
+
+/** Keeps the claim of a move while it lasts; a claim that was lost is not fought for. */
+function renewing(
+  { store, log }: JobServices,
+  move: ClaimedMove,
+  leaseSeconds: number,
+): { renewed: ClaimedMove; end: () => void } {
+  const renewed = { ...move };
+  const renew = async (): Promise<void> => {
+    const claim = await store.rebalance.renew(renewed, leaseSeconds);
+    if (claim === undefined) clearInterval(timer);
+    else renewed.claim = claim;
+  };
+  const timer = setInterval(
+    () => {
+      renew().catch((error: unknown) => log.warn({ err: error, fid: move.fid }, 'move.unrenewed'));
+    },
+    (leaseSeconds * 1000) / 3,
+  );
+  return { renewed, end: () => clearInterval(timer) };
+}

@@ -246,7 +246,7 @@ const table = [
     flags: [],
     kind: 'flag',
     help: 'accepted for old configurations',
-    unused: 'this version has no rebalance job',
+    unused: 'a replica that is missing already always counts as deleted',
   },
   {
     name: 'local_network',

@@ -17,8 +17,7 @@ export async function planRound(
   finish: (services: JobServices, run: Run, reason: string) => Promise<boolean>,
 ): Promise<boolean> {
   const { records, policy, state, notes } = run;
-  const { queued, waiting } = await services.store.rebalance.counts();
-  if (queued > waiting.reduce((sum, { count }) => sum + count, 0)) return false;
+  if (await hasMovesInWork(services)) return false;
   if (notes.round > 0 && policy.evenBy === 'usage') {
     if (notes.roundEnded === 0) {
       await save(services, { ...run, notes: { ...notes, roundEnded: records.now } });
@@ -46,6 +45,12 @@ export async function planRound(
   };
   const sources = plan.sheds.map(([devid]) => devid);
   return save(services, { ...run, state: { ...state, sources, completed: [] }, notes: next });
+}
+
+/** Whether moves are queued that did not fail before. */
+export async function hasMovesInWork({ store }: JobServices): Promise<boolean> {
+  const { queued, waiting } = await store.rebalance.counts();
+  return queued > waiting.reduce((sum, { count }) => sum + count, 0);
 }
 
 /** Devices that an operator lets take and give files, and whose figures are known. */

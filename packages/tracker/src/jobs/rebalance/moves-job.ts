@@ -27,10 +27,14 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
   const delaySeconds =
     options.delaySeconds ?? ((failcount) => replicationDelaySeconds(failcount, random));
 
+  const isDrained = (devid: number): boolean => {
+    const drains = parseDrains(topology.setting(rebalanceField.drains));
+    return drains.some((drain) => drain.devid === devid);
+  };
+
   async function keep(move: ClaimedMove, reason: MoveReason, text: string): Promise<void> {
     const { fid, devid, failcount } = move;
-    const drains = parseDrains(topology.setting(rebalanceField.drains));
-    if (failcount + 1 >= attemptsMax && !drains.some((drain) => drain.devid === devid)) {
+    if (failcount + 1 >= attemptsMax && !isDrained(devid)) {
       log.warn({ fid, devid, reason, text }, 'move.given-up');
       // Should an attempt have left a copy too many, the replicator trims it.
       await store.enqueueReplication({ fid, nexttry: nowSeconds() });
@@ -43,8 +47,10 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
 
   async function work(move: ClaimedMove, stopping: AbortSignal): Promise<void> {
     const { fid, devid } = move;
+    // What is emptied may go anywhere, also where there was no device yet when it was queued.
+    const targets = isDrained(devid) ? [] : move.targets;
     const outcome = await store.withLock(fidLock(fid), (lost) => {
-      return moveReplica(services, move, [lost, stopping]);
+      return moveReplica(services, { fid, devid, targets }, [lost, stopping]);
     });
     if (outcome === undefined || outcome.state === 'stopped') {
       const { failcount } = move;

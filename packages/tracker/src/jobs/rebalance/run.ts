@@ -27,7 +27,7 @@ import {
 } from '../../store/rebalance-store.ts';
 import { rebalanceDevices } from '../../topology/rebalance-view.ts';
 import type { JobServices } from '../services.ts';
-import { planRound } from './even-round.ts';
+import { hasMovesInWork, planRound } from './even-round.ts';
 import { type Run, type RunSettings, save } from './save.ts';
 
 /** Less than this left of a limit in bytes counts as used up. */
@@ -123,6 +123,8 @@ async function nextSource(
     if (policy.even !== undefined) return planRound(services, run, settings, finishRun);
     return finishRun(services, run, '');
   }
+  // What the last source gives must have arrived, or its files would be counted twice.
+  if (policy.even !== undefined && (await hasMovesInWork(services))) return false;
   const device = rebalanceDevices(services, run.records).find(({ devid }) => devid === current);
   if (device === undefined || !device.deletable) {
     const completed = [...state.completed, current];
@@ -168,12 +170,15 @@ async function queueMoves(services: JobServices, run: Run): Promise<boolean> {
     newestFirst: policy.newestFirst,
   });
   if (files.length === 0) return finishSource(services, run);
+  const holders = await services.store.replicasOf(files.map(({ fid }) => fid));
   const next = structuredClone({ ...run, records: undefined });
   const moves: MoveRow[] = [];
   for (const file of files) {
     if (isUsedUp(next)) break;
     next.state.lastFid = file.fid;
-    const chosen = file.isFile && fits(next, file) ? choose(services, next, file, targets) : [];
+    if (!file.isFile || !fits(next, file)) continue;
+    const possible = possibleFor(services, next, targets, holders.get(file.fid) ?? []);
+    const chosen = choose(services, next, file, possible);
     if (chosen.length === 0) continue;
     moves.push({ fid: file.fid, devid: state.current, targets: chosen });
     count(next, file);
@@ -193,6 +198,24 @@ function targetsOf(services: JobServices, { records, policy, state, notes }: Run
 }
 
 type Step = Omit<Run, 'records'>;
+
+/**
+ * Targets that do not hold the file. When evening out also none on the host of another copy, where
+ * most policies would not have it: the plan counts on each of its moves.
+ */
+function possibleFor(
+  { topology }: JobServices,
+  { policy, state }: Step,
+  targets: readonly number[],
+  holders: readonly number[],
+): number[] {
+  const free = targets.filter((devid) => !holders.includes(devid));
+  if (policy.even === undefined) return free;
+  const hostOf = (devid: number) => topology.device(devid)?.hostid;
+  const others = holders.filter((devid) => devid !== state.current).map(hostOf);
+  const own = hostOf(state.current);
+  return free.filter((devid) => hostOf(devid) === own || !others.includes(hostOf(devid)));
+}
 
 function choose(
   { random }: JobServices,

@@ -269,9 +269,9 @@ async function waitFor(services: JobServices, run: Run, waiting: string): Promis
   // Said once, and then once a minute, so that waiting costs the database little.
   const isNews = notes.waiting !== waiting || records.now - state.timeLatestEmptyRun >= 60;
   if (!isNews) return false;
-  services.log.warn({ devid: state.current, reason: waiting }, 'rebalance.waiting');
   const next = { ...state, emptyRuns: state.emptyRuns + 1, timeLatestEmptyRun: records.now };
-  await save(services, { ...run, state: next, notes: { ...notes, waiting } });
+  const saved = await save(services, { ...run, state: next, notes: { ...notes, waiting } });
+  if (saved) services.log.warn({ devid: state.current, reason: waiting }, 'rebalance.waiting');
   return false;
 }
 

@@ -213,31 +213,11 @@ export const errorTable = facts({
     'A rebalance is running.',
     'rebalance running; cannot run fsck at same time',
   ),
-  REBAL_RUNNING_ALREADY: conflict(
-    'rebal_running',
-    'A rebalance is running already.',
-    'rebalance is already running',
-  ),
-  NO_SET_REBAL: conflict(
-    'no_set_rebal',
-    'A rebalance is running; stop it before its policy is changed.',
-    'cannot change rebalance policy while rebalance is running',
-  ),
-  NO_REBAL_POLICY: conflict(
-    'no_rebal_policy',
-    'No policy of rebalance is set.',
-    'No available rebalance policy',
-  ),
-  NO_REBAL_STATE: conflict(
-    'no_rebal_state',
-    'No rebalance was started yet.',
-    'No available rebalance status',
-  ),
-  REBAL_NOT_STARTED: conflict(
-    'rebal_not_started',
-    'No rebalance is running.',
-    'Rebalance not running',
-  ),
+  REBAL_ACTIVE: conflict('rebal_running', 'A rebalance runs.', 'rebalance is already running'),
+  NO_SET_REBAL: conflict('no_set_rebal', 'A rebalance runs, so its policy cannot be changed.'),
+  NO_REBAL_POLICY: conflict('no_rebal_policy', 'No policy is set.', 'No rebalance policy is set'),
+  NO_REBAL_STATE: conflict('no_rebal_state', 'None was started.', 'No available rebalance status'),
+  REBAL_NOT_STARTED: conflict('rebal_not_started', 'No rebalance runs.', 'Rebalance not running'),
   PATH_CONFLICT: conflict('failure', 'Something else exists under that path.'),
   // Integrity.
   SIZE_MISMATCH: {

@@ -55,7 +55,7 @@ export function rebalanceCommands(services: CommandServices): Record<string, Com
 }
 
 function running(): OmgfsError {
-  return new OmgfsError('REBAL_RUNNING_ALREADY');
+  return new OmgfsError('REBAL_ACTIVE');
 }
 
 /** @throws DB_BUSY when somebody else steers the rebalance at the same moment. */
@@ -116,7 +116,7 @@ async function test(services: CommandServices): Promise<ReplyFields> {
   return { sdevs: sources.join(','), ddevs: targets.join(',') };
 }
 
-/** @throws REBAL_RUNNING_ALREADY, FSCK_RUNNING, NO_REBAL_POLICY, BAD_REBAL_POL. */
+/** @throws REBAL_ACTIVE, FSCK_RUNNING, NO_REBAL_POLICY, BAD_REBAL_POL. */
 async function start(services: CommandServices): Promise<ReplyFields> {
   const records = await services.store.rebalance.records();
   const { settings } = records;

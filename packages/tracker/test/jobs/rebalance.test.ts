@@ -88,8 +88,8 @@ describe.each(engines)('rebalance on %s', (engine) => {
     expect(await statusOf(cluster, 1)).toBe('drain');
     const { message, running } = await call('rebalance_status', { details: '1' });
     expect({ message, running }).toEqual({ message: 'no device may take files now', running: 1 });
-    await expect(call('rebalance_start')).rejects.toMatchObject({ code: 'REBAL_RUNNING_ALREADY' });
-    await expect(call('rebalance_reset')).rejects.toMatchObject({ code: 'REBAL_RUNNING_ALREADY' });
+    await expect(call('rebalance_start')).rejects.toMatchObject({ code: 'REBAL_ACTIVE' });
+    await expect(call('rebalance_reset')).rejects.toMatchObject({ code: 'REBAL_ACTIVE' });
     await expect(call('fsck_start')).rejects.toMatchObject({ code: 'REBAL_RUNNING' });
     await expect(call('rebalance_set_policy', { policy: '' })).rejects.toMatchObject({
       code: 'NO_SET_REBAL',

@@ -109,7 +109,7 @@ describe.each(engines)('rebalance on %s', (engine) => {
     await expect(call('rebalance_status')).rejects.toMatchObject({ code: 'NO_REBAL_STATE' });
   });
 
-  test('a source that was in drain before stays so, and leave_in_drain_mode leaves it', async () => {
+  test('a source in drain stays so, and leave_in_drain_mode leaves one there', async () => {
     const cluster = await startCluster({ engine, hosts: 3 });
     const call = commandsOf(cluster);
     await cluster.store.setDeviceStatus({ devid: 1, status: 'drain' });

@@ -93,8 +93,8 @@ export function parseRebalancePolicy(text: string): RebalancePolicy {
 }
 
 /**
- * How `rebal_host` names a tracker that runs a policy. A tracker of the original works on a run that
- * carries its own host name, and cannot read a policy that evens out.
+ * How `rebal_host` names a tracker that runs a policy. A tracker of the original works on a run
+ * that carries its own host name, and cannot read a policy that evens out.
  */
 export function rebalanceHost(hostname: string, policy: RebalancePolicy): string {
   return policy.even === undefined ? hostname : `${hostname}/omgfs`;

@@ -11,7 +11,7 @@ import { int, text } from '../row.ts';
 import { bytes, marks } from '../statements.ts';
 import { enqueueMoves } from './queue.ts';
 
-/** The row of the schema version is always there: with the lock, all who change these take turns. */
+/** The row of the schema version is always there: with the lock, all who change these wait. */
 const fields = [...Object.values(rebalanceField), 'schema_version'];
 
 /** Primary keys. */

@@ -114,7 +114,7 @@ export class Batcher<Request, Result> {
       });
     } catch (thrown) {
       const error = toOmgfsError(thrown);
-      if (batch.length > 1 && error.code !== 'DB_DOWN' && error.code !== 'DB_BUSY') {
+      if (batch.length > 1 && error.code !== 'DB_DOWN') {
         for (const entry of batch) await this.#send([entry]);
         return;
       }

@@ -247,6 +247,25 @@ describe('faults', () => {
     await database.drop();
   });
 
+  test('a database that hangs is given up, at work and at the end', async () => {
+    const database = await openOn(server);
+    const store = await database.open();
+    await store.createDomain('one');
+    process.kill(server.pid(), 'SIGSTOP');
+    try {
+      const codes = await Promise.all([
+        codeOf(store.queueDepths()),
+        codeOf(store.createDomain('two')),
+        codeOf(store.findTempfile(1)),
+      ]);
+      expect(codes).toEqual(['DB_DOWN', 'DB_DOWN', 'DB_DOWN']);
+      await store.close();
+    } finally {
+      process.kill(server.pid(), 'SIGCONT');
+    }
+    await database.sql(`DROP DATABASE ${database.database}`);
+  }, 40_000);
+
   test('a database that is down refuses at once, and is found when it is up', async () => {
     const database = await openOn(server);
     await server.kill();

@@ -13,10 +13,10 @@ const connectTimeoutMs = 2000;
 /** How long a call waits for a free connection. */
 const acquireTimeoutMs = 3000;
 const connectionsMax = 12;
-/** A server that hangs is given up after this. */
-const readTimeoutMs = 10_000;
-/** Writes may wait for locks and may touch many rows. */
-const writeTimeoutMs = 60_000;
+/** A server that hangs is given up after this; longer than any wait for a lock. */
+const statementTimeoutMs = 10_000;
+/** How long connections may take to say goodbye. */
+const closeTimeoutMs = 1000;
 const lockWaitSeconds = 5;
 
 /** What every connection is told first. */
@@ -74,18 +74,18 @@ export class MySqlSession implements Session {
 
   /** The driver runs commands in order, so this happens before anything else on the connection. */
   #setUp(sql: string, seen: (rows: Row[]) => void = () => {}): void {
-    this.connection.query({ sql, timeout: readTimeoutMs }, (error, rows) => {
+    this.connection.query({ sql, timeout: statementTimeoutMs }, (error, rows) => {
       if (error === null) seen(rows as Row[]);
       else this.connection.destroy();
     });
   }
 
   rows(sql: string, values: readonly SqlValue[] = []): Promise<Row[]> {
-    return this.#execute<Row[]>({ sql, timeout: readTimeoutMs }, values);
+    return this.#execute<Row[]>(sql, values);
   }
 
   async run(sql: string, values: readonly SqlValue[] = []): Promise<RunResult> {
-    return this.#done(await this.#execute({ sql, timeout: writeTimeoutMs }, values));
+    return this.#done(await this.#execute(sql, values));
   }
 
   async runLiteral(sql: string): Promise<RunResult> {
@@ -95,16 +95,33 @@ export class MySqlSession implements Session {
   /** Sends a statement that is not prepared. */
   text(sql: string): Promise<mysql.ResultSetHeader> {
     return new Promise((resolve, reject) => {
-      this.connection.query({ sql, timeout: writeTimeoutMs }, (error, result) => {
+      const answered = this.#within(reject);
+      this.connection.query({ sql }, (error, result) => {
+        answered();
         if (error === null) resolve(result as mysql.ResultSetHeader);
         else reject(this.#failed(error));
       });
     });
   }
 
-  #execute<T>(options: mysql.QueryOptions, values: readonly SqlValue[]): Promise<T> {
+  /**
+   * Gives the connection up when a statement is not answered in time. The driver's own limit does
+   * not count while a statement is being prepared. @returns what ends the wait.
+   */
+  #within(reject: (error: OmgfsError) => void): () => void {
+    const timer = setTimeout(() => {
+      this.connection.destroy();
+      const message = `Database: no answer within ${statementTimeoutMs / 1000} s.`;
+      reject(new NoAnswer('DB_DOWN', { message }));
+    }, statementTimeoutMs);
+    return () => clearTimeout(timer);
+  }
+
+  #execute<T>(sql: string, values: readonly SqlValue[]): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.connection.execute(options, values as SqlValue[], (error, result) => {
+      const answered = this.#within(reject);
+      this.connection.execute({ sql }, values as SqlValue[], (error, result) => {
+        answered();
         if (error === null) resolve(result as T);
         else reject(this.#failed(error));
       });
@@ -176,10 +193,18 @@ export class Connections {
 
   close(): Promise<void> {
     return new Promise((resolve) => {
-      this.#pool.end(() => resolve());
+      // A server that hangs would never answer the goodbye.
+      const timer = setTimeout(resolve, closeTimeoutMs);
+      this.#pool.end(() => {
+        clearTimeout(timer);
+        resolve();
+      });
     });
   }
 }
 
 /** Nothing was sent: trying again at once would fail the same way. */
 export class NoConnection extends OmgfsError {}
+
+/** The server hangs: trying again would only wait as long once more. */
+export class NoAnswer extends OmgfsError {}

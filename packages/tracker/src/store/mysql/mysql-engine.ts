@@ -9,7 +9,7 @@ import { ensureSchema } from '../migrations.ts';
 import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
 import { NamedLocks } from '../sql/named-locks.ts';
 import { bytes } from '../sql/statements.ts';
-import { Connections, connect, NoConnection } from './connections.ts';
+import { Connections, connect, NoAnswer, NoConnection } from './connections.ts';
 import { detectDialect } from './dialect.ts';
 import { isMissingTable, mysqlError } from './errors.ts';
 import { GetLockDriver } from './lock-driver.ts';
@@ -192,6 +192,7 @@ function isDown(error: unknown): boolean {
 async function waitToRetry(thrown: unknown, attempt: number): Promise<void> {
   const error = mysqlError(thrown);
   const again = error.code === 'DB_BUSY' || error.code === 'DB_DOWN';
-  if (!again || error instanceof NoConnection || attempt >= attemptsMax) throw error;
+  const hopeless = error instanceof NoConnection || error instanceof NoAnswer;
+  if (!again || hopeless || attempt >= attemptsMax) throw error;
   await delay(Math.random() * 10 * 2 ** attempt);
 }

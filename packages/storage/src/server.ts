@@ -154,6 +154,8 @@ function serverFactory(options: ServerOptions, take: (exchange: Exchange) => voi
       tls === undefined
         ? createServer(settings, listener)
         : createTlsServer({ ...settings, ...tls }, listener);
+    // Beyond it headers would be dropped in silence, a digest for example; their bytes are bounded.
+    server.maxHeadersCount = 0;
     server.setTimeout(stallMs);
     return server;
   };

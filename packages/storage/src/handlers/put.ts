@@ -5,7 +5,7 @@
 import type { Stats } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { OmgfsError } from '@omgfs/protocol';
-import type { Buffers } from '../device/buffers.ts';
+import { type Buffers, discard } from '../device/buffers.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { statNow, writeFully } from '../device/files.ts';
@@ -111,6 +111,7 @@ async function storeStream({ req, device, name, digest, claim }: Upload) {
       claim.use(chunk.length);
       digest?.update(chunk);
       await device.run(() => writeFully(fd, chunk));
+      discard(chunk);
     }
     // node:http ends a body that was cut with an error; this is the second pair of eyes.
     if (!req.complete) throw cut();

@@ -178,6 +178,12 @@ function queuesAndLocks(openFresh: OpenFresh): void {
     });
   });
 
+  test('the dmid of a deleted domain is not given out while an upload names it', async () => {
+    await store.openTempfile({ dmid, dkey: 'a', classid: 0, devids: [1] });
+    await store.deleteDomain(dmid);
+    expect(await store.createDomain('two')).toBeGreaterThan(dmid);
+  });
+
   test('two starters on an empty database make one schema', async () => {
     const fresh = await openFresh();
     try {

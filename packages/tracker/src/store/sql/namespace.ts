@@ -50,6 +50,13 @@ export async function loadClasses(engine: Engine): Promise<FileClass[]> {
   }));
 }
 
+/** Uploads may outlive their domain, and must not end up in another. Indexes, but for tempfile. */
+const highestDmid = `SELECT MAX(id) AS id FROM (
+  SELECT MAX(dmid) AS id FROM domain UNION ALL SELECT MAX(dmid) FROM class
+  UNION ALL SELECT MAX(dmid) FROM file
+  UNION ALL SELECT MAX(dmid) FROM tempfile
+) used`;
+
 export function createDomain(engine: Engine, name: string): Promise<number> {
   const namespace = bytes(name);
   const byName = 'SELECT dmid FROM domain WHERE namespace = ?';
@@ -57,7 +64,7 @@ export function createDomain(engine: Engine, name: string): Promise<number> {
     () =>
       engine.transaction(
         async (session) => {
-          const dmid = await nextId(session, 'SELECT MAX(dmid) AS id FROM domain');
+          const dmid = await nextId(session, highestDmid);
           const sql = 'INSERT INTO domain (dmid, namespace) VALUES (?, ?)';
           await session.run(sql, [dmid, namespace]);
           return dmid;

@@ -16,7 +16,7 @@ export interface MovesOptions {
   delaySeconds?: ((failcount: number) => number) | undefined;
 }
 
-const leaseSecondsDefault = 60;
+const leaseSecondsDefault = 20;
 /** A move that failed so often is given up, unless its source is to be emptied. */
 const attemptsMax = 5;
 const busyDelaySeconds = 15;

@@ -1,7 +1,7 @@
 /**
  * Goal: a new host becomes useful by commands alone: files spread to it, reads never fail
- * meanwhile, no file is ever below its copies, a killed tracker does not stop it (I9), and losing a node
- * afterwards loses nothing.
+ * meanwhile, no file is ever below its copies, a killed tracker does not stop it (I9), and losing a
+ * node afterwards loses nothing.
  * Method: a real cluster with two trackers; one loop reads every key all the time, another one
  * counts the copies in the database.
  */

@@ -21,14 +21,18 @@ export function findTarget(
   env = process.env,
 ): Target {
   const trackers = findTrackers(flags, env);
-  const domain =
-    flags.domain ?? env.OMGFS_DOMAIN ?? runningHere()?.domain ?? fromFile('domain', env);
+  const domain = findDomain(flags, env);
   if (domain === undefined) {
     throw new OmgfsError('NO_DOMAIN', {
       message: 'no domain is named: use --domain NAME or set OMGFS_DOMAIN',
     });
   }
   return { trackers, domain };
+}
+
+/** The domain of keys; undefined when none is named anywhere. */
+export function findDomain(flags: { domain?: string }, env = process.env): string | undefined {
+  return flags.domain ?? env.OMGFS_DOMAIN ?? runningHere()?.domain ?? fromFile('domain', env);
 }
 
 /** The trackers to talk to. @throws NO_TRACKER_UP with the ways to name them. */

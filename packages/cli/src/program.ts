@@ -17,7 +17,7 @@ import {
 import { type SyncOptions, syncCommand } from './commands/sync.ts';
 import { upCommand } from './commands/up.ts';
 import { completionScript, type Shell, shells } from './completion.ts';
-import { findTarget, findTrackers, stateDirDefault, type Target } from './config.ts';
+import { findDomain, findTarget, findTrackers, stateDirDefault, type Target } from './config.ts';
 import { demoCommand } from './demo/demo.ts';
 import { Interrupted, withInterrupt } from './interrupt.ts';
 import { numberAbove } from './numbers.ts';
@@ -91,7 +91,8 @@ function createProgram({ json }: { json: boolean }): Command {
     const trackers = findTrackers(flags);
     const admin = createAdmin({ trackers });
     try {
-      await work({ admin, trackers, json }, ...args);
+      const domain = findDomain(flags);
+      await work({ admin, trackers, domain, json }, ...args);
     } finally {
       await admin.close();
     }

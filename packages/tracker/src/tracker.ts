@@ -12,6 +12,7 @@ import { createSignUrl } from './devices/signing.ts';
 import { HttpServer } from './http/server.ts';
 import { createJobs, type Jobs } from './jobs/jobs.ts';
 import { copyOne } from './jobs/replication/copy-one.ts';
+import { askAbout } from './jobs/replication/question.ts';
 import { createLog, type Log } from './log.ts';
 import { type AdminServices, answerAdmin, isAdminLine, type JobCount } from './server/admin.ts';
 import type { Connection } from './server/connection.ts';
@@ -138,6 +139,7 @@ class RunningTracker implements Tracker {
         wakeRebalance: () => jobs.wakeRebalance(),
         hostname: this.#config.hostname,
         copyReplica: (request) => copyOne({ ...parts, log: this.#log, random }, request),
+        verdictOn: (file) => askAbout({ topology: this.#topology, random }, file),
         signUrl: createSignUrl(this.#config),
         random,
       });

@@ -5,6 +5,8 @@ export interface AdminContext {
   admin: Admin;
   /** `host:port` of every tracker. */
   trackers: readonly string[];
+  /** Domain of keys; undefined when none is named. */
+  domain: string | undefined;
   json: boolean;
 }
 

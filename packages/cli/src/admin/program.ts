@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { addCheckCommands } from './check.ts';
 import type { WithAdmin } from './context.ts';
+import { addExplainCommands } from './explain.ts';
 import { addFsckCommands } from './fsck.ts';
 import { addMachineCommands } from './machines.ts';
 import { addNamespaceCommands } from './namespace.ts';
@@ -17,6 +18,7 @@ export function addAdminCommands(program: Command, withAdmin: WithAdmin): void {
     .addHelpText('after', examples);
   addCheckCommands(admin, withAdmin);
   addVerifyCommand(admin, withAdmin);
+  addExplainCommands(admin, withAdmin);
   addNamespaceCommands(admin, withAdmin);
   addMachineCommands(admin, withAdmin);
   addSettingCommands(admin, withAdmin);
@@ -46,6 +48,7 @@ const examples = `
 Examples:
   omgfs admin check                                is everything well?
   omgfs admin verify                               is every copy where it should be?
+  omgfs admin explain dev3                         why is it as it is?
   omgfs admin domain add photos                    a name space
   omgfs admin class add photos thumb -m 1          one copy is enough for thumbnails
   omgfs admin host add store4 --ip 10.0.0.4        a new storage node

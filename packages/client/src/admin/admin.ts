@@ -2,7 +2,14 @@
  * Everything an operator does, typed: domains, classes, hosts, devices, settings, fsck, rebalance.
  * Speaks the line protocol only, so it works with trackers of MogileFS as well.
  */
-import { type Fields, fromByteString, listOf, OmgfsError, toByteString } from '@omgfs/protocol';
+import {
+  type Fields,
+  fromByteString,
+  listOf,
+  OmgfsError,
+  toByteString,
+  valuesOf,
+} from '@omgfs/protocol';
 import { createTrackerPool, type TrackerPool, type TrackerPoolOptions } from '../tracker-pool.ts';
 import type {
   ClassChange,
@@ -14,6 +21,7 @@ import type {
   FsckStatus,
   HostChange,
   HostInfo,
+  QueueInfo,
 } from './types.ts';
 
 /** Admin commands wait until the tracker has looked at every device again. */
@@ -211,6 +219,29 @@ export class Admin {
 
   async rebalance(action: 'start' | 'stop' | 'reset'): Promise<Fields> {
     return this.call(`rebalance_${action}`);
+  }
+
+  /** What a tracker of omgfs thinks of a file or device, and plans for it, in sentences. */
+  async explain(
+    subject: { devid: number } | { fid: number } | { domain: string; key: string },
+  ): Promise<string[]> {
+    const fields = await this.call('explain', subject);
+    return valuesOf(fields, { prefix: 'line', total: fields.lines }).map((line) => line ?? '');
+  }
+
+  /** The queues of a tracker of omgfs at a glance. */
+  async queues(): Promise<QueueInfo[]> {
+    const fields = await this.call('queue_stats');
+    return listOf(fields, { prefix: 'queue', total: fields.queues }).map((row) => ({
+      name: row.name ?? '',
+      total: Number(row.total),
+      due: Number(row.due),
+      working: Number(row.working),
+      parked: Number(row.parked),
+      failed: Number(row.failed),
+      oldestDueSeconds: Number(row.oldest_due),
+      nextInSeconds: numberOrNull(row.next_in),
+    }));
   }
 
   /** Makes every waiting replication due. @returns how many there were. */

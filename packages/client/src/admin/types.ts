@@ -90,3 +90,19 @@ export interface FsckEvent {
   evcode: string;
   devid: number | null;
 }
+
+export interface QueueInfo {
+  name: string;
+  total: number;
+  /** Rows that may be worked on now. */
+  due: number;
+  /** Rows that somebody works on. */
+  working: number;
+  /** Rows that wait for an operator. */
+  parked: number;
+  /** Rows that failed at least once. */
+  failed: number;
+  oldestDueSeconds: number;
+  /** When the next of the waiting rows becomes due; null when none waits. */
+  nextInSeconds: number | null;
+}

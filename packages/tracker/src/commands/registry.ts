@@ -9,6 +9,7 @@ import { createClose } from './create-close.ts';
 import { createOpen } from './create-open.ts';
 import { deviceCommands } from './devices.ts';
 import { domainCommands } from './domains.ts';
+import { explainCommands } from './explain/explain.ts';
 import { fileDebug } from './file-debug.ts';
 import { fileInfo } from './file-info.ts';
 import { fsckCommands } from './fsck.ts';
@@ -42,6 +43,7 @@ export function createCommands(services: CommandServices): CommandTable {
       file_info: fileInfo(services),
       file_debug: fileDebug(services),
       ...copyCommands(services, opened),
+      ...explainCommands(services),
       ...keyCommands(services),
       ...listingCommands(services),
       ...domainCommands(services),

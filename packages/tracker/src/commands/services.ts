@@ -2,6 +2,7 @@
 
 import type { DeviceClient } from '../devices/device-client.ts';
 import type { SignUrl } from '../devices/signing.ts';
+import type { PolicyAnswer } from '../placement/contract.ts';
 import type { Lookups } from '../store/replicas/lookups.ts';
 import type { FileWithReplicas, Store } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -32,6 +33,8 @@ export interface CommandServices {
     source: number;
     target: number;
   }) => Promise<{ state: 'copied' } | { state: 'source_failed' | 'target_failed'; reason: string }>;
+  /** What the policy of its class says of a file now. */
+  verdictOn: (file: FileWithReplicas) => PolicyAnswer;
   /** Makes a URL good for storage nodes that want signed ones. */
   signUrl: SignUrl;
   /** A number in [0, 1). */

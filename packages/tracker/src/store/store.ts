@@ -103,6 +103,24 @@ export interface QueuedWork {
   arg: string | null;
 }
 
+/** A queue at a glance. */
+export interface QueueStats {
+  name: 'replicate' | 'delete' | 'fsck' | 'rebalance';
+  total: number;
+  /** Rows that may be worked on now. */
+  due: number;
+  /** Rows that somebody has claimed. */
+  working: number;
+  /** Rows that wait for an operator. */
+  parked: number;
+  /** Rows that failed at least once. */
+  failed: number;
+  /** How long the oldest due row has been due. */
+  oldestDueSeconds: number;
+  /** When the next of the waiting rows becomes due; undefined when none waits. */
+  nextInSeconds: number | undefined;
+}
+
 /** All rows about one fid; what is undefined has no row. */
 export interface FidRecords {
   file: FileWithReplicas | undefined;
@@ -235,6 +253,10 @@ export interface QueueStore {
    * (spec §5.3 "Legacy"). @returns how many; 0 means that there are none left.
    */
   moveLegacyDeletions(limit: number): Promise<number>;
+  /** The queues at a glance; reads all of them. */
+  queueStats(): Promise<QueueStats[]>;
+  /** Replicas that the database knows on a device. */
+  countReplicas(devid: number): Promise<number>;
   /** Rows per queue and the oldest `nexttry` among them. */
   queueDepths(): Promise<{ replicate: number; delete: number; tempfile: number }>;
 }

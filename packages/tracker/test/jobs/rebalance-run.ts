@@ -3,6 +3,7 @@ import type { Fields } from '@omgfs/protocol';
 import { pino } from 'pino';
 import { until } from '../../../../test/helpers/wait.ts';
 import { createCommands } from '../../src/commands/registry.ts';
+import { askAbout } from '../../src/jobs/replication/question.ts';
 import { parseRebalanceState, type RebalanceState } from '../../src/placement/rebalance/state.ts';
 import { rebalanceField as field } from '../../src/store/rebalance-store.ts';
 import { Lookups } from '../../src/store/replicas/lookups.ts';
@@ -25,6 +26,7 @@ export function commandsOf({ store, topology, devices, jobs }: TestTracker): Cal
     wakeRebalance: () => jobs.wakeRebalance(),
     hostname: 'tracker',
     copyReplica: () => Promise.resolve({ state: 'source_failed', reason: 'not in this test' }),
+    verdictOn: (file) => askAbout({ topology, random: Math.random }, file),
     signUrl: (_, url) => url,
     random: Math.random,
   });

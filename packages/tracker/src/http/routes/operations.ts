@@ -1,5 +1,5 @@
 /** Settings, the jobs an operator steers, and any other command by its name. */
-import { listOf } from '@omgfs/protocol';
+import { listOf, valuesOf } from '@omgfs/protocol';
 import { type ApiRoute, count, flag, text } from '../api.ts';
 
 const settingUrl = '/v1/settings/:name';
@@ -117,6 +117,35 @@ const rebalanceRoutes: readonly ApiRoute[] = [
   action('rebalance', 'reset', 'Forget the position'),
 ];
 
+const explainRoutes: readonly ApiRoute[] = [
+  {
+    method: 'GET',
+    url: '/v1/explain',
+    tag: 'explain',
+    summary: 'What the system thinks of a file or device and plans for it, in sentences',
+    query: {
+      domain: text('domain of the key'),
+      key: text('a key'),
+      fid: count('or a fid'),
+      devid: count('or a device'),
+    },
+    run: async (api, { query }) => {
+      const fields = await api.call('explain', query);
+      return { lines: valuesOf(fields, { prefix: 'line', total: fields.lines }) };
+    },
+  },
+  {
+    method: 'GET',
+    url: '/v1/queues',
+    tag: 'explain',
+    summary: 'How full the queues are and for how long their rows wait',
+    run: async (api) => {
+      const fields = await api.call('queue_stats');
+      return listOf(fields, { prefix: 'queue', total: fields.queues });
+    },
+  },
+];
+
 const maintenanceRoutes: readonly ApiRoute[] = [
   {
     method: 'POST',
@@ -147,6 +176,7 @@ export const operationRoutes: readonly ApiRoute[] = [
   ...settingRoutes,
   ...fsckRoutes,
   ...rebalanceRoutes,
+  ...explainRoutes,
   ...maintenanceRoutes,
 ];
 

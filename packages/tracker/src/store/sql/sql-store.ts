@@ -15,6 +15,7 @@ import { moveLegacyDeletions } from './legacy-deletions.ts';
 import * as machines from './machines.ts';
 import * as namespace from './namespace.ts';
 import { FidSource } from './open.ts';
+import { countReplicas, queueStats } from './queue-stats.ts';
 import { Queues } from './queues.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
 
@@ -196,6 +197,14 @@ class SqlStore implements contract.Store {
 
   moveLegacyDeletions(limit: number): Promise<number> {
     return moveLegacyDeletions(this.#db, limit);
+  }
+
+  queueStats(): Promise<contract.QueueStats[]> {
+    return queueStats(this.#db);
+  }
+
+  countReplicas(devid: number): Promise<number> {
+    return countReplicas(this.#db, devid);
   }
 
   queueDepths(): ReturnType<contract.QueueStore['queueDepths']> {

@@ -1,0 +1,96 @@
+/** What the system thinks of one file and plans for it, in sentences. */
+import { formatChecksum } from '@omgfs/protocol';
+import { endOfTime, type FidRecords, type ReplicationRow } from '../../store/store.ts';
+import type { CommandServices } from '../services.ts';
+import { describeDevice } from './explain-device.ts';
+
+/** One paragraph: its first line is the verdict. */
+export function explainFile(
+  { topology, verdictOn }: Pick<CommandServices, 'topology' | 'verdictOn'>,
+  { fid, records, nowSeconds }: { fid: number; records: FidRecords; nowSeconds: number },
+): string[] {
+  const { file, tempfile, devids, checksum } = records;
+  if (file === undefined) return [...unnamed(fid, records), ...queueLines(records, nowSeconds)];
+  const fileClass = topology.classOf(file.dmid, file.classid);
+  const domain = topology.domainById(file.dmid);
+  const verdict = verdictOn(file);
+  const lines = [
+    `fid ${fid} is the file of the key '${file.dkey}' in ${
+      domain === undefined ? `a domain that is gone (${file.dmid})` : `the domain '${domain.name}'`
+    }: ${file.length} bytes, class '${fileClass.name}'.`,
+    `Its class wants ${fileClass.mindevcount} copies by ${
+      fileClass.replpolicy || 'MultipleHosts()'
+    }; it has ${devids.length}.`,
+  ];
+  for (const devid of devids) lines.push(`- dev${devid}: ${describeDevice(topology, devid)}`);
+  if (fileClass.hashtype !== null || checksum !== undefined) {
+    const kept = checksum === undefined ? 'none is kept yet' : formatChecksum(checksum);
+    lines.push(`Checksum: ${kept}.`);
+  }
+  if (file.devcount !== devids.length) {
+    lines.push(`Its row counts ${file.devcount} copies; fsck corrects that.`);
+  }
+  switch (verdict.verdict) {
+    case 'met':
+      lines.push('The policy is met.');
+      break;
+    case 'over':
+      lines.push(
+        'It has more copies than the policy wants; one is removed after the others are verified.',
+      );
+      break;
+    case 'short': {
+      const targets = verdict.ideal.length > 0 ? verdict.ideal : verdict.desperate;
+      const note = verdict.ideal.length > 0 ? '' : ' (none of them is ideal)';
+      lines.push(
+        targets.length === 0
+          ? 'The policy wants another copy, and no device can take one now.'
+          : `The policy wants another copy, on dev${targets.slice(0, 5).join(', dev')}${note}.`,
+      );
+      break;
+    }
+    case 'undecided':
+      lines.push(`The policy cannot be followed now: ${verdict.reason}.`);
+  }
+  if (verdict.verdict !== 'met' && records.replication === undefined) {
+    lines.push('It does not wait for replication: `replicate` is enqueued by fsck or updateclass.');
+  }
+  if (tempfile !== undefined) lines.push('An upload with this number is open as well.');
+  return [...lines, ...queueLines(records, nowSeconds)];
+}
+
+function unnamed(fid: number, { tempfile, devids, deletion }: FidRecords): string[] {
+  if (tempfile !== undefined) {
+    return [
+      `fid ${fid} is an upload that was opened and not closed, for the key '${tempfile.dkey}'.`,
+      `It was offered dev${tempfile.devids.join(', dev')}; it is given up when it is too old.`,
+    ];
+  }
+  if (deletion !== undefined) {
+    return [`fid ${fid} is deleted; its replicas on ${devids.length} devices are being removed.`];
+  }
+  if (devids.length > 0) {
+    return [`fid ${fid} has no key, and replicas on dev${devids.join(', dev')} nobody refers to.`];
+  }
+  return [`Nothing is known of fid ${fid}: it was never stored, or its deletion is complete.`];
+}
+
+function queueLines(records: FidRecords, nowSeconds: number): string[] {
+  const rows: [string, Pick<ReplicationRow, 'nexttry' | 'failcount'> | undefined][] = [
+    ['replication', records.replication],
+    ['deletion', records.deletion],
+    ['fsck', records.fsck],
+    ['rebalance', records.rebalance],
+  ];
+  return rows.flatMap(([queue, row]) => {
+    if (row === undefined) return [];
+    const failures = row.failcount === 0 ? '' : `, after ${row.failcount} failures`;
+    return [`It waits for ${queue}: ${whenText(row.nexttry, nowSeconds)}${failures}.`];
+  });
+}
+
+function whenText(nexttry: number, nowSeconds: number): string {
+  if (nexttry >= endOfTime) return 'until somebody enqueues it again';
+  if (nexttry <= nowSeconds) return 'it is due now';
+  return `the next attempt is in ${nexttry - nowSeconds} s`;
+}

@@ -108,7 +108,8 @@ function restored(
     return [];
   }
   // A run that a tracker of the original began has no note; it always starts from alive.
-  const was = notes.marked === devid || notes.token !== '' ? notes.was : 'alive';
+  if (notes.marked !== devid && notes.token !== '') return [];
+  const was = notes.marked === devid ? notes.was : 'alive';
   return was === 'drain' ? [] : [{ devid, from: 'drain', to: was }];
 }
 
@@ -152,7 +153,8 @@ function limitOf(policy: RebalancePolicy, notes: RunNotes, device: RebalanceDevi
 /** New files stay off a source; it keeps whatever other state it has. */
 function markSource(services: JobServices, run: Run): Promise<boolean> {
   const { records, state } = run;
-  const was = records.statuses.get(state.current) ?? 'down';
+  const isTakenOver = run.notes.token === '' && state.lastFid > 0;
+  const was = isTakenOver ? 'alive' : (records.statuses.get(state.current) ?? 'down');
   const notes = { ...run.notes, marked: state.current, was };
   const statuses = [{ devid: state.current, from: 'alive', to: 'drain' }] as const;
   return save(services, { ...run, notes }, { statuses });

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
 import { Devices } from '../src/device/devices.ts';
 import { createStorageNode } from '../src/index.ts';
-import { ask, createDocroot, mountSmall, put, quiet, startNode } from './helpers.ts';
+import { ask, createDocroot, launch, mountSmall, put, quiet, startNode } from './helpers.ts';
 
 const identityOf = async (docroot: string, devid: number) =>
   JSON.parse(await readFile(join(docroot, `dev${devid}/.omgfs-device.json`), 'utf8')) as {
@@ -181,4 +181,18 @@ test('I6: a real file system that is unmounted and mounted again', async () => {
   expect(await statusesOf(url, 1)).toEqual(allRefused);
   execFileSync('umount', [slot]);
   await until('the disk is back', async () => (await ask(url + fidPath(1, 5))).text === 'x');
+});
+
+test('I6: a disk that comes from another host is used, and its arrival is said', async () => {
+  const { docroot, node, url } = await startNode();
+  await put(`${url}/dev1/f`, 'moved');
+  await node.close();
+  const elsewhere = await createDocroot();
+  await cp(join(docroot, 'dev1'), join(elsewhere, 'dev1'), { recursive: true });
+  const { uuid } = await identityOf(docroot, 1);
+  const first = await launch(elsewhere);
+  expect(first.output()).toMatch(new RegExp(`"uuid":"${uuid}".*"device.arrived"`));
+  expect((await ask(`${first.url}/dev1/f`)).text).toBe('moved');
+  const second = await launch(elsewhere);
+  expect(second.output()).not.toContain('device.arrived');
 });

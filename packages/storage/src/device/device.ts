@@ -301,6 +301,11 @@ export class Device {
 
   async #recognise(identity: Identity, { mounted }: { mounted: boolean }): Promise<Condition> {
     await this.makeTempDirectory().catch(() => {});
+    const { memory, log } = this.#context;
+    const { uuid, created } = identity;
+    // Right disk, right slot, but set up on another host, or by a docroot that is gone.
+    const arrived = memory.get(this.devid) === undefined;
+    if (arrived) log.warn({ devid: this.devid, uuid, created }, 'device.arrived');
     await this.#remember(identity, { mounted });
     return { state: 'ready' };
   }

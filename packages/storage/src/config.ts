@@ -26,6 +26,8 @@ export interface StorageConfig {
   allow: readonly string[];
   /** Serves over TLS as well. */
   tls: { host: string; port: number; cert: string; key: string } | undefined;
+  /** WebDAV methods besides what trackers need. */
+  dav: 'off' | 'readonly' | 'full';
   connectionsMax: number;
   /** When a PUT is answered: after its bytes are on the disk, or before. */
   sync: 'always' | 'batch' | 'never';
@@ -59,6 +61,7 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   tls: undefined,
   server: 'own',
   nginx: { program: undefined, path: '', workers: 'auto' },
+  dav: 'off',
   connectionsMax: 10_000,
   sync: 'always',
   threads: uvThreads(process.env),
@@ -215,6 +218,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
       path: env.PATH ?? '',
       workers: workersOf(text('nginx-workers')),
     },
+    dav: choice('dav', text('dav'), ['off', 'readonly', 'full']),
     connectionsMax: atLeastOne('maxconns', number('maxconns')),
     sync: choice('sync', text('sync'), ['always', 'batch', 'never']),
     freeReserveMb: number('free-reserve-mb'),

@@ -31,6 +31,12 @@ const table = [
     help: '[ip:]port to serve on; port 0 takes any free one',
   },
   {
+    name: 'dav',
+    kind: 'TEXT',
+    fallback: 'off',
+    help: 'WebDAV besides what trackers need: off, readonly or full',
+  },
+  {
     name: 'maxconns',
     kind: 'NUMBER',
     fallback: '10000',

@@ -15,6 +15,7 @@ import type { AddressInfo } from 'node:net';
 import { OmgfsError, pullHeaders } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
 import { type AccessRules, checkAccess } from './access/access.ts';
+import type { DeviceDav } from './dav/dav.ts';
 import type { Buffers } from './device/buffers.ts';
 import type { Devices } from './device/devices.ts';
 import { toHttpError } from './device/failures.ts';
@@ -36,6 +37,8 @@ export interface ServerOptions {
   access: AccessRules;
   /** Certificate and key in PEM form: serves over TLS. */
   tls?: { cert: string; key: string };
+  /** WebDAV on the devices, when it is turned on. */
+  dav: DeviceDav | undefined;
   connectionsMax: number;
   /** A connection on which nothing moves is closed after this long. */
   stallMs: number;
@@ -192,13 +195,15 @@ async function serve(options: ServerOptions, exchange: Exchange): Promise<void> 
   }
 }
 
-function dispatch(options: ServerOptions, exchange: Exchange): Promise<void> {
+async function dispatch(options: ServerOptions, exchange: Exchange): Promise<void> {
+  const { dav } = options;
+  if (dav !== undefined && (await dav.take(exchange))) return;
   switch (exchange.req.method) {
     case 'GET':
     case 'HEAD':
       return handleGet(options, exchange);
     case 'PUT':
-      return handlePut(options, exchange);
+      return handlePut({ ...options, anyName: dav?.full ?? false }, exchange);
     case 'DELETE':
       return handleDelete(options, exchange);
     case 'POST':

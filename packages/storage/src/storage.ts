@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError } from '@omgfs/protocol';
 import type { AccessRules } from './access/access.ts';
 import { type StorageConfig, storageDefaults } from './config.ts';
+import { createDav } from './dav/dav.ts';
 import { Buffers } from './device/buffers.ts';
 import { Devices } from './device/devices.ts';
 import { Scrubs } from './integrity/scrubs.ts';
@@ -68,7 +69,9 @@ export async function createStorageNode(
   const buffers = new Buffers(bufferBytesMax);
   const { access, connectionsMax, stallMs, httpHost } = config;
   const scrubs = new Scrubs({ devices, bytesPerSecond: config.scrubMb * 1024 * 1024, log });
-  const common = { devices, buffers, scrubs, log, access, connectionsMax, stallMs };
+  // A signature names one path and method, and WebDAV touches more than one.
+  const dav = access.secrets.length > 0 ? undefined : createDav(devices, config.dav);
+  const common = { devices, buffers, dav, scrubs, log, access, connectionsMax, stallMs };
   const server = new StorageServer(common);
   const tlsServer = config.tls && new StorageServer({ ...common, tls: config.tls });
   const sideChannel = createSideChannel({ devices, onShutdown, access, iostat: config.iostat });

@@ -1,2 +1,4 @@
 /** WebDAV for any file system. */
-export {};
+export { DavError } from './errors.ts';
+export type { DavFileSystem, FileFacts } from './file-system.ts';
+export { WebDav, type WebDavOptions } from './server.ts';

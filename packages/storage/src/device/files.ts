@@ -13,6 +13,7 @@ export const stat = promisify(fs.stat);
 export const statfs = promisify(fs.statfs);
 export const mkdir = promisify(fs.mkdir);
 export const rename = promisify(fs.rename);
+export const rmdir = promisify(fs.rmdir);
 export const unlink = promisify(fs.unlink);
 export const readdir = promisify(fs.readdir);
 export const readFile = promisify(fs.readFile);

@@ -79,14 +79,14 @@ function sendUsage(exchange: Exchange, text: string): void {
   sendText(exchange, 200, text, { 'Cache-Control': 'no-store' });
 }
 
-interface Found {
+export interface Found {
   device: Device;
   /** Relative to the device. */
   name: string;
 }
 
 /** The same on every replica of a fid, which a file time or an inode number would not be. */
-function etagOf({ device, name }: Found, stats: Stats): string {
+export function etagOf({ device, name }: Found, stats: Stats): string {
   const fid = parseFidPath(`/dev${device.devid}/${name}`)?.fid;
   if (fid !== undefined) return `"${fid}-${stats.size}"`;
   return `"${Math.floor(stats.mtimeMs)}-${stats.size}"`;

@@ -24,6 +24,8 @@ import { type Exchange, sendEmpty } from '../http/reply.ts';
 export interface PutContext {
   devices: Devices;
   buffers: Buffers;
+  /** Names may be any text. */
+  anyName: boolean;
 }
 
 /** Bodies up to this length are collected and written with one call. */
@@ -39,7 +41,7 @@ const writeTestBytesMax = 4096;
  * BAD_REQUEST, BAD_DIGEST, errors of the system; nothing is left in any of these cases.
  */
 export async function handlePut(context: PutContext, { req, res, target }: Exchange) {
-  const place = parseWriteTarget(target);
+  const place = parseWriteTarget(target, context);
   if (place.name === '' || place.directory) {
     throw new OmgfsError('INVALID_PATH', { message: 'The path names a directory, not a file.' });
   }

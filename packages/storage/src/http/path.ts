@@ -53,12 +53,18 @@ export function parseReadTarget(target: string): ReadTarget {
   return { kind: 'device', devid, name: rest.join('/') };
 }
 
-/** @throws INVALID_PATH, PATH_FORBIDDEN, NO_DEVICE when the first part names no device. */
-export function parseWriteTarget(target: string): WriteTarget {
+/**
+ * @param anyName lets names be any text, as WebDAV clients need.
+ * @throws INVALID_PATH, PATH_FORBIDDEN, NO_DEVICE when the first part names no device.
+ */
+export function parseWriteTarget(
+  target: string,
+  { anyName = false }: { anyName?: boolean } = {},
+): WriteTarget {
   const path = decodeTarget(target);
   const segments = path.split('/').filter((segment) => segment !== '');
   for (const segment of segments) {
-    if (!writableSegment.test(segment) || segment === '..') {
+    if (!(anyName || writableSegment.test(segment)) || segment === '..') {
       throw new OmgfsError('INVALID_PATH', {
         message: 'Each part of the path must consist of A-Z a-z 0-9 _ . - and must not be "..".',
       });

@@ -1,0 +1,67 @@
+/** WebDAV on the device tree, and how the node's own methods respect its locks. */
+import { DavError, WebDav } from '@omgfs/webdav';
+import type { Devices } from '../device/devices.ts';
+import { type Exchange, sendHead } from '../http/reply.ts';
+import { DeviceFiles } from './device-files.ts';
+
+/** Paths of the trackers, whose PUT and MKCOL make the directories above. */
+const trackerPath =
+  /^\/dev\d+\/(?:test-write(?:\/.*)?|\d(?:\/\d{3}){0,2}\/?|(?:\d\/\d{3}\/\d{3}\/\d{10,}\.fid))$/;
+
+export class DeviceDav {
+  readonly #dav: WebDav;
+  /** Writes are allowed. */
+  readonly full: boolean;
+
+  constructor(devices: Devices, { full }: { full: boolean }) {
+    this.full = full;
+    this.#dav = new WebDav({ files: new DeviceFiles(devices), readonly: !full });
+  }
+
+  /** Serves what is WebDAV's; @returns whether it did. @throws what is answered with a status. */
+  async take(exchange: Exchange): Promise<boolean> {
+    const { req, res, target } = exchange;
+    const method = req.method ?? '';
+    try {
+      if (method === 'PUT' && this.full) {
+        const parent = !trackerPath.test(target);
+        await this.#dav.mayWrite(target, req.headers, { parent });
+      }
+      if (!this.#dav.serves(method)) return false;
+      // The trackers' own tests of a device and their MKCOL stay with the plain handlers.
+      const plain = method === 'MKCOL' || (method === 'DELETE' && target.includes('/test-write/'));
+      if (plain && trackerPath.test(target)) return false;
+      await this.#dav.handle(req, res, target);
+      return true;
+    } catch (error) {
+      if (!(error instanceof DavError)) throw error;
+      refuse(exchange, error);
+      return true;
+    }
+  }
+}
+
+/** @returns undefined when WebDAV is off. */
+export function createDav(
+  devices: Devices,
+  mode: 'off' | 'readonly' | 'full',
+): DeviceDav | undefined {
+  return mode === 'off' ? undefined : new DeviceDav(devices, { full: mode === 'full' });
+}
+
+function refuse({ req, res }: Exchange, error: DavError): void {
+  if (res.headersSent) {
+    req.socket.destroy();
+    return;
+  }
+  const xml = error.condition && `<D:error xmlns:D="DAV:"><D:${error.condition}/></D:error>`;
+  const body = Buffer.from(xml ?? `${error.message}\n`);
+  const type = xml ? 'application/xml; charset=utf-8' : 'text/plain; charset=utf-8';
+  sendHead(res, error.status, {
+    'Content-Type': type,
+    'Content-Length': body.length,
+    // What follows an unread body cannot be told from the next request.
+    ...(req.complete ? {} : { Connection: 'close' }),
+  });
+  res.end(body);
+}

@@ -1,0 +1,123 @@
+/** MKCOL, DELETE, COPY and MOVE. */
+import {
+  type Call,
+  checkLocks,
+  mustExist,
+  mustHaveParent,
+  type Share,
+  sendStatus,
+} from '../context.ts';
+import { DavError } from '../errors.ts';
+import { childOf, isWithin, parseDestination } from '../path.ts';
+
+const depthMax = 64;
+
+export async function mkcol(call: Call): Promise<void> {
+  const { share, path, tokens } = call;
+  if (call.body !== '') throw new DavError(415, 'MKCOL with a body is not understood.');
+  if (await share.files.stat(path)) throw new DavError(405, 'The name is taken.');
+  await mustHaveParent(share, path);
+  checkLocks(share, tokens, path, { member: true });
+  await share.files.makeCollection(path);
+  sendStatus(call, 201);
+}
+
+export async function remove(call: Call): Promise<void> {
+  const { share, path } = call;
+  await mustExist(call);
+  checkLocks(share, call.tokens, path, { member: true, deep: true });
+  await removeTree(call, path);
+  sendStatus(call, 204);
+}
+
+export async function copyOrMove(call: Call): Promise<void> {
+  const { share, path, headers, tokens } = call;
+  const { files, properties, locks } = share;
+  const moving = call.method === 'MOVE';
+  const to = parseDestination(headers.destination?.toString(), headers.host);
+  const facts = await mustExist(call);
+  const depth = (headers.depth ?? 'infinity').toString().toLowerCase();
+  if (depth !== 'infinity' && (moving || depth !== '0')) {
+    throw new DavError(400, 'Depth is infinity, or 0 for COPY.');
+  }
+  if (isWithin(to, path) || isWithin(path, to)) {
+    throw new DavError(403, 'Source and destination must not hold each other.');
+  }
+  await mustHaveParent(share, to);
+  const before = await files.stat(to);
+  if (before !== undefined && /^f$/i.test((headers.overwrite ?? 'T').toString())) {
+    throw new DavError(412, 'The destination exists.');
+  }
+  if (moving) checkLocks(share, tokens, path, { member: true, deep: true });
+  checkLocks(share, tokens, to, { member: before === undefined, deep: true });
+  const deep = depth === 'infinity';
+  if (!moving && deep) await countTree(call, path);
+  // A file replaces a file in one step; a reader sees the old or the new one.
+  if (before?.kind === 'collection' || (before && facts.kind === 'collection')) {
+    await removeTree(call, to);
+  }
+  if (moving) {
+    await files.move(path, to);
+    locks.drop(path);
+    properties.move(path, to);
+  } else {
+    properties.drop(to);
+    await copyTree(call, { from: path, to, deep });
+    properties.copy(path, to);
+  }
+  sendStatus(call, before === undefined ? 201 : 204);
+}
+
+interface Visit {
+  path: string;
+  collection: boolean;
+}
+
+/** Parents before members. @throws DavError 507 beyond the bounds. */
+async function* walk({ share, signal }: Call, root: string): AsyncGenerator<Visit> {
+  let seen = 0;
+  async function* visit(path: string, depth: number): AsyncGenerator<Visit> {
+    signal.throwIfAborted();
+    seen += 1;
+    if (seen > share.entriesMax || depth > depthMax) {
+      throw new DavError(507, `The tree holds more than ${share.entriesMax} resources.`);
+    }
+    const facts = await share.files.stat(path);
+    if (facts === undefined) return;
+    const collection = facts.kind === 'collection';
+    yield { path, collection };
+    if (!collection) return;
+    for await (const name of share.files.list(path)) yield* visit(childOf(path, name), depth + 1);
+  }
+  yield* visit(root, 0);
+}
+
+/** Nothing is begun that is too large to be finished. */
+async function countTree(call: Call, path: string): Promise<void> {
+  for await (const _ of walk(call, path));
+}
+
+async function removeTree(call: Call, root: string): Promise<void> {
+  const { files, properties, locks }: Share = call.share;
+  const found: Visit[] = [];
+  for await (const visit of walk(call, root)) found.push(visit);
+  for (const { path } of found.reverse()) {
+    call.signal.throwIfAborted();
+    await files.remove(path);
+  }
+  properties.drop(root);
+  locks.drop(root);
+}
+
+async function copyTree(
+  call: Call,
+  { from, to, deep }: { from: string; to: string; deep: boolean },
+): Promise<void> {
+  const { files } = call.share;
+  for await (const { path, collection } of walk(call, from)) {
+    const target = to + path.slice(from.length);
+    if (!collection) await files.copyFile(path, target, call.signal);
+    else await files.makeCollection(target);
+    if (!deep) return;
+  }
+}

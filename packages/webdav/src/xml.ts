@@ -1,4 +1,4 @@
-/** XML bodies: namespaces resolved, no DOCTYPE, bounded in depth and count; how they are written. */
+/** XML bodies: namespaces resolved, no DOCTYPE, bounded; and how they are written. */
 import { SaxesParser } from 'saxes';
 import { DavError } from './errors.ts';
 

@@ -22,6 +22,7 @@ export interface TrackerConfig {
   replicateJobs: number;
   deleteJobs: number;
   fsckJobs: number;
+  reaperJobs: number;
   /** Name of this machine, as `fsck_host` and `rebal_host` keep it. */
   hostname: string;
   /** MiB a device must have free to take new files. */
@@ -150,6 +151,7 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     replicateJobs: on('job_master') ? number('replicate_jobs') : 0,
     deleteJobs: on('job_master') ? number('delete_jobs') : 0,
     fsckJobs: on('job_master') ? number('fsck_jobs') : 0,
+    reaperJobs: on('job_master') ? number('reaper_jobs') : 0,
     hostname: hostname(),
     freeSpaceMinMb: number('min_free_space'),
     mindevcountDefault: number('default_mindevcount'),

@@ -203,8 +203,8 @@ const table = [
     name: 'reaper_jobs',
     flags: [],
     kind: 'NUMBER',
-    help: 'accepted for old configurations',
-    unused: 'this version has no reaper job',
+    fallback: '1',
+    help: '0 leaves dead devices to other trackers',
   },
   {
     name: 'monitor_jobs',

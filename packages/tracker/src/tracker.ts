@@ -176,10 +176,11 @@ class RunningTracker implements Tracker {
   }
 
   #createJobs(store: Store): Jobs {
-    const { replicateJobs, deleteJobs, fsckJobs, hostname, tempfileAgeSeconds } = this.#config;
+    const { replicateJobs, deleteJobs, fsckJobs, reaperJobs } = this.#config;
+    const { hostname, tempfileAgeSeconds } = this.#config;
     const { sideChannelPort: port, connTimeoutMs } = this.#config;
     const sideChannel = port === undefined ? undefined : { port, connTimeoutMs };
-    const counts = { replicateJobs, deleteJobs, fsckJobs };
+    const counts = { replicateJobs, deleteJobs, fsckJobs, reaperJobs };
     return createJobs({
       store,
       topology: this.#topology,
@@ -228,9 +229,7 @@ class RunningTracker implements Tracker {
   #jobCounts(): JobCount[] {
     const running = this.#jobs?.counts() ?? [];
     const always = ['queryworker', 'job_master'].map((name) => ({ name, count: 1, desired: 1 }));
-    // Tools expect to see them; this version has no such jobs.
-    const missing = ['reaper'].map((name) => ({ name, count: 0, desired: 0 }));
-    return [...always, ...missing, ...running];
+    return [...always, ...running];
   }
 
   #tellWatchers(line: string): void {

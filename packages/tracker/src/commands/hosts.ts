@@ -85,6 +85,9 @@ function hostFields(args: Fields): HostFields {
   const hostip = args.ip ?? args.hostip;
   if (isTrue(hostip)) fields.hostip = hostip as string;
   const httpPort = portOf(args.port ?? args.http_port);
+  if (httpPort === null && (args.port ?? args.http_port) === '0') {
+    throw new OmgfsError('FAILURE', { message: "'0' is no port number" });
+  }
   if (httpPort !== undefined && httpPort !== null) fields.httpPort = httpPort;
   const httpGetPort = portOf(args.getport ?? args.http_get_port);
   if (httpGetPort !== undefined) fields.httpGetPort = httpGetPort;

@@ -46,11 +46,13 @@ const rules: ReadonlyMap<string, Rule> = new Map([
   ['internal_queue_limit', digits],
   ['fsck_checksum', fsckChecksum],
   ['network_zones', anyText],
+  ['omg_heal_after', digits],
 ]);
 
 const rulesByPrefix: readonly [RegExp, Rule][] = [
   [/^queue_/, anyText],
   [/^zone_/, netmasks],
+  [/^omg_pause_(?:replicate|delete|reaper|heal)$/, boolean],
   [/^slave_/, replicaDatabase],
 ];
 

@@ -9,7 +9,8 @@ export interface ChancesOptions {
   topology: Topology;
   /** The least time between two calls of `onChance`. */
   everyMs: number;
-  onChance: () => void;
+  /** With the devices that can be read again. */
+  onChance: (readable: number[]) => void;
 }
 
 export class Chances {
@@ -18,6 +19,7 @@ export class Chances {
   #unsubscribe: () => void = () => {};
   #timer: NodeJS.Timeout | undefined;
   #lastMs = Number.NEGATIVE_INFINITY;
+  readonly #readable = new Set<number>();
 
   constructor(options: ChancesOptions) {
     this.#options = options;
@@ -36,14 +38,20 @@ export class Chances {
 
   #look(): void {
     const now = chancesOf(this.#options.topology);
-    const isNews = [...now].some((chance) => !this.#known.has(chance));
+    const news = [...now].filter((chance) => !this.#known.has(chance));
+    for (const chance of news) {
+      const [kind, devid] = chance.split(' ');
+      if (kind === 'read') this.#readable.add(Number(devid));
+    }
     this.#known = now;
-    if (!isNews || this.#timer !== undefined) return;
+    if (news.length === 0 || this.#timer !== undefined) return;
     const waitMs = Math.max(0, this.#lastMs + this.#options.everyMs - performance.now());
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#lastMs = performance.now();
-      this.#options.onChance();
+      const readable = [...this.#readable];
+      this.#readable.clear();
+      this.#options.onChance(readable);
     }, waitMs);
   }
 }

@@ -102,8 +102,9 @@ async function deleteReplica(
     const reason = `the status of dev${devid} or its host allows no deletes`;
     return { reason, delaySeconds: 3600 * (1 + failcount) };
   }
-  if (topology.observedDevice(devid).state !== 'writeable') {
-    return { reason: `dev${devid} is not writeable`, delaySeconds: 60 * (10 + failcount) };
+  // A full device cannot be written, and deleting is what it needs.
+  if (!topology.isReadable(devid)) {
+    return { reason: `dev${devid} cannot be reached`, delaySeconds: 60 * (10 + failcount) };
   }
   const outcome = await devices.remove(url);
   if (typeof outcome === 'object') {

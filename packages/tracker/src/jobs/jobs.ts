@@ -7,11 +7,14 @@ import { FaultLog } from './fault-log.ts';
 import { createFsck } from './fsck/fsck.ts';
 import type { Job, JobStatus } from './job.ts';
 import { Monitor, type MonitorOptions } from './monitor/monitor.ts';
+import { PauseSwitch } from './pause-switch.ts';
 import { reapTempfiles } from './reap-tempfiles.ts';
 import { createRebalance, type Rebalance } from './rebalance/rebalance.ts';
 import { Repeater } from './repeater.ts';
 import { createReplicateJob } from './replication/replicate.ts';
 import type { JobServices } from './services.ts';
+import { Healer } from './upkeep/healer.ts';
+import { Reaper } from './upkeep/reaper.ts';
 
 export interface JobSettings extends Partial<MonitorOptions> {
   /** Replications that run at once; 0 for none. */
@@ -32,6 +35,14 @@ export interface JobSettings extends Partial<MonitorOptions> {
   usageSettleSeconds?: number;
   /** Age from which an open upload counts as abandoned. */
   tempfileAgeSeconds: number;
+  /** Whether dead devices are reaped; 0 for no. */
+  reaperJobs?: number;
+  /** The wait between two rounds of the reaper, and of the look for files to heal. */
+  upkeepEveryMs?: number;
+  /** How long a device has to be dead before the first of its rows goes. */
+  reaperGraceMs?: number;
+  /** Until every tracker knows of a change, in seconds. */
+  settleSeconds?: number;
   /** The wait of a job after it found its queue empty. */
   idleMs?: number;
   /** The wait between two looks for abandoned uploads. */
@@ -69,6 +80,8 @@ export interface Jobs {
   queueDepths(): ReadonlyMap<string, number>;
 }
 
+/** Rows of the delete queues of old MogileFS that are moved at once. */
+const legacyRows = 500;
 const depthsAgeMsMax = 5_000;
 
 export function createJobs(
@@ -96,10 +109,20 @@ export function createJobs(
     reloadTopology: () => monitor.reload(),
   });
   const rebalance = createRebalanceOf(services, settings);
-  const reaper = createReaper(services, settings, deleteJob);
-  const chances = createChances(services, settings, { replicateJob, rebalance });
-  const byName = { monitor, replicate: replicateJob, delete: deleteJob, fsck };
-  const starting = [replicateJob, deleteJob, fsck, rebalance, reaper, chances];
+  const stopping = new AbortController();
+  const tempfiles = createTempfileReaper(services, settings, {
+    deleteJob,
+    stopping: stopping.signal,
+  });
+  const reaper = createReaper(services, settings, replicateJob);
+  const healer = createHealer(services, settings, { monitor, replicateJob });
+  const woken = { replicateJob, deleteJob, healer, rebalance };
+  const chances = createChances(services, settings, woken);
+  const byName = { monitor, replicate: replicateJob, delete: deleteJob, fsck, reaper };
+  const pausable = { replicate: replicateJob, delete: deleteJob, reaper, heal: healer };
+  const pauses = new PauseSwitch(services.topology, pausable);
+  const queues = [replicateJob, deleteJob, fsck, rebalance];
+  const starting = [...queues, tempfiles, reaper, healer, chances, pauses];
   const queueDepths = lazyDepths(services);
   let stopped = false;
   return {
@@ -113,6 +136,7 @@ export function createJobs(
     },
     stop: async () => {
       stopped = true;
+      stopping.abort();
       await Promise.all([monitor, ...starting].map((part) => part.stop()));
     },
     wakeReplicate: () => replicateJob.wake(),
@@ -142,7 +166,7 @@ export function createJobs(
   };
 }
 
-const jobNames = ['monitor', 'replicate', 'delete', 'fsck'] as const;
+const jobNames = ['monitor', 'replicate', 'delete', 'fsck', 'reaper'] as const;
 
 function isJobName(name: string): name is (typeof jobNames)[number] {
   return (jobNames as readonly string[]).includes(name);
@@ -171,9 +195,35 @@ function createMonitor(services: JobServices, settings: JobSettings): Monitor {
 }
 
 function createReaper(
+  services: JobServices,
+  settings: JobSettings,
+  replicateJob: Job<ReplicationRow>,
+): Reaper {
+  return new Reaper(services, {
+    concurrency: settings.reaperJobs ?? 1,
+    everyMs: settings.upkeepEveryMs ?? 5_000,
+    graceMs: settings.reaperGraceMs ?? 16_000,
+    onReaped: () => replicateJob.wake(),
+  });
+}
+
+function createHealer(
+  services: JobServices,
+  settings: JobSettings,
+  { monitor, replicateJob }: { monitor: Monitor; replicateJob: Job<ReplicationRow> },
+): Healer {
+  return new Healer(services, {
+    everyMs: settings.upkeepEveryMs ?? 5_000,
+    settleSeconds: settings.settleSeconds ?? 10,
+    reloadTopology: () => monitor.reload(),
+    onQueued: () => replicateJob.wake(),
+  });
+}
+
+function createTempfileReaper(
   { store, log }: JobServices,
   settings: JobSettings,
-  deleteJob: Job<DeletionRow>,
+  { deleteJob, stopping }: { deleteJob: Job<DeletionRow>; stopping: AbortSignal },
 ): Repeater {
   const faults = new FaultLog(log, 'tempfiles');
   const ageSeconds = settings.tempfileAgeSeconds;
@@ -182,7 +232,9 @@ function createReaper(
     onError: (error) => faults.failed(error),
     run: async () => {
       if (deleteJob.status().concurrency === 0) return;
-      await reapTempfiles({ store, log, ageSeconds, onAbandoned: () => deleteJob.wake() });
+      if ((await store.moveLegacyDeletions(legacyRows)) > 0) deleteJob.wake();
+      const onAbandoned = () => deleteJob.wake();
+      await reapTempfiles({ store, log, ageSeconds, stopping, onAbandoned });
       faults.wentWell();
     },
   });
@@ -191,13 +243,24 @@ function createReaper(
 function createChances(
   { store, topology, log }: JobServices,
   settings: JobSettings,
-  { replicateJob, rebalance }: { replicateJob: Job<ReplicationRow>; rebalance: Rebalance },
+  jobs: {
+    replicateJob: Job<ReplicationRow>;
+    deleteJob: Job<DeletionRow>;
+    healer: Healer;
+    rebalance: Rebalance;
+  },
 ): Chances {
+  const { replicateJob, deleteJob, healer, rebalance } = jobs;
   const faults = new FaultLog(log, 'hasten');
   return new Chances({
     topology,
     everyMs: settings.hastenEveryMs ?? 30_000,
-    onChance: () => {
+    onChance: (readable) => {
+      healer.wake();
+      store.upkeep.hastenDeletions(readable).then(
+        () => deleteJob.wake(),
+        (error: unknown) => faults.failed(error),
+      );
       store.hastenReplications().then(
         () => replicateJob.wake(),
         (error: unknown) => faults.failed(error),

@@ -12,17 +12,22 @@ export interface TempfileReaperOptions {
   log: Log;
   /** Age from which an open upload counts as abandoned. */
   ageSeconds: number;
+  /** Ends the round when the tracker stops. */
+  stopping: AbortSignal;
   /** Told when fids were queued for deletion. */
   onAbandoned: () => void;
 }
 
 /** Works until no old upload is left; does nothing while another tracker does. */
 export async function reapTempfiles(options: TempfileReaperOptions): Promise<void> {
-  const { store, ageSeconds } = options;
+  const { store, ageSeconds, stopping } = options;
   await store.withLock({ name: 'mgfs:tempfiles', waitMs: 0 }, async (lost) => {
-    while (!lost.aborted) {
+    while (!lost.aborted && !stopping.aborted) {
       const rows = await store.staleTempfiles({ ageSeconds, limit: rowsPerRound });
-      for (const row of rows) await reap(options, row);
+      for (const row of rows) {
+        if (lost.aborted || stopping.aborted) return;
+        await reap(options, row);
+      }
       if (rows.length < rowsPerRound) return;
     }
   });

@@ -13,6 +13,7 @@ import type { Checksum } from '@omgfs/protocol';
 import type { Device, DeviceStatus, FileClass, Host, HostStatus } from '../placement/model.ts';
 import type { FsckStore } from './fsck-store.ts';
 import type { RebalanceStore } from './rebalance-store.ts';
+import type { UpkeepStore } from './upkeep-store.ts';
 
 /** `nexttry` of a row that waits for an operator (spec §3.6). */
 export const endOfTime = 2_147_483_647;
@@ -313,6 +314,7 @@ export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore 
   readonly engine: 'mysql' | 'sqlite';
   readonly fsck: FsckStore;
   readonly rebalance: RebalanceStore;
+  readonly upkeep: UpkeepStore;
   /** Resolves when the database answers. */
   ping(): Promise<void>;
   /** Ends all connections; calls in progress may fail. */

@@ -57,6 +57,9 @@ export class Topology {
   #devices = new Map<number, Device>();
   #settings = new Map<string, string>();
   #altNetworks = new Map<number, BlockList>();
+  #lost = new Set<number>();
+  /** Domains whose default class has no row. */
+  readonly #implicit = new Set<number>();
   #networks = new Networks(() => undefined);
   #networkByHost = new Map<number, string>();
   readonly #observedHosts = new Map<number, ObservedHostState>();
@@ -72,11 +75,14 @@ export class Topology {
   /** Takes a fresh reading of the database and tells the listeners. */
   replace(rows: TopologyRows): void {
     const classes = new Map<number, Map<string, FileClass>>();
+    this.#implicit.clear();
     for (const { dmid } of rows.domains) {
       classes.set(dmid, new Map([['default', this.#defaultClass(dmid)]]));
+      this.#implicit.add(dmid);
     }
     for (const row of rows.classes) {
       const name = row.classid === 0 ? 'default' : row.name;
+      if (row.classid === 0) this.#implicit.delete(row.dmid);
       classes.get(row.dmid)?.set(name, { ...row, name });
     }
     const domains = rows.domains.map(({ dmid, name }): Domain => {
@@ -89,6 +95,8 @@ export class Topology {
       rows.devices.map((device) => [device.devid, { ...device, ...this.#usage.get(device.devid) }]),
     );
     this.#settings = new Map(rows.settings.map(({ field, value }) => [field, value]));
+    const lost = this.setting('omg_lost_devices')?.split(',') ?? [];
+    this.#lost = new Set(lost.map(Number));
     this.#networks = new Networks((field) => this.setting(field));
     this.#networkByHost = new Map(
       rows.hosts.map(({ hostid, hostip }) => [hostid, this.#networks.of(hostip)]),
@@ -180,6 +188,16 @@ export class Topology {
 
   observedDevice(devid: number): DeviceObservation {
     return this.#observedDevices.get(devid) ?? nothingObserved;
+  }
+
+  /** Whether the device was away for so long that its files are copied elsewhere. */
+  isLost(devid: number): boolean {
+    return this.#lost.has(devid);
+  }
+
+  /** Whether a class is the default class of a domain that has no row for it. */
+  isImplicit({ dmid, classid }: FileClass): boolean {
+    return classid === 0 && this.#implicit.has(dmid);
   }
 
   /** The network zone of a host, or its /16 (spec §6.5). */

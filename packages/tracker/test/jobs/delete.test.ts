@@ -56,7 +56,7 @@ describe.each(engines)('deletion on %s', (engine) => {
     await cluster.jobs.monitor.refresh();
     await deleteKey(cluster);
     const line = await cluster.logged('deletion.postponed', { fid });
-    expect(line).toMatchObject({ reason: 'dev2 is not writeable', delaySeconds: 600 });
+    expect(line).toMatchObject({ reason: 'dev2 cannot be reached', delaySeconds: 600 });
     expect(await cluster.replicas(fid)).toEqual([2]);
     await cluster.node(2).start();
     await cluster.jobs.monitor.refresh();
@@ -115,7 +115,7 @@ describe.each(engines)('deletion on %s', (engine) => {
     await cluster.store.addReplica({ fid, devid: 3 });
     await deleteKey(cluster);
     const line = await cluster.logged('deletion.postponed', { fid });
-    expect(line.reason).toBe('dev3 is not writeable');
+    expect(line.reason).toBe('dev3 cannot be reached');
     expect(await cluster.replicas(fid)).toEqual([3]);
   });
 

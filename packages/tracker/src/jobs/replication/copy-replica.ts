@@ -40,6 +40,9 @@ export async function copyTo(
   const fault = await findReplicaFault(devices, { url: to, length, checksum });
   if (fault !== undefined) return { state: 'target_failed', reason: `after the copy: ${fault}` };
   const isCurrent = await store.addReplica({ fid, devid: target });
+  if (isCurrent && expected === undefined && outcome.checksum !== undefined) {
+    await store.saveChecksum({ fid, checksum: outcome.checksum });
+  }
   log.info({ fid, source, target, bytes: length, isCurrent }, 'replica.written');
   return { state: 'copied' };
 }

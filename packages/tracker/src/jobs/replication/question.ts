@@ -40,8 +40,8 @@ function policyDevice(topology: Topology, device: Device): PolicyDevice {
     network: topology.networkOf(device.hostid),
     weight: device.weight,
     freeShare: freeShare(device),
-    alive: device.status === 'alive',
-    dead: device.status === 'dead',
+    alive: device.status === 'alive' && !topology.isLost(device.devid),
+    dead: device.status === 'dead' || topology.isLost(device.devid),
     takesFiles: topology.getsNewFiles(device.devid),
   };
 }

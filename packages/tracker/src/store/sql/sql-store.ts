@@ -18,6 +18,7 @@ import { FidSource } from './open.ts';
 import { countReplicas, queueStats } from './queue-stats.ts';
 import { Queues } from './queues.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
+import { createUpkeepStore } from './upkeep.ts';
 
 /**
  * Batches of one kind at the same time: more make smaller batches. One batch of writes stores half
@@ -45,6 +46,7 @@ class SqlStore implements contract.Store {
   readonly engine: 'mysql' | 'sqlite';
   readonly fsck: contract.Store['fsck'];
   readonly rebalance: contract.Store['rebalance'];
+  readonly upkeep: contract.Store['upkeep'];
   readonly #db: Engine;
   readonly #options: contract.StoreOptions;
   readonly #fids: FidSource;
@@ -59,6 +61,7 @@ class SqlStore implements contract.Store {
     this.engine = db.name;
     this.fsck = createFsckStore(db);
     this.rebalance = createRebalanceStore(db);
+    this.upkeep = createUpkeepStore(db);
     this.#db = db;
     this.#options = options;
     this.#fids = new FidSource(db);

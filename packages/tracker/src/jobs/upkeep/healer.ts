@@ -1,0 +1,185 @@
+/**
+ * Looks at files again whose situation changed without anybody queueing them (design section 6):
+ * those on a device that is lost or came back, and those of a class that asks for something else.
+ * It walks over them in batches and queues what its policy is not content with; the replicator
+ * copies and trims. Positions are settings, so any tracker goes on where another died (I9).
+ */
+
+import type { FileClass } from '../../placement/model.ts';
+import { parsePolicy } from '../../placement/policy.ts';
+import type { FileWithReplicas } from '../../store/store.ts';
+import { FaultLog } from '../fault-log.ts';
+import { Repeater } from '../repeater.ts';
+import { askAbout } from '../replication/question.ts';
+import { type JobServices, nowSeconds } from '../services.ts';
+import { lostDevices } from './lost-devices.ts';
+
+export interface HealerOptions {
+  everyMs: number;
+  /** Until every tracker knows of the change that a file is queued for, in seconds. */
+  settleSeconds: number;
+  /** Reads the topology again; resolves with a reading that began after the call. */
+  reloadTopology: () => Promise<void>;
+  /** Told when files wait for replication. */
+  onQueued: () => void;
+}
+
+const batchFiles = 250;
+/** More files than this do not wait at once, so that the queue stays short and new files fast. */
+const queueMax = 20_000;
+const lostField = 'omg_lost_devices';
+const sweepPattern = /^omg_sweep_(device|class)_(\d+)(?:_(\d+))?$/;
+
+interface Sweep {
+  field: string;
+  isDevice: boolean;
+  /** devid, or dmid and classid. */
+  ids: readonly [number, number];
+  position: number;
+}
+
+export class Healer {
+  readonly #services: JobServices;
+  readonly #options: HealerOptions;
+  readonly #repeater: Repeater;
+  readonly #faults: FaultLog;
+  #stopped = false;
+  #paused = false;
+
+  constructor(services: JobServices, options: HealerOptions) {
+    this.#services = services;
+    this.#options = options;
+    this.#faults = new FaultLog(services.log, 'heal');
+    this.#repeater = new Repeater({
+      everyMs: options.everyMs,
+      run: () => this.#round(),
+      onError: (error) => this.#faults.failed(error),
+    });
+  }
+
+  start(): void {
+    this.#repeater.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#repeater.stop();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.wake();
+  }
+
+  wake(): void {
+    this.#repeater.wake();
+  }
+
+  async #round(): Promise<void> {
+    if (this.#paused) return;
+    const { store } = this.#services;
+    await store.withLock({ name: 'omg:heal', waitMs: 0 }, async (lost) => {
+      await this.#noteLost();
+      await this.#noteClasses();
+      for (const sweep of await this.#sweeps()) await this.#walk(sweep, lost);
+    });
+    this.#faults.wentWell();
+  }
+
+  /** Writes down which devices are lost, and that files on those that changed are to be seen to. */
+  async #noteLost(): Promise<void> {
+    const { store, topology, log } = this.#services;
+    const before = [...topology.devices()].filter(({ devid }) => topology.isLost(devid));
+    const lost = lostDevices(topology, nowSeconds());
+    const was = new Set(before.map(({ devid }) => devid));
+    const gone = lost.filter((devid) => !was.has(devid));
+    const back = [...was].filter((devid) => !lost.includes(devid));
+    if (gone.length === 0 && back.length === 0) return;
+    for (const devid of [...gone, ...back]) {
+      await store.setSetting({ field: `omg_sweep_device_${devid}`, value: '0' });
+    }
+    const value = lost.length === 0 ? undefined : lost.join();
+    await store.setSetting({ field: lostField, value });
+    log.warn({ gone, back, lost }, 'devices.lost');
+    await this.#options.reloadTopology();
+  }
+
+  /** Compares what classes ask for with what they asked for when their files were seen to last. */
+  async #noteClasses(): Promise<void> {
+    const { store, topology, log } = this.#services;
+    for (const { dmid, classes } of topology.domains()) {
+      for (const fileClass of classes.values()) {
+        if (topology.isImplicit(fileClass)) continue;
+        const { classid } = fileClass;
+        const field = `omg_class_${dmid}_${classid}`;
+        const demand = demandOf(fileClass);
+        const known = topology.setting(field) ?? (await store.findSetting(field));
+        if (known === demand) continue;
+        // A class that was never seen has no files yet, but for the default class, whose row comes
+        // with the first change of it.
+        if (known !== undefined || classid === 0) {
+          await store.setSetting({ field: `omg_sweep_class_${dmid}_${classid}`, value: '0' });
+          log.info({ dmid, classid, before: known, now: demand }, 'class.changed');
+        }
+        await store.setSetting({ field, value: demand });
+      }
+    }
+  }
+
+  async #sweeps(): Promise<Sweep[]> {
+    const settings = await this.#services.store.listSettings();
+    return settings.flatMap(({ field, value }) => {
+      const match = sweepPattern.exec(field);
+      if (match === null) return [];
+      const ids = [Number(match[2]), Number(match[3] ?? 0)] as const;
+      return [{ field, isDevice: match[1] === 'device', ids, position: Number(value) || 0 }];
+    });
+  }
+
+  async #walk(sweep: Sweep, lost: AbortSignal): Promise<void> {
+    const { store } = this.#services;
+    let { position } = sweep;
+    while (!lost.aborted && !this.#stopped && !this.#paused) {
+      if ((await store.upkeep.waitingReplications(queueMax)) >= queueMax) return;
+      const { fids, last } = await this.#next(sweep, position);
+      const files = await store.filesByFid(fids);
+      const unhappy = files.filter((file) => this.#isUnhappy(file)).map(({ fid }) => fid);
+      const { settleSeconds: delaySeconds } = this.#options;
+      await store.upkeep.enqueueReplications({ fids: unhappy, delaySeconds });
+      if (unhappy.length > 0) this.#options.onQueued();
+      const value = last === undefined ? undefined : String(last);
+      await store.setSetting({ field: sweep.field, value });
+      if (last === undefined) return;
+      position = last;
+    }
+  }
+
+  /** The next fids of a sweep, and how far they reach; undefined at the end. */
+  async #next(
+    { isDevice, ids: [id, classid] }: Sweep,
+    after: number,
+  ): Promise<{ fids: number[]; last: number | undefined }> {
+    const { store } = this.#services;
+    if (isDevice) {
+      const fids = await store.upkeep.fidsOn({ devid: id, after, limit: batchFiles });
+      return { fids, last: fids.length < batchFiles ? undefined : fids.at(-1) };
+    }
+    const rows = await store.filesAfter({ after, limit: batchFiles });
+    const ours = rows.filter((row) => row.dmid === id && row.classid === classid);
+    const last = rows.length < batchFiles ? undefined : rows.at(-1)?.fid;
+    return { fids: ours.map(({ fid }) => fid), last };
+  }
+
+  #isUnhappy(file: FileWithReplicas): boolean {
+    const { replpolicy } = this.#services.topology.classOf(file.dmid, file.classid);
+    return parsePolicy(replpolicy).known && askAbout(this.#services, file).verdict !== 'met';
+  }
+}
+
+function demandOf({ mindevcount, replpolicy }: FileClass): string {
+  return `${mindevcount} ${replpolicy ?? ''}`.trim();
+}

@@ -89,40 +89,9 @@ export function createJobs(
 ): Jobs {
   const { settings, random = Math.random, ...rest } = options;
   const services: JobServices = { ...rest, random };
-  const monitor = createMonitor(services, settings);
-  const { idleMs = 1_000 } = settings;
-  const replicateJob = createReplicateJob(services, {
-    concurrency: settings.replicateJobs,
-    idleMs,
-    delaySeconds: settings.replicationDelaySeconds,
-  });
-  const deleteJob = createDeleteJob(services, {
-    concurrency: settings.deleteJobs,
-    idleMs,
-    reloadTopology: () => monitor.reload(),
-  });
-  const fsck = createFsck(services, {
-    concurrency: settings.fsckJobs,
-    idleMs,
-    host: settings.hostname,
-    abandonedMs: settings.fsckAbandonedMs,
-    reloadTopology: () => monitor.reload(),
-  });
-  const rebalance = createRebalanceOf(services, settings);
-  const stopping = new AbortController();
-  const tempfiles = createTempfileReaper(services, settings, {
-    deleteJob,
-    stopping: stopping.signal,
-  });
-  const reaper = createReaper(services, settings, replicateJob);
-  const healer = createHealer(services, settings, { monitor, replicateJob });
-  const woken = { replicateJob, deleteJob, healer, rebalance };
-  const chances = createChances(services, settings, woken);
+  const parts = createParts(services, settings);
+  const { monitor, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping } = parts;
   const byName = { monitor, replicate: replicateJob, delete: deleteJob, fsck, reaper };
-  const pausable = { replicate: replicateJob, delete: deleteJob, reaper, heal: healer };
-  const pauses = new PauseSwitch(services.topology, pausable);
-  const queues = [replicateJob, deleteJob, fsck, rebalance];
-  const starting = [...queues, tempfiles, reaper, healer, chances, pauses];
   const queueDepths = lazyDepths(services);
   let stopped = false;
   return {
@@ -164,6 +133,43 @@ export function createJobs(
     },
     queueDepths,
   };
+}
+
+function createParts(services: JobServices, settings: JobSettings) {
+  const monitor = createMonitor(services, settings);
+  const { idleMs = 1_000 } = settings;
+  const replicateJob = createReplicateJob(services, {
+    concurrency: settings.replicateJobs,
+    idleMs,
+    delaySeconds: settings.replicationDelaySeconds,
+  });
+  const deleteJob = createDeleteJob(services, {
+    concurrency: settings.deleteJobs,
+    idleMs,
+    reloadTopology: () => monitor.reload(),
+  });
+  const fsck = createFsck(services, {
+    concurrency: settings.fsckJobs,
+    idleMs,
+    host: settings.hostname,
+    abandonedMs: settings.fsckAbandonedMs,
+    reloadTopology: () => monitor.reload(),
+  });
+  const rebalance = createRebalanceOf(services, settings);
+  const stopping = new AbortController();
+  const tempfiles = createTempfileReaper(services, settings, {
+    deleteJob,
+    stopping: stopping.signal,
+  });
+  const reaper = createReaper(services, settings, replicateJob);
+  const healer = createHealer(services, settings, { monitor, replicateJob });
+  const woken = { replicateJob, deleteJob, healer, rebalance };
+  const chances = createChances(services, settings, woken);
+  const pausable = { replicate: replicateJob, delete: deleteJob, reaper, heal: healer };
+  const pauses = new PauseSwitch(services.topology, pausable);
+  const queues = [replicateJob, deleteJob, fsck, rebalance];
+  const starting = [...queues, tempfiles, reaper, healer, chances, pauses];
+  return { monitor, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping };
 }
 
 const jobNames = ['monitor', 'replicate', 'delete', 'fsck', 'reaper'] as const;

@@ -46,7 +46,7 @@ describe.each(engines)('the reaper on %s', (engine) => {
     expect((await cluster.store.queueDepths()).replicate).toBe(0);
   });
 
-  test('a device that is not dead any more keeps its rows, whatever a tracker remembers', async () => {
+  test('a device that is not dead any more keeps its rows, whoever asks', async () => {
     const cluster = await startCluster({ engine, hosts: 2, start: false });
     await cluster.jobs.monitor.refresh();
     const fid = await cluster.upload(file);

@@ -18,7 +18,7 @@ import { FidSource } from './open.ts';
 import { countReplicas, queueStats } from './queue-stats.ts';
 import { Queues } from './queues.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
-import { createUpkeepStore } from './upkeep.ts';
+import { createUpkeepStore } from './upkeep/store.ts';
 
 /**
  * Batches of one kind at the same time: more make smaller batches. One batch of writes stores half

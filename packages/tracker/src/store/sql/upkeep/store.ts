@@ -1,9 +1,9 @@
 /** The statements of reaping and healing. */
-import { endOfTime } from '../store.ts';
-import type { UpkeepStore } from '../upkeep-store.ts';
-import type { Dialect, Engine, Session } from './engine.ts';
-import { int, text } from './row.ts';
-import { chunks, integer, listMax, marks, padded, Raw, tuples } from './statements.ts';
+import { endOfTime } from '../../store.ts';
+import type { UpkeepStore } from '../../upkeep-store.ts';
+import type { Dialect, Engine, Session } from '../engine.ts';
+import { int, text } from '../row.ts';
+import { chunks, integer, listMax, marks, padded, Raw, tuples } from '../statements.ts';
 
 export function createUpkeepStore(engine: Engine): UpkeepStore {
   return {

@@ -353,9 +353,18 @@ export class OmgfsError extends Error {
   readonly details: Record<string, unknown>;
   readonly wireText: string | undefined;
 
+  /**
+   * A server that refuses requests all day turns this off: then only errors of status 500 and up
+   * record where they were thrown, which costs more than all else about a refusal.
+   */
+  static tracesRefusals = true;
+
   constructor(code: ErrorCode, options: ErrorOptions = {}) {
     const entry: ErrorFacts = errorTable[code];
+    const framesMax = Error.stackTraceLimit;
+    if (!OmgfsError.tracesRefusals && entry.status < 500) Error.stackTraceLimit = 0;
     super(options.message ?? entry.message, 'cause' in options ? { cause: options.cause } : {});
+    Error.stackTraceLimit = framesMax;
     this.name = 'OmgfsError';
     this.code = code;
     this.status = entry.status;

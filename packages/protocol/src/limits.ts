@@ -5,6 +5,8 @@
 export const limits = {
   /** Longest request line a tracker accepts before it answers with an error and closes. */
   requestLineBytesMax: 1024 * 1024,
+  /** Input and unread output that all clients of a process together may make it keep. */
+  clientsBytesMax: 128 * 1024 * 1024,
   /** Output a client may leave unread before the tracker stops reading its requests. */
   clientOutputBytesMax: 256 * 1024,
   /** How long a client may leave output unread before it is disconnected (spec §1.1). */

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { BlockList } from 'node:net';
-import { hostname } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { AccessRules } from './http/access.ts';
 import { type OptionName, optionTable, type TrackerOption } from './options.ts';
@@ -42,6 +42,10 @@ export interface TrackerConfig {
   urlSecret: string | undefined;
   urlTtlSeconds: number;
   connectionsMax: number;
+  /** Processes that answer clients; 0 does all work in one process. */
+  queryProcesses: number;
+  /** The arguments as they were given, for the processes that this one starts. */
+  args: readonly string[];
   /** Age from which an unclosed upload is given up, in seconds. */
   tempfileAgeSeconds: number;
   pidfile: string | undefined;
@@ -59,6 +63,8 @@ export type CommandLine =
   | { action: 'help'; text: string }
   | { action: 'refuse'; reason: string };
 
+const queryProcessesDefault = 4;
+const queryProcessesMax = 100;
 const configFileDefault = '/etc/mogilefs/mogilefsd.conf';
 
 /** Reads arguments, the file they name and the environment; a mistake of a person is refused. */
@@ -68,7 +74,7 @@ export function readConfig(argv: readonly string[], env = process.env): CommandL
     if (flags.has('help')) return { action: 'help', text: helpText() };
     const fromFile = flags.has('skipconfig') ? new Map<string, string>() : readFile(flags, env);
     const values = new Map([...fromFile, ...flags]);
-    return { action: 'run', config: Object.freeze(buildConfig(values, env)) };
+    return { action: 'run', config: Object.freeze({ ...buildConfig(values, env), args: argv }) };
   } catch (error) {
     return { action: 'refuse', reason: error instanceof Error ? error.message : String(error) };
   }
@@ -126,7 +132,10 @@ function readFile(flags: Map<string, string>, env: NodeJS.ProcessEnv): Map<strin
   return values;
 }
 
-function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv): TrackerConfig {
+function buildConfig(
+  values: ReadonlyMap<string, string>,
+  env: NodeJS.ProcessEnv,
+): Omit<TrackerConfig, 'args'> {
   const text = (name: OptionName): string =>
     values.get(name) ?? optionTable.find((option) => option.name === name)?.fallback ?? '';
   const number = (name: OptionName): number => {
@@ -165,6 +174,11 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     urlSecret: text('url_secret') || undefined,
     urlTtlSeconds: Math.max(1, number('url_ttl')),
     connectionsMax: Math.max(1, number('max_connections')),
+    queryProcesses: queryProcesses({
+      exactly: values.has('query_processes') ? number('query_processes') : undefined,
+      wished: values.has('query_jobs') ? number('query_jobs') : undefined,
+      dsn: text('db_dsn'),
+    }),
     // The environment hook of the original's test-suite (spec §10).
     tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),
     pidfile: text('pidfile') || undefined,
@@ -177,6 +191,22 @@ function buildConfig(values: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
     logLevel: on('debug') ? 'debug' : text('log_level'),
     warnings,
   };
+}
+
+/**
+ * One process is best where there are few processors to share with the database, and for SQLite,
+ * which has one writer. `query_jobs` of old files counts blocking Perl workers, 20 of them.
+ */
+function queryProcesses(options: {
+  exactly: number | undefined;
+  wished: number | undefined;
+  dsn: string;
+}): number {
+  const { exactly, wished, dsn } = options;
+  if (exactly !== undefined) return Math.min(queryProcessesMax, Math.floor(exactly));
+  const processors = availableParallelism();
+  if (/^DBI:SQLite/i.test(dsn) || processors <= 2) return 0;
+  return Math.max(1, Math.min(wished ?? queryProcessesDefault, processors - 1));
 }
 
 /** Options that may be given again, each time for one more value. */

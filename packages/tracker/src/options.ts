@@ -15,8 +15,6 @@ export interface TrackerOption {
   unused?: string;
 }
 
-const oneProcess = 'one process serves all requests';
-
 const table = [
   { name: 'help', flags: [], short: 'h', kind: 'flag', help: 'this text' },
   { name: 'config', flags: [], short: 'c', kind: 'FILE', help: 'configuration file' },
@@ -189,8 +187,13 @@ const table = [
     flags: ['workers', 'listener_jobs'],
     short: 'w',
     kind: 'NUMBER',
-    help: 'accepted for old configurations',
-    unused: oneProcess,
+    help: 'query processes as the original counts them; at most one a processor is started',
+  },
+  {
+    name: 'query_processes',
+    flags: [],
+    kind: 'NUMBER',
+    help: 'exactly so many query processes; 0 does all work in one process',
   },
   {
     name: 'fsck_jobs',

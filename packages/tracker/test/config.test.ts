@@ -42,9 +42,9 @@ describe('flags', () => {
   });
 
   test('an option without effect is said', () => {
-    expect(config(['-s', '--workers=2', '-D']).warnings).toEqual([
+    expect(config(['-s', '--max_handles=2', '-D']).warnings).toEqual([
       expect.stringMatching(/^option daemonize has no effect: /),
-      expect.stringMatching(/^option query_jobs has no effect: /),
+      expect.stringMatching(/^option max_handles has no effect: /),
     ]);
   });
 

@@ -15,27 +15,30 @@ if (commandLine.action === 'refuse') {
   process.exit(2);
 }
 
+/** How long requests in flight may take when the tracker stops. */
+const closeGraceMs = 10_000;
+
 const { config } = commandLine;
 const tracker = createTracker(config, {
   onFatal: (error) => {
     process.stderr.write(`mogilefsd: ${toOmgfsError(error).message}\n`);
     process.exit(1);
   },
-  onShutdown: (how) => stop(how === 'graceful' ? 0 : 1),
+  onShutdown: (how) => stop(how === 'graceful' ? closeGraceMs : 0),
 });
 
 let stopping = false;
-function stop(code: number): void {
-  if (stopping) process.exit(code);
+function stop(graceMs: number): void {
+  if (stopping) process.exit(1);
   stopping = true;
-  void tracker.close().then(() => {
+  void tracker.close({ graceMs }).then(() => {
     if (config.pidfile !== undefined) rmSync(config.pidfile, { force: true });
-    process.exit(code);
+    process.exit(0);
   });
 }
 
-process.on('SIGTERM', () => stop(0));
-process.on('SIGINT', () => stop(0));
+process.on('SIGTERM', () => stop(closeGraceMs));
+process.on('SIGINT', () => stop(closeGraceMs));
 if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
 try {
   await tracker.listen();

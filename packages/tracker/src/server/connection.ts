@@ -5,17 +5,29 @@
  */
 import type { Socket } from 'node:net';
 import { encodeError, limits, OmgfsError, wireError } from '@omgfs/protocol';
+import type { Budget, Holder } from './budget.ts';
 
 /** Answers one line; an admin answer may hold several lines. */
 export type LineHandler = (line: string, connection: Connection) => string | Promise<string>;
 
 /** Lines answered in one go before other connections get their turn. */
 const linesPerTurn = 64;
+/** Clients that hold less are not counted, so that the usual request costs nothing here. */
+const countedBytesMin = 16 * 1024;
+/** What a piece of a line costs besides its text. */
+const pieceBytes = 64;
 
-export class Connection {
+export interface ConnectionOptions {
+  handle: LineHandler;
+  budget: Budget;
+}
+
+export class Connection implements Holder {
   readonly address: string;
   readonly #socket: Socket;
   readonly #handle: LineHandler;
+  readonly #budget: Budget;
+  #counted = false;
   /** Pieces of a line whose end has not come yet; joined once, so that long lines cost O(n). */
   #partial: string[] = [];
   #partialChars = 0;
@@ -27,11 +39,14 @@ export class Connection {
   #overlong = false;
   #inputEnded = false;
   #closing = false;
+  /** The tracker stops: nothing more is awaited from the client. */
+  #finishing = false;
   #stallTimer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, handle: LineHandler) {
+  constructor(socket: Socket, { handle, budget }: ConnectionOptions) {
     this.#socket = socket;
     this.#handle = handle;
+    this.#budget = budget;
     this.address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
     socket.setEncoding('latin1');
     socket.setNoDelay(true);
@@ -49,7 +64,22 @@ export class Connection {
       clearTimeout(this.#stallTimer);
       this.#input = '';
       this.#partial = [];
+      this.#partialChars = 0;
+      this.#account();
     });
+  }
+
+  get heldBytes(): number {
+    const { writableLength, destroyed } = this.#socket;
+    if (destroyed) return 0;
+    const partial = this.#partialChars + this.#partial.length * pieceBytes;
+    return partial + this.#input.length + writableLength;
+  }
+
+  /** The clients hold too much together, and this one most. */
+  drop(): void {
+    this.#counted = false;
+    this.destroy();
   }
 
   /** True while a request is being executed or waits to be. */
@@ -64,12 +94,24 @@ export class Connection {
     }
   }
 
-  /** Ends the connection after the request in flight is answered. */
+  /**
+   * Ends the connection after the request in flight is answered; at once without one, so that
+   * clients that keep idle connections open hold up no stop.
+   */
   finish(): void {
+    this.#finishing = true;
     this.#inputEnded = true;
     this.#input = '';
     this.#taken = 0;
-    this.#run();
+    if (this.#closing) this.#socket.destroySoon();
+    else this.#run();
+  }
+
+  /** Ends the connection now; a request in flight gets `text` for an answer. */
+  abort(text: string): void {
+    if (this.#busy) this.#write(text);
+    this.#closing = true;
+    this.#socket.destroySoon();
   }
 
   destroy(): void {
@@ -91,6 +133,15 @@ export class Connection {
     }
     if (this.#busy) this.#socket.pause();
     else this.#run();
+    this.#account();
+  }
+
+  /** Tells the budget what this client makes the process keep. */
+  #account(): void {
+    const counts = this.heldBytes >= countedBytesMin;
+    if (!counts && !this.#counted) return;
+    this.#counted = counts || this.heldBytes > 0;
+    this.#budget.update(this);
   }
 
   #keepPartial(text: string): void {
@@ -99,6 +150,7 @@ export class Connection {
     this.#partialChars += text.length;
     if (this.#partialChars <= limits.requestLineBytesMax) return;
     this.#partial = [];
+    this.#partialChars = 0;
     this.#overlong = true;
     this.#inputEnded = true;
   }
@@ -136,7 +188,7 @@ export class Connection {
       }
       const line = this.#nextLine();
       if (line === undefined) break;
-      const reply = this.#handle(line, this);
+      const reply = this.#answer(line);
       if (typeof reply === 'string') {
         output += reply;
         continue;
@@ -151,9 +203,18 @@ export class Connection {
     else if (this.#socket.isPaused()) this.#socket.resume();
   }
 
+  /** Whatever a handler throws, the line is answered and the process lives. */
+  #answer(line: string): string | Promise<string> {
+    try {
+      return this.#handle(line, this);
+    } catch {
+      return failure();
+    }
+  }
+
   #await(reply: Promise<string>): void {
     this.#busy = true;
-    void reply.then((text) => {
+    void reply.catch(failure).then((text) => {
       this.#busy = false;
       this.#run(text);
     });
@@ -179,16 +240,26 @@ export class Connection {
     this.#stallTimer = undefined;
     this.#busy = false;
     this.#run();
+    this.#account();
   }
 
   #write(text: string): void {
-    if (text !== '') this.#socket.write(text, 'latin1');
+    if (text === '') return;
+    if (!this.#socket.write(text, 'latin1')) this.#account();
   }
 
   #end(): void {
     this.#closing = true;
+    if (this.#finishing) {
+      this.#socket.destroySoon();
+      return;
+    }
     this.#socket.end();
     // A peer that never closes its side would hold the descriptor for ever.
     this.#stallTimer = setTimeout(() => this.destroy(), limits.clientStallMs);
   }
+}
+
+function failure(): string {
+  return encodeError(wireError(new OmgfsError('FAILURE')));
 }

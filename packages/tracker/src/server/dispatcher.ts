@@ -14,7 +14,11 @@ import {
 } from '@omgfs/protocol';
 import type { CommandTable } from '../commands/registry.ts';
 import type { Log } from '../log.ts';
-import { RecentQueries } from './recent-queries.ts';
+import { cut, RecentQueries } from './recent-queries.ts';
+import type { ServerReport } from './survey.ts';
+
+/** Waiting requests that `!queue` lists at most. */
+const waitingShownMax = 1000;
 
 export interface DispatcherOptions {
   /** Settles when commands can be served: the database is open and the first sweep is done. */
@@ -31,13 +35,15 @@ export interface CommandCall {
 }
 
 export class Dispatcher {
-  readonly recent = new RecentQueries();
+  readonly #recent = new RecentQueries();
   /** Requests answered since the start. */
   queries = 0;
   /** Requests being executed now. */
   processing = 0;
-  /** Requests that wait for the tracker to become ready, as `<ip> <line>`. */
-  readonly waiting = new Set<string>();
+  /** Requests that had to wait for the tracker to become ready. */
+  waited = 0;
+  /** Those that wait now, as `<ip> <line>`, long lines cut. */
+  readonly #waiting = new Map<number, string>();
   readonly #options: DispatcherOptions;
   #commands: CommandTable | undefined;
 
@@ -56,6 +62,18 @@ export class Dispatcher {
     return this.#commands !== undefined;
   }
 
+  report(): ServerReport {
+    return {
+      pid: process.pid,
+      queries: this.queries,
+      waited: this.waited,
+      processing: this.processing,
+      waitingCount: this.#waiting.size,
+      waiting: [...this.#waiting.values()].slice(0, waitingShownMax),
+      recent: this.#recent.entries(),
+    };
+  }
+
   /** Executes a line; the reply comes at once when the command needed no waiting. */
   execute(line: string, address: string): string | Promise<string> {
     const startedMs = performance.now();
@@ -65,7 +83,7 @@ export class Dispatcher {
     const finish = (reply: string): string => {
       this.processing -= 1;
       this.queries += 1;
-      this.recent.add({ address, line, ms: performance.now() - startedMs });
+      this.#recent.add(address, line, performance.now() - startedMs);
       return reply;
     };
     const succeed = (fields: ReplyFields): string =>
@@ -98,8 +116,9 @@ export class Dispatcher {
   }
 
   async #whenReady(line: string, address: string): Promise<CommandTable> {
-    const entry = `${address} ${line}`;
-    this.waiting.add(entry);
+    this.waited += 1;
+    const id = this.waited;
+    this.#waiting.set(id, cut(`${address} ${line}`));
     let timer: NodeJS.Timeout | undefined;
     const overdue = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -111,7 +130,7 @@ export class Dispatcher {
       return await Promise.race([this.#options.ready, overdue]);
     } finally {
       clearTimeout(timer);
-      this.waiting.delete(entry);
+      this.#waiting.delete(id);
     }
   }
 

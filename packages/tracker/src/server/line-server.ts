@@ -1,5 +1,7 @@
 /** The listener of the line protocol (spec §1.1): accepts, bounds and closes connections. */
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
+import { limits } from '@omgfs/protocol';
+import { Budget } from './budget.ts';
 import { Connection, type LineHandler } from './connection.ts';
 
 export interface LineServerOptions {
@@ -19,6 +21,9 @@ export class LineServer {
   readonly #options: LineServerOptions;
   readonly #connections = new Set<Connection>();
   readonly #servers: Server[] = [];
+  readonly #budget = new Budget(limits.clientsBytesMax);
+  #closing = false;
+  #onEmpty: () => void = () => {};
 
   constructor(options: LineServerOptions) {
     this.#options = options;
@@ -27,38 +32,63 @@ export class LineServer {
   /** Listens on one more address. @returns the address with its real port. */
   async listen(address: ListenAddress): Promise<ListenAddress> {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      const connection = new Connection(socket, this.#options.handle);
-      this.#connections.add(connection);
-      socket.on('close', () => {
-        this.#connections.delete(connection);
-        this.#options.onClose?.(connection);
-      });
+      this.adopt(socket);
     });
-    server.maxConnections = this.#options.connectionsMax;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ ...address, backlog: 1024 }, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
+    const bound = await bindServer(server, address);
     this.#servers.push(server);
-    const bound = server.address();
-    return { host: address.host, port: typeof bound === 'object' && bound ? bound.port : 0 };
+    return bound;
+  }
+
+  /** Serves a connection that was accepted here or elsewhere. */
+  adopt(socket: Socket): void {
+    if (this.#closing || this.#connections.size >= this.#options.connectionsMax) {
+      socket.destroy();
+      return;
+    }
+    socket.allowHalfOpen = true;
+    const { handle } = this.#options;
+    const connection = new Connection(socket, { handle, budget: this.#budget });
+    this.#connections.add(connection);
+    socket.on('close', () => {
+      this.#connections.delete(connection);
+      this.#options.onClose?.(connection);
+      if (this.#connections.size === 0) this.#onEmpty();
+    });
+  }
+
+  /** Ends every connection at once; one that waits for a reply gets `text`. */
+  abort(text: string): void {
+    for (const connection of this.#connections) connection.abort(text);
   }
 
   /**
    * Stops accepting, lets requests in flight be answered, and cuts what is left after the grace.
    */
   async close(graceMs: number): Promise<void> {
-    const closed = this.#servers.map(
-      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
-    );
+    this.#closing = true;
+    for (const server of this.#servers) server.close();
+    const empty = new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+    });
+    if (this.#connections.size === 0) this.#onEmpty();
     for (const connection of this.#connections) connection.finish();
     const cut = setTimeout(() => {
       for (const connection of this.#connections) connection.destroy();
     }, graceMs);
-    await Promise.all(closed);
+    await empty;
     clearTimeout(cut);
   }
+}
+
+/** Has a server listen. @returns the address with its real port. @throws what the system says. */
+export async function bindServer(server: Server, address: ListenAddress): Promise<ListenAddress> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ ...address, backlog: 1024 }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const bound = server.address();
+  return { host: address.host, port: typeof bound === 'object' && bound ? bound.port : 0 };
 }

@@ -37,6 +37,14 @@ export interface TopologyOptions {
   localNetwork?: string | undefined;
 }
 
+/** Everything a topology knows, as plain data for another process. */
+export interface TopologySnapshot {
+  rows: TopologyRows;
+  hosts: [number, ObservedHostState][];
+  devices: [number, Partial<DeviceObservation>][];
+  usage: [number, { mbTotal: number; mbUsed: number }][];
+}
+
 /** How a client reaches hosts: decides between the main and the alternate address (spec §4.2). */
 export interface ClientView {
   address?: string | undefined;
@@ -51,6 +59,7 @@ const nothingObserved: DeviceObservation = {
 
 export class Topology {
   readonly #options: TopologyOptions;
+  #rows: TopologyRows = { domains: [], classes: [], hosts: [], devices: [], settings: [] };
   #domainsByName = new Map<string, Domain>();
   #domainsById = new Map<number, Domain>();
   #hosts = new Map<number, Host>();
@@ -74,6 +83,7 @@ export class Topology {
 
   /** Takes a fresh reading of the database and tells the listeners. */
   replace(rows: TopologyRows): void {
+    this.#rows = rows;
     const classes = new Map<number, Map<string, FileClass>>();
     this.#implicit.clear();
     for (const { dmid } of rows.domains) {
@@ -107,6 +117,25 @@ export class Topology {
       if (network !== undefined) this.#altNetworks.set(host.hostid, network);
     }
     this.#announce();
+  }
+
+  snapshot(): TopologySnapshot {
+    return {
+      rows: this.#rows,
+      hosts: [...this.#observedHosts],
+      devices: [...this.#observedDevices],
+      usage: [...this.#usage],
+    };
+  }
+
+  /** Takes over what the topology of another process knows; listeners are told once. */
+  restore({ rows, hosts, devices, usage }: TopologySnapshot): void {
+    for (const [hostid, state] of hosts) this.#observedHosts.set(hostid, state);
+    for (const [devid, seen] of devices) {
+      this.#observedDevices.set(devid, { ...nothingObserved, ...seen });
+    }
+    for (const [devid, figures] of usage) this.#usage.set(devid, figures);
+    this.replace(rows);
   }
 
   /** Notes what the monitor saw of a host. */

@@ -1,0 +1,24 @@
+/** A process of a tracker that the front starts: `tracker-role.js query|jobs <options>`. */
+import { readConfig } from '../config.ts';
+import { JobsRole } from '../roles/jobs-role.ts';
+import { QueryRole } from '../roles/query-role.ts';
+
+/** Long enough for the kernel to take the last lines. */
+const lastWordsMs = 50;
+
+const [name, ...options] = process.argv.slice(2);
+const commandLine = readConfig(options);
+if (commandLine.action !== 'run' || process.send === undefined) process.exit(2);
+
+// The front stops its children in order; a Ctrl-C and a service manager reach them as well.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+// Without the front nobody would ever end this process.
+process.on('disconnect', () => process.exit(1));
+
+const Kind = name === 'jobs' ? JobsRole : QueryRole;
+const role = new Kind(commandLine.config, () => process.exit(0));
+process.on('uncaughtException', (error) => {
+  role.fail(error);
+  setTimeout(() => process.exit(70), lastWordsMs);
+});

@@ -1,0 +1,261 @@
+/**
+ * The front process of a tracker with several: it accepts connections and hands each to a query
+ * process, keeps the processes alive, and is the hub of what they say to each other. No request
+ * passes through it, so that it is no bottleneck.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { OmgfsError } from '@omgfs/protocol';
+import type { TrackerConfig } from '../config.ts';
+import { createLog, type Log } from '../log.ts';
+import { bindServer, type ListenAddress } from '../server/line-server.ts';
+import type { JobsReport, ServerReport, Survey } from '../server/survey.ts';
+import type { TopologySnapshot } from '../topology/topology.ts';
+import type { StopOptions, Tracker, TrackerHooks } from '../tracker.ts';
+import type { Channel, Handlers } from './channel.ts';
+import { Child } from './child.ts';
+
+/** Connections kept while no query process is up; further ones are closed. */
+const unservedMax = 1_000;
+/** How long a barrier waits for the jobs process to come back. */
+const jobsWaitMs = 10_000;
+/** A query process retired by `!want` lets its requests in flight end. */
+const retireGraceMs = 10_000;
+
+export class FrontTracker implements Tracker {
+  readonly #config: TrackerConfig;
+  readonly #hooks: TrackerHooks;
+  readonly #log: Log;
+  readonly #queries = new Set<QueryProcess>();
+  readonly #jobs: Child;
+  readonly #servers: Server[] = [];
+  readonly #unserved: Socket[] = [];
+  readonly #startedAtMs = performance.now();
+  readonly #wanted = new Map<string, number>();
+  readonly #past = { queries: 0, waited: 0, sent: new Map<string, number>() };
+  #turn = 0;
+  #picture: TopologySnapshot | undefined;
+  /** Settles when every query process has taken over the last picture. */
+  #settled: Promise<unknown> = Promise.resolve();
+  #lastJobs: JobsReport | undefined;
+  #stopping = false;
+  #onJobsUp: (httpPort: number | undefined) => void = () => {};
+  #jobsUp: Promise<number | undefined>;
+
+  constructor(config: TrackerConfig, hooks: TrackerHooks) {
+    this.#config = config;
+    this.#hooks = hooks;
+    this.#log = createLog({
+      role: 'front',
+      level: config.logLevel,
+      onLine: (line) => this.#showLine(line),
+    });
+    for (const warning of config.warnings) this.#log.warn({ warning }, 'config.unused');
+    this.#jobsUp = this.#awaitJobs();
+    this.#jobs = this.#startJobs();
+    this.#wantQueries(config.queryProcesses);
+  }
+
+  async listen(): Promise<ListenAddress[]> {
+    const httpPort = await this.#jobsUp;
+    const addresses = [];
+    for (const address of this.#config.listen) {
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+        this.#place(socket);
+      });
+      const bound = await bindServer(server, address);
+      this.#servers.push(server);
+      this.#log.info({ ...bound, httpPort, pid: process.pid }, 'tracker.listening');
+      addresses.push(bound);
+    }
+    return addresses;
+  }
+
+  async close({ graceMs }: StopOptions): Promise<void> {
+    this.#stopping = true;
+    for (const server of this.#servers) server.close();
+    for (const socket of this.#unserved.splice(0)) socket.destroy();
+    await Promise.all([...this.#queries].map(({ child }) => child.stop(graceMs)));
+    await this.#jobs.stop(graceMs);
+    this.#log.info({}, 'tracker.stopped');
+  }
+
+  #startJobs(): Child {
+    return new Child({
+      role: 'jobs',
+      args: this.#config.args,
+      log: this.#log,
+      handlers: {
+        picture: (picture) => this.#spread(picture),
+        settle: async () => {
+          await this.#settled;
+        },
+        line: (line) => this.#showLine(line),
+        fatal: (message) => this.#fatal(message),
+      },
+      onUp: ({ httpPort }) => {
+        for (const [job, count] of this.#wanted) this.#jobs.channel?.tell('want', { job, count });
+        this.#jobs.channel?.tell('watch', this.#watched);
+        this.#onJobsUp(httpPort);
+      },
+      onDown: () => {
+        this.#jobsUp = this.#awaitJobs();
+        for (const [job, count] of this.#lastJobs?.sent ?? []) {
+          this.#past.sent.set(job, (this.#past.sent.get(job) ?? 0) + count);
+        }
+        this.#lastJobs = undefined;
+      },
+    });
+  }
+
+  #wantQueries(count: number): void {
+    while (this.#queries.size < count) this.#startQuery();
+    // The youngest go first.
+    for (const query of [...this.#queries].slice(count)) {
+      this.#queries.delete(query);
+      void query.child.stop(retireGraceMs);
+    }
+  }
+
+  #startQuery(): void {
+    const child = new Child({
+      role: 'query',
+      args: this.#config.args,
+      log: this.#log,
+      handlers: this.#queryHandlers(() => query),
+      onUp: () => {
+        if (this.#picture !== undefined) child.channel?.tell('picture', this.#picture);
+        child.channel?.tell('watch', this.#watched);
+        for (const socket of this.#unserved.splice(0)) this.#place(socket);
+      },
+      onDown: () => {
+        this.#past.queries += query.counted.queries;
+        this.#past.waited += query.counted.waited;
+        query.counted = { queries: 0, waited: 0 };
+        query.watches = false;
+        this.#announceWatch();
+      },
+    });
+    const query: QueryProcess = { child, counted: { queries: 0, waited: 0 }, watches: false };
+    this.#queries.add(query);
+  }
+
+  #queryHandlers(queryOf: () => QueryProcess): Handlers {
+    return {
+      refresh: () => this.#barrier('refresh'),
+      nextSweep: () => this.#barrier('nextSweep'),
+      wake: (job) => this.#jobs.channel?.tell('wake', job),
+      want: ({ job, count }) => this.#want(job, count),
+      survey: () => this.#survey(),
+      shutdown: (how) => this.#hooks.onShutdown(how),
+      line: (line) => this.#showLine(line),
+      fatal: (message) => this.#fatal(message),
+      counted: (counted) => {
+        queryOf().counted = counted;
+      },
+      watch: (watches) => {
+        queryOf().watches = watches;
+        this.#announceWatch();
+      },
+    };
+  }
+
+  /** Gives a connection to the next query process that is up. */
+  #place(socket: Socket): void {
+    const up = this.#channels();
+    const channel = up[this.#turn % Math.max(1, up.length)];
+    this.#turn += 1;
+    if (channel !== undefined) channel.tell('connection', undefined, socket);
+    else if (this.#unserved.length < unservedMax && !this.#stopping) this.#unserved.push(socket);
+    else socket.destroy();
+    socket.on('error', () => {});
+  }
+
+  #channels(): Channel[] {
+    return [...this.#queries].flatMap(({ child }) => child.channel ?? []);
+  }
+
+  /** Has the jobs process do something whose effect every query process knows afterwards. */
+  async #barrier(method: 'refresh' | 'nextSweep'): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const overdue = new Promise<never>((_, reject) => {
+      const message = 'The jobs process of the tracker is not running; see the log.';
+      timer = setTimeout(() => reject(new OmgfsError('FAILURE', { message })), jobsWaitMs);
+    });
+    await Promise.race([this.#jobsUp, overdue]).finally(() => clearTimeout(timer));
+    await this.#jobs.channel?.call(method, undefined);
+    await this.#settled;
+  }
+
+  #spread(picture: TopologySnapshot): void {
+    this.#picture = picture;
+    // A process that ends meanwhile gets the picture when it is up again.
+    const calls = this.#channels().map((channel) => channel.call('picture', picture));
+    this.#settled = Promise.allSettled([this.#settled, ...calls]);
+  }
+
+  #want(job: string, count: number): void {
+    if (job === 'queryworker') {
+      this.#wantQueries(Math.max(1, count));
+      return;
+    }
+    this.#wanted.set(job, count);
+    this.#jobs.channel?.tell('want', { job, count });
+  }
+
+  async #survey(): Promise<Survey> {
+    const reports = [...this.#queries].map((query) => this.#report(query));
+    const servers = (await Promise.all(reports)).flatMap((report) => report ?? []);
+    const jobs = await this.#jobs.channel?.call('jobsReport', undefined).catch(() => undefined);
+    this.#lastJobs = jobs ?? this.#lastJobs;
+    const { queries, waited, sent } = this.#past;
+    return {
+      uptimeSeconds: Math.floor((performance.now() - this.#startedAtMs) / 1000),
+      servers,
+      queryworkers: { count: servers.length, desired: this.#queries.size },
+      past: { queries, waited, sent: [...sent] },
+      jobs: jobs ?? { pid: 0, jobs: [], depths: [], sent: [], ready: false },
+    };
+  }
+
+  async #report(query: QueryProcess): Promise<ServerReport | undefined> {
+    const { channel } = query.child;
+    const report = await channel?.call('serverReport', undefined).catch(() => undefined);
+    // Of a process that ended meanwhile the counters are in the past already.
+    if (report === undefined || query.child.channel !== channel) return undefined;
+    query.counted = { queries: report.queries, waited: report.waited };
+    return report;
+  }
+
+  get #watched(): boolean {
+    return [...this.#queries].some(({ watches }) => watches);
+  }
+
+  #announceWatch(): void {
+    const children = [...this.#queries].map(({ child }) => child);
+    for (const { channel } of [this.#jobs, ...children]) channel?.tell('watch', this.#watched);
+  }
+
+  #showLine(line: string): void {
+    for (const { child, watches } of this.#queries) {
+      if (watches) child.channel?.tell('line', line);
+    }
+  }
+
+  #awaitJobs(): Promise<number | undefined> {
+    return new Promise((resolve) => {
+      this.#onJobsUp = resolve;
+    });
+  }
+
+  #fatal(message: string): void {
+    if (!this.#stopping) this.#hooks.onFatal(new OmgfsError('FAILURE', { message }));
+  }
+}
+
+interface QueryProcess {
+  child: Child;
+  /** Counters as it last told them. */
+  counted: { queries: number; waited: number };
+  /** Somebody follows the log there. */
+  watches: boolean;
+}

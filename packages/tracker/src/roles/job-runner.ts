@@ -1,0 +1,78 @@
+/** Runs the jobs of a tracker in this process, alone or beside the query processes. */
+import type { TrackerConfig } from '../config.ts';
+import { createJobs, type Jobs } from '../jobs/jobs.ts';
+import type { JobsReport } from '../server/survey.ts';
+import type { Store } from '../store/store.ts';
+import type { Background, Core } from './core.ts';
+
+/** Jobs that tools expect to see and of which this version has none. */
+const absentJobs = ['reaper'];
+
+export class JobRunner implements Background {
+  #jobs: Jobs | undefined;
+  #ready = false;
+  /** Asked for before the jobs were there. */
+  readonly #wanted = new Map<string, number>();
+
+  /** Opens the database, starts the jobs and waits for the first look at all devices. */
+  async open(core: Core): Promise<{ store: Store; background: Background }> {
+    const { createSchema } = core.config;
+    const store = await core.openStore({ createSchema });
+    const { topology, devices, log } = core;
+    const settings = jobSettings(core.config);
+    const jobs = createJobs({ store, topology, devices, log, settings });
+    this.#jobs = jobs;
+    for (const [job, count] of this.#wanted) jobs.want(job, count);
+    jobs.start();
+    await core.unlessStopped(jobs.monitor.firstRun);
+    this.#ready = true;
+    return { store, background: this };
+  }
+
+  async refresh(): Promise<void> {
+    await this.#jobs?.monitor.refresh();
+  }
+
+  async nextSweep(): Promise<void> {
+    await this.#jobs?.monitor.nextSweep();
+  }
+
+  wake(job: string): void {
+    if (job === 'fsck') this.#jobs?.wakeFsck();
+    else this.#jobs?.wake(job);
+  }
+
+  want(job: string, count: number): void {
+    if (this.#jobs === undefined) this.#wanted.set(job, count);
+    else this.#jobs.want(job, count);
+  }
+
+  async stop(): Promise<void> {
+    await this.#jobs?.stop();
+  }
+
+  report(): JobsReport {
+    const jobs = this.#jobs?.counts() ?? [];
+    const status = this.#jobs?.status() ?? [];
+    return {
+      pid: process.pid,
+      jobs: [
+        { name: 'job_master', count: 1, desired: 1 },
+        ...absentJobs.map((name) => ({ name, count: 0, desired: 0 })),
+        ...jobs,
+      ],
+      depths: [...(this.#jobs?.queueDepths() ?? [])],
+      sent: status
+        .filter(({ name }) => name !== 'monitor')
+        .map(({ name, processed, failed, running }) => [name, processed + failed + running]),
+      ready: this.#ready,
+    };
+  }
+}
+
+function jobSettings(config: TrackerConfig): Parameters<typeof createJobs>[0]['settings'] {
+  const { replicateJobs, deleteJobs, fsckJobs, hostname, tempfileAgeSeconds } = config;
+  const { sideChannelPort: port, connTimeoutMs } = config;
+  const sideChannel = port === undefined ? undefined : { port, connTimeoutMs };
+  return { replicateJobs, deleteJobs, fsckJobs, hostname, tempfileAgeSeconds, sideChannel };
+}

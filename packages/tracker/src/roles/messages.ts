@@ -1,0 +1,39 @@
+/**
+ * What the processes of one tracker say to each other, as method → what is sent and what comes
+ * back. The front process is the hub: query processes and the jobs process know only it.
+ */
+import type { JobsReport, ServerReport, Survey } from '../server/survey.ts';
+import type { TopologySnapshot } from '../topology/topology.ts';
+
+export interface Methods {
+  /** Child to front: it can be spoken to. With the port of the HTTP API where it serves that. */
+  hello: [{ httpPort: number | undefined }, unknown];
+  /** Child to front: it can never work as configured. */
+  fatal: [string, unknown];
+  /** Front to query process, with a socket. */
+  connection: [undefined, unknown];
+  /** Jobs process to front to query processes, which answer when they have taken it over. */
+  picture: [TopologySnapshot, unknown];
+  /** Query process to front to jobs process; answered when every query process knows the effect. */
+  refresh: [undefined, unknown];
+  nextSweep: [undefined, unknown];
+  /** Jobs process to front: answered when every query process has the last picture. */
+  settle: [undefined, unknown];
+  wake: [string, unknown];
+  want: [{ job: string; count: number }, unknown];
+  /** Query process to front. */
+  survey: [undefined, Survey];
+  /** Front to query process. */
+  serverReport: [undefined, ServerReport];
+  /** Front to jobs process. */
+  jobsReport: [undefined, JobsReport];
+  /** Query process to front, unasked: counters that shall survive it. */
+  counted: [{ queries: number; waited: number }, unknown];
+  /** Query process to front: it has watchers. Front to child: log lines are wanted. */
+  watch: [boolean, unknown];
+  /** A log line, to front and on to those who watch. */
+  line: [string, unknown];
+  shutdown: ['now' | 'graceful', unknown];
+  /** Front to child: finish what is in flight and end. */
+  stop: [{ graceMs: number }, unknown];
+}

@@ -1,0 +1,175 @@
+/**
+ * Goal: a tracker of several processes behaves as one: what one process is told, all know; `!`
+ * commands count over all; any process may die (I1, I4).
+ * Method: real processes on MariaDB, killed with SIGKILL, found by their pids in `!jobs`.
+ */
+import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
+import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import { databaseOf } from '../helpers/mariadb.ts';
+import { RawClient, storeRaw } from '../helpers/raw-client.ts';
+import { until } from '../helpers/wait.ts';
+
+const queryProcesses = 2;
+const domain = 'many';
+let cluster: LocalCluster;
+const clients: RawClient[] = [];
+
+beforeAll(async () => {
+  cluster = await startLocalCluster({
+    hosts: 2,
+    devicesPerHost: 1,
+    domain,
+    ...(await databaseOf(inject('mysql'))),
+    extraTrackerArgs: ['--query_processes', String(queryProcesses)],
+  });
+});
+afterAll(() => cluster?.stop());
+afterEach(async () => {
+  for (const client of clients.splice(0)) await client.close();
+});
+
+function dial(): RawClient {
+  const client = new RawClient(cluster.trackers[0] ?? '');
+  clients.push(client);
+  return client;
+}
+
+/** One client on every query process: connections are handed out in turn. */
+async function dialAll(): Promise<RawClient[]> {
+  const all = Array.from({ length: queryProcesses }, dial);
+  for (const client of all) expect(await client.ask('noop\r\n')).toBe('OK \r\n');
+  return all;
+}
+
+async function pidsOf(job: string): Promise<number[]> {
+  const lines = await dial().admin('!jobs');
+  const pids = lines.find((line) => line.startsWith(`${job} pids `)) ?? '';
+  return (pids.match(/\d+/g) ?? []).map(Number);
+}
+
+async function counter(name: string): Promise<number> {
+  const lines = await dial().admin('!stats');
+  return Number(lines.find((line) => line.startsWith(`${name} `))?.split(' ')[1] ?? 0);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test('what one process is told, the others know with the next request', async () => {
+  const [one, other] = (await dialAll()) as [RawClient, RawClient];
+  for (let i = 0; i < 20; i += 1) {
+    await one.call('create_class', { domain, class: `c${i}`, mindevcount: 1 });
+    expect(await other.code('create_open', { domain, key: 'k', class: `c${i}` })).toBe('OK');
+  }
+});
+
+test('a close in a query process wakes the replicator in the jobs process', async () => {
+  const [one, other] = (await dialAll()) as [RawClient, RawClient];
+  await storeRaw(one, { domain, key: 'copied', body: 'twice' });
+  await until('the second copy', async () => {
+    return (await other.call('file_info', { domain, key: 'copied' })).devcount === '2';
+  });
+  expect(await counter('work_sent_to_replicate')).toBeGreaterThan(0);
+});
+
+test('I4: ! commands speak for all processes', async () => {
+  const before = await counter('queries');
+  for (const client of await dialAll()) {
+    for (let i = 0; i < 50; i += 1) client.write(`noop callid=r${i}\r\n`);
+    for (let i = 0; i < 50; i += 1) expect(await client.line()).toBe(`OK callid=r${i}\r\n`);
+  }
+  expect(await counter('queries')).toBe(before + queryProcesses * 51);
+  const recent = await dial().admin('!recent');
+  expect(recent.length).toBe(50);
+  expect(await pidsOf('queryworker')).toHaveLength(queryProcesses);
+
+  expect(await dial().admin('!want 3 replicate')).toEqual([
+    "Now desiring 3 children doing 'replicate'.\r\n",
+  ]);
+  await until('the jobs process to follow', async () => {
+    return (await dial().admin('!jobs')).includes('replicate desired 3\r\n');
+  });
+});
+
+test('!watch shows the log of every process', async () => {
+  const watcher = dial();
+  expect(await watcher.admin('!watch')).toEqual(['Added you to watcher list.\r\n']);
+  await cluster.hosts[1]?.stop();
+  expect(await watcher.line()).toMatch(/^:: \{.*"role":"jobs"/);
+  await cluster.hosts[1]?.start();
+  const check = dial();
+  await until('both devices to be writeable', async () => {
+    await check.call('clear_cache');
+    const { dev1_observed_state: one, dev2_observed_state: other } =
+      await check.call('get_devices');
+    return one === 'writeable' && other === 'writeable';
+  });
+});
+
+test('a query process that is killed: others go on, it comes back, counters stay', async () => {
+  const before = await counter('queries');
+  for (const client of await dialAll()) {
+    for (let i = 0; i < 20; i += 1) await client.ask('noop\r\n');
+  }
+  const counted = before + queryProcesses * 21;
+  const all = await dialAll();
+  const [victim] = await pidsOf('queryworker');
+  // A survey tells the front the counters as they stand.
+  expect(await counter('queries')).toBeGreaterThanOrEqual(counted);
+  process.kill(victim ?? 0, 'SIGKILL');
+  const alive = await Promise.all(all.map((client) => client.ask('noop\r\n')));
+  expect(alive.filter((reply) => reply === 'OK \r\n')).toHaveLength(queryProcesses - 1);
+  await until('another to take its place', async () => {
+    const pids = await pidsOf('queryworker');
+    return pids.length === queryProcesses && !pids.includes(victim ?? 0);
+  });
+  for (const client of await dialAll()) expect(await client.code('get_domains')).toBe('OK');
+  expect(await counter('queries')).toBeGreaterThanOrEqual(counted);
+});
+
+test('a jobs process that is killed comes back with what was wanted', async () => {
+  await dial().admin('!want 5 delete');
+  const [victim] = await pidsOf('replicate');
+  process.kill(victim ?? 0, 'SIGKILL');
+  expect(await dial().code('get_domains')).toBe('OK');
+  await until('another to take its place', async () => {
+    const [pid] = await pidsOf('replicate');
+    return pid !== undefined && pid !== victim;
+  });
+  // Waits for the new process by itself.
+  expect(await dial().code('create_domain', { domain: 'after' })).toBe('OK');
+  await until('the wish to be repeated', async () => {
+    return (await dial().admin('!jobs')).includes('delete desired 5\r\n');
+  });
+  const client = dial();
+  await storeRaw(client, { domain, key: 'later', body: 'twice' });
+  await until('the second copy', async () => {
+    return (await client.call('file_info', { domain, key: 'later' })).devcount === '2';
+  });
+});
+
+test('no process outlives the front', async () => {
+  const pids = [...(await pidsOf('queryworker')), ...(await pidsOf('replicate'))];
+  expect(pids).toHaveLength(queryProcesses + 1);
+  await cluster.trackerDaemons[0]?.kill('SIGKILL');
+  await until('all to end', () => !pids.some(isAlive));
+  await cluster.trackerDaemons[0]?.start();
+  const idle = dial();
+  await idle.ask('noop\r\n');
+  const later = [...(await pidsOf('queryworker')), ...(await pidsOf('replicate'))];
+  const daemon = cluster.trackerDaemons[0];
+  const slow = dial();
+  slow.write('sleep duration=1\r\n');
+  await until('the request to be in work', async () => {
+    return (await dial().admin('!stats')).includes('processing_queries 1\r\n');
+  });
+  expect(await dial().admin('!shutdown graceful')).toEqual([]);
+  expect(await slow.line()).toBe('OK \r\n');
+  await until('an orderly end', () => daemon?.running === false && !later.some(isAlive));
+});

@@ -39,11 +39,18 @@ export class Channel {
     peer.on('message', (message: unknown, socket: unknown) => {
       void this.#receive(message as Message, socket as Socket | undefined);
     });
-    peer.on('disconnect', () => this.#close());
+    peer.on('disconnect', () => this.close());
   }
 
-  /** @throws what the other side threw; FAILURE when it ended meanwhile. */
-  call<M extends Method>(method: M, payload: Methods[M][0]): Promise<Methods[M][1]> {
+  /**
+   * A socket goes to the other side as a copy; this side's stays open.
+   * @throws what the other side threw; FAILURE when it ended meanwhile.
+   */
+  call<M extends Method>(
+    method: M,
+    payload: Methods[M][0],
+    socket?: Socket,
+  ): Promise<Methods[M][1]> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
         reject(gone());
@@ -52,22 +59,19 @@ export class Channel {
       const id = this.#nextId;
       this.#nextId += 1;
       this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.#send({ method, id, payload });
+      this.#send({ method, id, payload }, socket);
     });
   }
 
   /** Sends without an answer; a message to a process that ended is lost. */
-  tell<M extends Method>(method: M, payload: Methods[M][0], socket?: Socket): void {
-    this.#send({ method, payload }, socket);
+  tell<M extends Method>(method: M, payload: Methods[M][0]): void {
+    this.#send({ method, payload });
   }
 
   #send(message: Message, socket?: Socket): void {
-    if (this.#closed || !this.#peer.connected) {
-      socket?.destroy();
-      return;
-    }
+    if (this.#closed || !this.#peer.connected) return;
     // An error means that the other process is ending; 'disconnect' does the cleaning.
-    this.#peer.send?.(message, socket, {}, () => {});
+    this.#peer.send?.(message, socket, { keepOpen: true }, () => {});
   }
 
   async #receive(message: Message, socket: Socket | undefined): Promise<void> {
@@ -91,7 +95,8 @@ export class Channel {
     }
   }
 
-  #close(): void {
+  /** Fails what waits for an answer; the other process has ended. */
+  close(): void {
     this.#closed = true;
     for (const { reject } of this.#waiting.values()) reject(gone());
     this.#waiting.clear();

@@ -79,6 +79,7 @@ export class Child {
     const end = (how: string) => {
       if (over) return;
       over = true;
+      channel.close();
       this.#process = undefined;
       this.#channel = undefined;
       this.#onEnd();
@@ -89,6 +90,10 @@ export class Child {
       log.error({ child: role, childPid: child.pid, how, restartInMs: delayMs }, 'process.ended');
       this.#restart = setTimeout(() => this.#start(), delayMs);
     };
+    // Its end may be noticed a little later.
+    child.once('disconnect', () => {
+      this.#channel = undefined;
+    });
     child.once('error', (error) => end(error.message));
     child.once('exit', (code, signal) => end(signal ?? `exit code ${code}`));
   }

@@ -164,10 +164,18 @@ export class FrontTracker implements Tracker {
     const up = this.#channels();
     const channel = up[this.#turn % Math.max(1, up.length)];
     this.#turn += 1;
-    if (channel !== undefined) channel.tell('connection', undefined, socket);
-    else if (this.#unserved.length < unservedMax && !this.#stopping) this.#unserved.push(socket);
-    else socket.destroy();
     socket.on('error', () => {});
+    if (channel === undefined) {
+      if (this.#unserved.length < unservedMax && !this.#stopping) this.#unserved.push(socket);
+      else socket.destroy();
+      return;
+    }
+    channel.call('connection', undefined, socket).then(
+      // Closes the copy here; the connection lives on there.
+      () => socket.destroy(),
+      // That process ended before it took the connection, so nothing was read from it.
+      () => this.#place(socket),
+    );
   }
 
   #channels(): Channel[] {

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { limits } from '@omgfs/protocol';
 import { afterEach, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
+import { Budget } from '../../src/server/budget.ts';
 import { LineServer } from '../../src/server/line-server.ts';
 
 const open: LineServer[] = [];
@@ -23,6 +24,8 @@ async function serve(seen: string[] = []): Promise<number> {
     handle: (line) => {
       seen.push(line);
       if (line.startsWith('wait')) return delay(1).then(() => `${line}\r\n`);
+      if (line === 'throw') throw new Error('a defect');
+      if (line === 'reject') return Promise.reject(new Error('a defect'));
       if (line === 'big') return `${'x'.repeat(65_536)}\r\n`;
       return `${line}\r\n`;
     },
@@ -122,4 +125,43 @@ test('closing answers the request in flight and ends the connection', async () =
   await until('the request to arrive', () => seen.length === 1);
   await open[0]?.close(5_000);
   expect(await replies).toBe('wait 1\r\n');
+});
+
+test('I4: a handler that fails is an answer like any other', async () => {
+  const socket = dial(await serve());
+  socket.end('throw\r\nreject\r\nnext\r\n');
+  const failure = 'ERR failure Operation+failed\r\n';
+  expect(await text(socket)).toBe(`${failure}${failure}next\r\n`);
+});
+
+test('closing does not wait for idle clients that keep their side open', async () => {
+  const port = await serve();
+  const idle = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
+  const replies: string[] = [];
+  idle.on('data', (chunk) => replies.push(String(chunk)));
+  idle.on('error', () => {});
+  idle.write('line\r\n');
+  await until('the answer', () => replies.length === 1);
+  // A grace beyond the limit of the test: only an end without it can pass.
+  await open.splice(0)[0]?.close(3_600_000);
+  idle.destroy();
+});
+
+test('I7: the budget of all clients together drops those who hold most', () => {
+  const dropped: string[] = [];
+  const budget = new Budget(100);
+  const holder = (name: string, heldBytes: number) => {
+    return { name, heldBytes, drop: () => dropped.push(name) };
+  };
+  const small = holder('small', 10);
+  budget.update(small);
+  budget.update(holder('large', 60));
+  budget.update(holder('middle', 40));
+  expect(dropped).toEqual(['large']);
+  budget.update(holder('another', 55));
+  expect(dropped).toEqual(['large', 'another']);
+  small.heldBytes = 0;
+  budget.update(small);
+  budget.update(holder('fits', 60));
+  expect(dropped).toEqual(['large', 'another']);
 });

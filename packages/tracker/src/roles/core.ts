@@ -10,6 +10,7 @@ import type { TrackerConfig } from '../config.ts';
 import { createDeviceClient, type DeviceClient } from '../devices/device-client.ts';
 import { createSignUrl } from '../devices/signing.ts';
 import { copyOne } from '../jobs/replication/copy-one.ts';
+import { askAbout } from '../jobs/replication/question.ts';
 import { createLog, type Log } from '../log.ts';
 import { Dispatcher } from '../server/dispatcher.ts';
 import { openStore, parseDsn } from '../store/open-store.ts';
@@ -151,8 +152,10 @@ export class Core {
       wakeReplicate: () => background.wake('replicate'),
       wakeDelete: () => background.wake('delete'),
       wakeFsck: () => background.wake('fsck'),
+      wakeRebalance: () => background.wake('rebalance'),
       hostname: this.config.hostname,
       copyReplica: (request) => copyOne({ ...parts, log: this.log, random }, request),
+      verdictOn: (file) => askAbout({ topology: this.topology, random }, file),
       signUrl: createSignUrl(this.config),
       random,
     });

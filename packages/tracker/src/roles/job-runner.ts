@@ -39,6 +39,7 @@ export class JobRunner implements Background {
 
   wake(job: string): void {
     if (job === 'fsck') this.#jobs?.wakeFsck();
+    else if (job === 'rebalance') this.#jobs?.wakeRebalance();
     else this.#jobs?.wake(job);
   }
 

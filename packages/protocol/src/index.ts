@@ -1,5 +1,6 @@
 export * from './checksum.ts';
 export * from './errors.ts';
+export * from './errors-from-wire.ts';
 export * from './fid-path.ts';
 export * from './limits.ts';
 export * from './lists.ts';

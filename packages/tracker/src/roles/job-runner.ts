@@ -5,9 +5,6 @@ import type { JobsReport } from '../server/survey.ts';
 import type { Store } from '../store/store.ts';
 import type { Background, Core } from './core.ts';
 
-/** Jobs that tools expect to see and of which this version has none. */
-const absentJobs = ['reaper'];
-
 export class JobRunner implements Background {
   #jobs: Jobs | undefined;
   #ready = false;
@@ -57,11 +54,7 @@ export class JobRunner implements Background {
     const status = this.#jobs?.status() ?? [];
     return {
       pid: process.pid,
-      jobs: [
-        { name: 'job_master', count: 1, desired: 1 },
-        ...absentJobs.map((name) => ({ name, count: 0, desired: 0 })),
-        ...jobs,
-      ],
+      jobs: [{ name: 'job_master', count: 1, desired: 1 }, ...jobs],
       depths: [...(this.#jobs?.queueDepths() ?? [])],
       sent: status
         .filter(({ name }) => name !== 'monitor')
@@ -72,8 +65,9 @@ export class JobRunner implements Background {
 }
 
 function jobSettings(config: TrackerConfig): Parameters<typeof createJobs>[0]['settings'] {
-  const { replicateJobs, deleteJobs, fsckJobs, hostname, tempfileAgeSeconds } = config;
-  const { sideChannelPort: port, connTimeoutMs } = config;
+  const { replicateJobs, deleteJobs, fsckJobs, reaperJobs } = config;
+  const { hostname, tempfileAgeSeconds, sideChannelPort: port, connTimeoutMs } = config;
+  const counts = { replicateJobs, deleteJobs, fsckJobs, reaperJobs };
   const sideChannel = port === undefined ? undefined : { port, connTimeoutMs };
-  return { replicateJobs, deleteJobs, fsckJobs, hostname, tempfileAgeSeconds, sideChannel };
+  return { ...counts, hostname, tempfileAgeSeconds, sideChannel };
 }

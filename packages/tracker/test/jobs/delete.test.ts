@@ -49,6 +49,28 @@ describe.each(engines)('deletion on %s', (engine) => {
     expect(await cluster.replicas(fid)).toEqual([]);
   });
 
+  test('a device that cannot be written can still be emptied', async () => {
+    const cluster = await startCluster({ engine, hosts: 2 });
+    const fid = await cluster.upload(file);
+    cluster.topology.observeDevice(2, { state: 'readable' });
+    await deleteKey(cluster);
+    await drained(cluster);
+    expect(await cluster.bytesOn(2, fid)).toBeUndefined();
+  });
+
+  test('what waits for a device goes when that is back, not ten minutes later', async () => {
+    const cluster = await startCluster({ engine, hosts: 2 });
+    const fid = await cluster.upload(file);
+    await cluster.node(2).stop();
+    await cluster.jobs.monitor.refresh();
+    await deleteKey(cluster);
+    await cluster.logged('deletion.postponed', { fid });
+    await cluster.node(2).start();
+    await cluster.jobs.monitor.refresh();
+    await drained(cluster);
+    expect(await cluster.bytesOn(2, fid)).toBeUndefined();
+  });
+
   test('an unreachable device keeps its replica in the queue, the others go (I5)', async () => {
     const cluster = await startCluster({ engine, hosts: 2 });
     const fid = await cluster.upload(file);

@@ -3,6 +3,7 @@
  * Event names are stable nouns, for example `replica.written`.
  */
 import { type Logger, pino } from 'pino';
+import { LogOutput } from './log-output.ts';
 
 export type Log = Logger;
 
@@ -15,7 +16,7 @@ export interface LogOptions {
 
 /** Logs to standard output. @throws when the level is not one of pino's. */
 export function createLog({ role, level, onLine }: LogOptions): Log {
-  const output = pino.destination(1);
+  const output = new LogOutput();
   const destination =
     onLine === undefined
       ? output

@@ -1,0 +1,50 @@
+/**
+ * Standard output for the log: it never throws and never waits. What cannot be written, because the
+ * disk is full or the reader of the pipe sleeps or is gone, is dropped, and the loss is told when
+ * lines can be written again.
+ */
+import { fstatSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+
+const descriptor = 1;
+/** What a slow reader may leave unread before lines are dropped. */
+const unreadBytesMax = 1024 * 1024;
+
+export class LogOutput {
+  readonly #pipe: Socket | undefined;
+  #lost = 0;
+
+  constructor() {
+    const kind = fstatSync(descriptor);
+    if (!kind.isFIFO() && !kind.isSocket()) return;
+    this.#pipe = new Socket({ fd: descriptor, readable: false, writable: true });
+    // The reader has gone: every further line is lost.
+    this.#pipe.on('error', () => {});
+    this.#pipe.unref();
+  }
+
+  write(line: string): void {
+    const told = this.#lost === 0 ? '' : lossLine(this.#lost);
+    if (this.#put(told + line)) this.#lost = 0;
+    else this.#lost += 1;
+  }
+
+  #put(text: string): boolean {
+    if (this.#pipe !== undefined) {
+      if (this.#pipe.destroyed || this.#pipe.writableLength > unreadBytesMax) return false;
+      this.#pipe.write(text);
+      return true;
+    }
+    try {
+      writeSync(descriptor, text);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+function lossLine(lines: number): string {
+  const time = new Date().toISOString();
+  return `${JSON.stringify({ level: 'warn', time, event: 'log.lost', lines })}\n`;
+}

@@ -35,6 +35,8 @@ export interface ServerOptions {
   scrubs: Scrubs;
   log: Log;
   access: AccessRules;
+  /** Clients come through a server in front of this one, which checks their networks. */
+  behindFront: boolean;
   /** Certificate and key in PEM form: serves over TLS. */
   tls?: { cert: string; key: string };
   /** WebDAV on the devices, when it is turned on. */
@@ -178,7 +180,8 @@ const statusOfUnreadable = new Map([
 /** Serves one request; whatever fails is answered here and goes no further. */
 async function serve(options: ServerOptions, exchange: Exchange): Promise<void> {
   try {
-    checkAccess(options.access, exchange.req, exchange.target);
+    const { access, behindFront } = options;
+    checkAccess(access, exchange.req, { target: exchange.target, behindFront });
     await dispatch(options, exchange);
   } catch (thrown) {
     const error = toHttpError(thrown);

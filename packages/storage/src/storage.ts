@@ -72,11 +72,12 @@ export async function createStorageNode(
   // A signature names one path and method, and WebDAV touches more than one.
   const dav = access.secrets.length > 0 ? undefined : createDav(devices, config.dav);
   const common = { devices, buffers, dav, scrubs, log, access, connectionsMax, stallMs };
-  const server = new StorageServer(common);
-  const tlsServer = config.tls && new StorageServer({ ...common, tls: config.tls });
+  const nginx = config.server === 'nginx' ? createNginx(config, log) : undefined;
+  const server = new StorageServer({ ...common, behindFront: nginx !== undefined });
+  const { tls } = config;
+  const tlsServer = tls && new StorageServer({ ...common, behindFront: false, tls });
   const sideChannel = createSideChannel({ devices, onShutdown, access, iostat: config.iostat });
   let httpPort = config.httpPort;
-  const nginx = config.server === 'nginx' ? createNginx(config, log) : undefined;
   let managementPort = config.management?.port;
   let tlsPort = config.tls?.port;
   return {

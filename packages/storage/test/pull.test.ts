@@ -8,6 +8,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pullMethod, signPath } from '@omgfs/protocol';
 import { expect, onTestFinished, test } from 'vitest';
+import { until } from '../../../test/helpers/wait.ts';
 import type { AccessRules } from '../src/access/access.ts';
 import { parseNetworks } from '../src/access/networks.ts';
 import { type Answer, ask, filesOf, put, startNode } from './helpers.ts';
@@ -70,6 +71,31 @@ test('a source that breaks off leaves nothing', async () => {
   expect(await filesOf(target.docroot, 2)).toEqual([]);
 });
 
+test('nothing is stored for a tracker that is gone', async () => {
+  const { to, target } = await twoNodes();
+  let closed = 0;
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-length': body.length });
+    response.write(body.subarray(0, 1000));
+    response.once('close', () => {
+      closed += 1;
+    });
+    asking.abort();
+  });
+  const asking = new AbortController();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const headers = { 'omgfs-pull': `http://127.0.0.1:${port}/dev1/x`, 'omgfs-length': '600000' };
+  const { signal } = asking;
+  await expect(ask(to, { method: 'POST', headers, signal })).rejects.toThrow();
+  await until('the source is let go', () => closed === 1 || undefined);
+  expect(await filesOf(target.docroot, 2)).toEqual([]);
+});
+
 test('a node that trusts everybody fetches from nobody', async () => {
   const { from, to } = await twoNodes({ networks: [], secrets: [], pull: true });
   await put(from, body);
@@ -96,6 +122,15 @@ test('a signature allows one source, and no other', async () => {
   expect((await pull(sign(pullMethod(source), to), `${source}&x=1`)).status).toBe(401);
   expect((await pull(sign('POST', to), source)).status).toBe(401);
   expect((await pull(to, source)).status).toBe(401);
+  const headers = { 'omgfs-pull': source };
+  const reused = await ask(sign(pullMethod(source), to), { method: 'DELETE', headers });
+  expect(reused.status).toBe(401);
+});
+
+test('a source with an IPv6 address may be in the allowed networks', async () => {
+  const networks = parseNetworks('127.0.0.0/8 ::1');
+  const { to } = await twoNodes({ networks, secrets: [], pull: true });
+  expect((await pull(to, 'http://[::1]:1/dev1/x')).status).toBe(502);
 });
 
 test.each([

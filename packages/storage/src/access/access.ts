@@ -18,15 +18,23 @@ export interface AccessRules {
 /** What tools ask to see whether the node and its disks are well. */
 const healthPath = /^\/(?:dev\d+\/usage)?$/;
 
-/** @throws ADDRESS_REFUSED, UNAUTHORIZED. */
-export function checkAccess(rules: AccessRules, req: IncomingMessage, target: string): void {
-  // Through a socket of the file system comes only the server in front, which has checked.
-  const address = req.socket.remoteAddress;
-  if (address !== undefined && !isAllowed(rules, address)) throw new OmgfsError('ADDRESS_REFUSED');
+/**
+ * @param options.behindFront requests come from a server in front, which has checked networks.
+ * @throws ADDRESS_REFUSED, UNAUTHORIZED.
+ */
+export function checkAccess(
+  rules: AccessRules,
+  req: IncomingMessage,
+  { target, behindFront }: { target: string; behindFront: boolean },
+): void {
+  // A client that has reset its connection meanwhile has no address any more; its request is here.
+  const address = req.socket.remoteAddress ?? '';
+  if (!behindFront && !isAllowed(rules, address)) throw new OmgfsError('ADDRESS_REFUSED');
   if (rules.secrets.length === 0) return;
-  const source = req.headers[pullHeaders.source];
-  const method = typeof source === 'string' ? pullMethod(source) : (req.method ?? '');
-  checkSignature(rules.secrets, method, target);
+  const { method = '' } = req;
+  const source = method === 'POST' ? req.headers[pullHeaders.source] : undefined;
+  const signed = typeof source === 'string' ? pullMethod(source) : method;
+  checkSignature(rules.secrets, signed, target);
 }
 
 /**

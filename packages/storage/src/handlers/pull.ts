@@ -62,14 +62,19 @@ export async function handlePull(context: PullContext, exchange: Exchange): Prom
   if (name === '' || directory || order === undefined) {
     throw new OmgfsError('BAD_REQUEST', { message: 'A pull names a file, a source and a length.' });
   }
-  if (!mayPullFrom(context.access, order.source.hostname)) throw new OmgfsError('PULL_REFUSED');
+  const host = order.source.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (!mayPullFrom(context.access, host)) throw new OmgfsError('PULL_REFUSED');
   const device = await context.devices.find(devid);
   device.assertWritable();
   if (!device.space.fits(order.length)) await device.look();
   const claim = device.space.claim(order.length, { exempt: false });
   const progress = setInterval(() => res.writeProcessing(), progressEveryMs);
+  // Whoever asked has chosen another way meanwhile, or given the file up: nothing would ever
+  // delete a file that is stored without its row.
+  const gone = new AbortController();
+  res.once('close', () => gone.abort(new Error('nobody waits for the answer')));
   try {
-    const checksum = await pull(context, order, { device, name, claim });
+    const checksum = await pull(context, order, { device, name, claim, gone: gone.signal });
     const { source, length: bytes } = order;
     context.log.info({ devid, name, source: source.host, bytes }, 'file.pulled');
     const sum = checksum && { [pullHeaders.checksum]: formatChecksum(checksum) };
@@ -90,11 +95,12 @@ export async function handlePull(context: PullContext, exchange: Exchange): Prom
 async function pull(
   { stallMs }: PullContext,
   order: Order,
-  { device, name, claim }: { device: Device; name: string; claim: Claim },
+  target: { device: Device; name: string; claim: Claim; gone: AbortSignal },
 ): Promise<Checksum | undefined> {
+  const { device, name, claim, gone } = target;
   const type = order.expected?.type ?? order.hash;
   const hash = type && createHash(hashTypes[type].algorithm);
-  const body = await open(order, stallMs);
+  const body = await open(order, { stallMs, gone });
   let checksum: Checksum | undefined;
   try {
     await storeFile(device, name, async (fd) => {
@@ -113,6 +119,7 @@ async function pull(
       if (order.expected !== undefined && checksum?.hex !== order.expected.hex) {
         throw new SourceFailure(`has ${type} ${checksum?.hex} instead of ${order.expected.hex}`);
       }
+      if (gone.aborted) throw new SourceFailure(reasonOf(gone.reason));
     });
   } finally {
     body.on('error', () => {}).destroy();
@@ -121,13 +128,17 @@ async function pull(
 }
 
 /** Opens the source and looks at its length. @throws SourceFailure. */
-async function open({ source, length }: Order, stallMs: number) {
+async function open(
+  { source, length }: Order,
+  { stallMs, gone }: { stallMs: number; gone: AbortSignal },
+): Promise<Dispatcher.ResponseData['body']> {
   let reply: Dispatcher.ResponseData;
   try {
     reply = await agent.request({
       origin: source.origin,
       path: source.pathname + source.search,
       method: 'GET',
+      signal: gone,
       headersTimeout: stallMs,
       bodyTimeout: stallMs,
     });

@@ -32,6 +32,12 @@ export function integerOf(text: string | undefined): number {
   return Number.isSafeInteger(value) ? value : limits.fidMax;
 }
 
+/** A number as the original reads it: `1e3` is 1000, `12kB` is 12, ` 7` is 7, `abc` is 0. */
+export function numberOf(text: string | undefined): number {
+  const match = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?/.exec(text ?? '');
+  return match === null ? 0 : Number(match[0]);
+}
+
 /** A value that must be true in the sense of the original. */
 export function requiredArg(
   args: Fields,

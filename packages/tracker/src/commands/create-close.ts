@@ -12,7 +12,7 @@ import {
   type ReplyFields,
 } from '@omgfs/protocol';
 import type { FileClass } from '../placement/model.ts';
-import { checkKeyLength, domainOf, idOf, requiredArg } from './arguments.ts';
+import { checkKeyLength, domainOf, idOf, numberOf, requiredArg } from './arguments.ts';
 import type { OpenUpload, OpenUploads } from './open-uploads.ts';
 import type { Command, CommandRequest } from './registry.ts';
 import type { CommandServices } from './services.ts';
@@ -23,8 +23,8 @@ interface CloseArguments {
   fid: number;
   devid: number;
   path: string;
-  /** 0 means that the client did not say. */
-  announcedBytes: number;
+  /** Undefined when the client did not say (spec §2.6: 0 does not count). */
+  announcedBytes: number | undefined;
   checksum: Checksum | undefined;
   verifyChecksum: boolean;
 }
@@ -56,6 +56,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       ...keptChecksum(close, fileClass),
     });
     if (outcome === 'no_temp_file') throw new OmgfsError('NO_TEMP_FILE');
+    if (outcome === 'unreg_domain') throw new OmgfsError('UNREG_DOMAIN');
     if (outcome === 'fid_exists') throw new OmgfsError('FID_EXISTS');
     wakeReplicate();
     return {};
@@ -84,7 +85,7 @@ function closeArguments({ topology }: CommandServices, request: CommandRequest):
     fid,
     devid,
     path,
-    announcedBytes: idOf(args.size) ?? 0,
+    announcedBytes: isTrue(args.size) ? numberOf(args.size) : undefined,
     checksum,
     verifyChecksum: isTrue(args.checksumverify),
   };
@@ -140,8 +141,7 @@ async function verifiedLength(
     const reason = size.state === 'missing' ? 'missing' : `cantreach (${size.reason})`;
     throw new OmgfsError('SIZE_VERIFY_ERROR', { wireText: sizes(close, `0 (${reason})`) });
   }
-  // A size of 0 means "do not compare" (spec §2.6).
-  if (close.announcedBytes !== 0 && size.bytes !== close.announcedBytes) {
+  if (close.announcedBytes !== undefined && size.bytes !== close.announcedBytes) {
     throw new OmgfsError('SIZE_MISMATCH', { wireText: sizes(close, size.bytes) });
   }
   if (close.checksum !== undefined && close.verifyChecksum) {
@@ -152,7 +152,7 @@ async function verifiedLength(
 
 /** The text that tools parse (spec §2.8). */
 function sizes(close: CloseArguments, actual: string | number): string {
-  return `Expected: ${close.announcedBytes}; actual: ${actual}; path: ${close.path}`;
+  return `Expected: ${close.announcedBytes ?? 0}; actual: ${actual}; path: ${close.path}`;
 }
 
 async function verifyChecksum(

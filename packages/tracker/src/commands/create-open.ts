@@ -3,7 +3,7 @@ import { type Fields, isTrue, limits, OmgfsError, type ReplyFields } from '@omgf
 import { chooseDestinations } from '../placement/choose.ts';
 import { type Domain, freeShare } from '../placement/model.ts';
 import type { Topology } from '../topology/topology.ts';
-import { checkKeyLength, domainOf, idOf } from './arguments.ts';
+import { checkKeyLength, domainOf, numberOf } from './arguments.ts';
 import type { OpenUploads } from './open-uploads.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
@@ -17,7 +17,7 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
     const multiple = isTrue(args.multi_dest);
     const devids = chooseNear(topology, address, {
       count: multiple ? limits.openDestinationsMax : 1,
-      sizeBytes: idOf(args.size) ?? 0,
+      sizeBytes: Math.max(0, numberOf(args.size)),
       random,
     });
     if (devids.length === 0) throw new OmgfsError('NO_DEVICES');
@@ -61,10 +61,10 @@ function classidOf(domain: Domain, args: Fields): number {
 
 function explicitFid(args: Fields): { fid?: number } {
   if (!isTrue(args.fid)) return {};
-  const fid = idOf(args.fid?.replace(/\..*$/, ''));
-  if (fid === undefined) return {};
+  const fid = Math.trunc(numberOf(args.fid));
+  // What no fid can be is taken, in the words of the protocol.
   if (fid > limits.fidMax) throw new OmgfsError('FID_IN_USE');
-  return fid === 0 ? {} : { fid };
+  return fid < 1 ? {} : { fid };
 }
 
 /** Devices in the zone of the client come first, in the order of all others (spec §6.7). */

@@ -77,7 +77,7 @@ export interface CloseRequest {
 }
 
 /** `stored`; or why nothing changed. */
-export type CloseOutcome = 'stored' | 'no_temp_file' | 'fid_exists';
+export type CloseOutcome = 'stored' | 'no_temp_file' | 'fid_exists' | 'unreg_domain';
 
 export interface ReplicationRow {
   fid: number;

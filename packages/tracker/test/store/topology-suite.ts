@@ -58,6 +58,17 @@ export function topologySuite(openFresh: OpenFresh): void {
       expect(await codeOf(store.updateClass({ dmid, classid: 9 }))).toBe('CLASS_NOT_FOUND');
     });
 
+    test('a class in a domain that is gone, and the id of a class that uploads name', async () => {
+      const dmid = await store.createDomain('kept');
+      const gone = await store.createDomain('gone');
+      await store.deleteDomain(gone);
+      expect(await codeOf(store.createClass({ dmid: gone, name: 'a' }))).toBe('DOMAIN_NOT_FOUND');
+      const classid = await store.createClass({ dmid, name: 'brief' });
+      await store.openTempfile({ dmid, dkey: 'a', classid, devids: [1] });
+      await store.deleteClass({ dmid, classid });
+      expect(await store.createClass({ dmid, name: 'later' })).toBeGreaterThan(classid);
+    });
+
     test('the default class has id 0 and gets its row when it is changed', async () => {
       const dmid = await store.createDomain('one');
       await store.updateClass({ dmid, classid: 0, hashtype: 'SHA-1' });

@@ -43,6 +43,39 @@ export function uploadsSuite(openFresh: OpenFresh): void {
       expect(await count('file_to_replicate', `fid = ${fid} AND nexttry = 0`)).toBe(1);
     });
 
+    test('a close into a domain that was deleted meanwhile stores nothing', async () => {
+      const gone = await store.createDomain('gone');
+      const fid = await store.openTempfile({ dmid: gone, dkey: 'a', classid: 0, devids: [1] });
+      await store.deleteDomain(gone);
+      const close = { fid, dmid: gone, dkey: 'a', classid: 0, devids: [1], length: 5 };
+      const other = { dmid, dkey: 'b', classid: 0, devids: [1], length: 5, replicate: false };
+      const fine = await store.openTempfile(other);
+      // In one batch with a close that is right.
+      const outcomes = await Promise.all([
+        store.closeTempfile({ ...close, replicate: true }),
+        store.closeTempfile({ ...other, fid: fine }),
+      ]);
+      expect(outcomes).toEqual(['unreg_domain', 'stored']);
+      expect(await count('file', `fid = ${fid}`)).toBe(0);
+      expect(await count('tempfile', `fid = ${fid}`)).toBe(1);
+      expect(await store.createDomain('next')).toBeGreaterThan(gone);
+    });
+
+    test('a domain is deleted or gets files, not both', async () => {
+      const other = await database.open();
+      for (let round = 0; round < 10; round += 1) {
+        const gone = await store.createDomain(`race${round}`);
+        const fid = await store.openTempfile({ dmid: gone, dkey: 'a', classid: 0, devids: [1] });
+        const close = { fid, dmid: gone, dkey: 'a', classid: 0, devids: [1], length: 5 };
+        const [stored, deleted] = await Promise.all([
+          store.closeTempfile({ ...close, replicate: false }),
+          codeOf(other.deleteDomain(gone)),
+        ]);
+        const pair = `${stored} ${deleted}`;
+        expect(['stored DOMAIN_HAS_FILES', 'unreg_domain none']).toContain(pair);
+      }
+    });
+
     test('a close without an open upload, or of a current fid, changes nothing', async () => {
       const close = { dmid, dkey: 'a', classid: 0, devids: [1], length: 5, replicate: true };
       expect(await store.closeTempfile({ ...close, fid: 4711 })).toBe('no_temp_file');

@@ -12,7 +12,8 @@ import { mysqlError } from './errors.ts';
 const connectTimeoutMs = 2000;
 /** How long a call waits for a free connection. */
 const acquireTimeoutMs = 3000;
-const connectionsMax = 12;
+/** Seven for the batches of the store, nine for everything else. */
+const connectionsMax = 16;
 /** A server that hangs is given up after this; longer than any wait for a lock. */
 const statementTimeoutMs = 10_000;
 /** How long connections may take to say goodbye. */

@@ -35,6 +35,7 @@ function pairsIn(count: number, keyMark: string): string {
 const mysqlDialect: Dialect = {
   now: 'UNIX_TIMESTAMP()',
   forUpdate: ' FOR UPDATE',
+  forShare: ' LOCK IN SHARE MODE',
   exactKeys: true,
   bytes: (column) => `CAST(${column} AS BINARY)`,
   keyColumn: 'f.dkey',

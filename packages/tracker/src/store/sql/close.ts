@@ -39,9 +39,11 @@ async function closeAll(
   requests: readonly CloseRequest[],
 ): Promise<CloseOutcome[]> {
   const { dialect } = engine;
+  const domains = await lockedDomains(engine, session, requests);
   const claimed = await fidsIn(session, lockedTempfiles, dialect.forUpdate, requests);
   const live = await fidsIn(session, currentFids, '', requests);
-  const outcomes = requests.map(({ fid }): CloseOutcome => {
+  const outcomes = requests.map(({ fid, dmid }): CloseOutcome => {
+    if (!domains.has(dmid)) return 'unreg_domain';
     if (live.has(fid)) return 'fid_exists';
     return claimed.has(fid) ? 'stored' : 'no_temp_file';
   });
@@ -61,6 +63,17 @@ async function closeAll(
   }
   await insertFiles(engine, session, stored);
   return outcomes;
+}
+
+/** Domains that exist, kept from being deleted until the files are in them. Primary key. */
+async function lockedDomains(
+  { dialect }: Engine,
+  session: Session,
+  requests: readonly { dmid: number }[],
+): Promise<Set<number>> {
+  const list = padded([...new Set(requests.map(({ dmid }) => dmid))]);
+  const sql = `SELECT dmid FROM domain WHERE dmid IN ${marks(list.length)}${dialect.forShare}`;
+  return new Set((await session.rows(sql, list)).map((row) => int(row, 'dmid')));
 }
 
 /** Whether a batch was committed whose COMMIT was not answered. */

@@ -32,6 +32,8 @@ export interface Dialect {
   readonly now: string;
   /** Suffix that makes a SELECT lock the rows it finds. */
   readonly forUpdate: string;
+  /** Suffix that makes a SELECT keep others from changing the rows it finds. */
+  readonly forShare: string;
   /** Key columns compare byte by byte. Not so on schemas that MogileFS made. */
   readonly exactKeys: boolean;
   /** A text column as bytes, whatever its charset. */

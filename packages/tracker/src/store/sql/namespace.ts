@@ -103,7 +103,14 @@ export function deleteDomain(engine: Engine, dmid: number): Promise<void> {
   );
 }
 
-/** @returns classid; `default` has 0. */
+/** Files and uploads may name a class that is gone, and must not end up in another. */
+const highestClass = `SELECT MAX(id) AS id FROM (
+  SELECT MAX(classid) AS id FROM class WHERE dmid = ?
+  UNION ALL SELECT MAX(classid) FROM file WHERE dmid = ?
+  UNION ALL SELECT MAX(classid) FROM tempfile WHERE dmid = ?
+) used`;
+
+/** @returns classid; `default` has 0. @throws DOMAIN_NOT_FOUND, CLASS_EXISTS. */
 export function createClass(
   engine: Engine,
   request: { dmid: number; name: string; mindevcount: number } & ClassFields,
@@ -115,8 +122,12 @@ export function createClass(
     () =>
       engine.transaction(
         async (session) => {
-          const highest = 'SELECT MAX(classid) AS id FROM class WHERE dmid = ?';
-          const classid = request.name === 'default' ? 0 : await nextId(session, highest, [dmid]);
+          const domain = `SELECT dmid FROM domain WHERE dmid = ?${engine.dialect.forShare}`;
+          if ((await session.rows(domain, [dmid])).length === 0) {
+            throw new OmgfsError('DOMAIN_NOT_FOUND');
+          }
+          const ids = [dmid, dmid, dmid];
+          const classid = request.name === 'default' ? 0 : await nextId(session, highestClass, ids);
           await insertClass(session, { ...request, classid });
           return classid;
         },

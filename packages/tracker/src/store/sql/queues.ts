@@ -63,23 +63,32 @@ export class Queues {
     const claimed = await this.#engine.withLock(
       { name: `mfsd:${table}`, waitMs: claimWaitMs },
       () =>
-        this.#engine.transaction(async (session) => {
-          // Index nexttry; locks the rows it returns.
-          const rows = await session.rows(
-            `SELECT ${columnsOf[table]}, ${now} + ${claimLeaseSeconds} AS until FROM ${table}
+        this.#engine.transaction(
+          async (session) => {
+            // Index nexttry; locks the rows it returns.
+            const rows = await session.rows(
+              `SELECT ${columnsOf[table]}, ${now} + ${claimLeaseSeconds} AS until FROM ${table}
            WHERE nexttry <= ${now} ORDER BY nexttry LIMIT ${integer(limit)}${forUpdate}`,
-          );
-          if (rows.length === 0) return { rows, until: 0 };
-          const until = int(rows[0] as Row, 'until');
-          for (const part of chunks(rows.map((row) => int(row, 'fid')))) {
-            const list = padded(part);
-            await session.run(
-              `UPDATE ${table} SET nexttry = ? WHERE fid IN ${marks(list.length)}`,
-              [until, ...list],
             );
-          }
-          return { rows, until };
-        }),
+            if (rows.length === 0) return { rows, until: 0 };
+            const until = int(rows[0] as Row, 'until');
+            for (const part of chunks(rows.map((row) => int(row, 'fid')))) {
+              const list = padded(part);
+              await session.run(
+                `UPDATE ${table} SET nexttry = ? WHERE fid IN ${marks(list.length)}`,
+                [until, ...list],
+              );
+            }
+            return { rows, until };
+          },
+          // Claims that nobody knows of would wait out their lease.
+          async (session, { rows, until }) => {
+            const [first] = rows;
+            if (first === undefined) return true;
+            const claim = `SELECT fid FROM ${table} WHERE fid = ? AND nexttry = ?`;
+            return (await session.rows(claim, [int(first, 'fid'), until])).length > 0;
+          },
+        ),
     );
     return claimed ?? { rows: [], until: 0 };
   }

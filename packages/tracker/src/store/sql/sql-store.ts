@@ -5,6 +5,7 @@
 import { type Checksum, limits } from '@omgfs/protocol';
 import { Batcher, type BatcherOptions } from '../batcher.ts';
 import type * as contract from '../store.ts';
+import { BoundedEngine } from './bounded-engine.ts';
 import { closeTempfiles } from './close.ts';
 import type { Engine } from './engine.ts';
 import { fidRecords } from './fid-records.ts';
@@ -26,6 +27,8 @@ import { createUpkeepStore } from './upkeep/store.ts';
  */
 const readsInFlight = 2;
 const writesInFlight = 1;
+/** Of the connections that the batches leave; see `connectionsMax` of the MySQL engine. */
+const unbatchedAtOnce = 9;
 
 export function createSqlStore(engine: Engine, options: contract.StoreOptions): contract.Store {
   return new SqlStore(engine, options);
@@ -57,14 +60,15 @@ class SqlStore implements contract.Store {
   readonly #tempfiles: Batcher<number, contract.TempfileRow | undefined>;
   readonly #deletes: Batcher<files.Key, boolean>;
 
-  constructor(db: Engine, options: contract.StoreOptions) {
-    this.engine = db.name;
+  constructor(engine: Engine, options: contract.StoreOptions) {
+    const db = new BoundedEngine(engine, unbatchedAtOnce);
+    this.engine = engine.name;
     this.fsck = createFsckStore(db);
     this.rebalance = createRebalanceStore(db);
     this.upkeep = createUpkeepStore(db);
     this.#db = db;
     this.#options = options;
-    this.#fids = new FidSource(db);
+    this.#fids = new FidSource(engine);
     this.#queues = new Queues(db);
     const reads = { inFlightMax: readsInFlight };
     const writes = { inFlightMax: writesInFlight };
@@ -72,14 +76,14 @@ class SqlStore implements contract.Store {
     this.#closes = batched({
       ...writes,
       conflictKeys: (request) => [`fid ${request.fid}`, keyConflict(request)],
-      send: (requests) => closeTempfiles(db, requests),
+      send: (requests) => closeTempfiles(engine, requests),
     });
-    this.#finds = batched({ ...reads, send: (requests) => files.findFiles(db, requests) });
-    this.#tempfiles = batched({ ...reads, send: (fids) => files.findTempfiles(db, fids) });
+    this.#finds = batched({ ...reads, send: (requests) => files.findFiles(engine, requests) });
+    this.#tempfiles = batched({ ...reads, send: (fids) => files.findTempfiles(engine, fids) });
     this.#deletes = batched({
       ...writes,
       conflictKeys: (request) => [keyConflict(request)],
-      send: (requests) => keys.deleteKeys(db, requests),
+      send: (requests) => keys.deleteKeys(engine, requests),
     });
   }
 

@@ -21,6 +21,7 @@ const readBusyMs = 1000;
 export const sqliteDialect: Dialect = {
   now: 'unixepoch()',
   forUpdate: '',
+  forShare: '',
   exactKeys: true,
   bytes: (column) => `CAST(${column} AS BLOB)`,
   keyColumn: 'f.dkey',

@@ -84,6 +84,16 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       expect(await store.claimReplications(10)).toHaveLength(2);
     });
 
+    test('rows that failed and wait a little are made due', async () => {
+      await store.enqueueReplication({ fid: 1, nexttry: 0 });
+      await store.claimReplications(10);
+      const nexttry = Math.floor(Date.now() / 1000) + 60;
+      await store.postponeReplication({ fid: 1, nexttry, failcount: 1 });
+      expect(await store.claimReplications(10)).toEqual([]);
+      expect(await store.hastenReplications()).toBe(1);
+      expect(await store.claimReplications(10)).toHaveLength(1);
+    });
+
     test('rows in work are not made due', async () => {
       await store.enqueueReplication({ fid: 1, nexttry: 0 });
       expect(await store.claimReplications(10)).toHaveLength(1);

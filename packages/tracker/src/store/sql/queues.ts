@@ -139,13 +139,15 @@ export class Queues {
   }
 
   /**
-   * Index nexttry. What is due within the lease of a claim may be a row in work, in any tracker,
-   * and making that due would give it to a second one; if it only waits, it is due soon anyway.
+   * Index nexttry. What never failed and is due within the lease of a claim is in work, in some
+   * tracker. What has failed before waits, nearly always; where it is in work again, the lock of its
+   * fid keeps a second worker off.
    */
   async hastenReplications(): Promise<number> {
     const { now } = this.#engine.dialect;
     const { changes } = await this.#engine.run(
-      `UPDATE file_to_replicate SET nexttry = ${now} WHERE nexttry > ${now} + ${claimLeaseSeconds}`,
+      `UPDATE file_to_replicate SET nexttry = ${now} WHERE nexttry > ${now}
+       AND (failcount > 0 OR nexttry > ${now} + ${claimLeaseSeconds})`,
     );
     return changes;
   }

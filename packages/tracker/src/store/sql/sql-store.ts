@@ -8,7 +8,6 @@ import type * as contract from '../store.ts';
 import { BoundedEngine } from './bounded-engine.ts';
 import { closeTempfiles } from './close.ts';
 import type { Engine } from './engine.ts';
-import { fidRecords } from './fid-records.ts';
 import * as files from './files.ts';
 import { createFsckStore } from './fsck/store.ts';
 import * as keys from './keys.ts';
@@ -16,9 +15,10 @@ import { moveLegacyDeletions } from './legacy-deletions.ts';
 import * as machines from './machines.ts';
 import * as namespace from './namespace.ts';
 import { FidSource } from './open.ts';
-import { countReplicas, queueStats } from './queue-stats.ts';
 import { Queues } from './queues.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
+import { fidRecords } from './reports/fid-records.ts';
+import { countReplicas, queueStats } from './reports/queue-stats.ts';
 import { createUpkeepStore } from './upkeep/store.ts';
 
 /**

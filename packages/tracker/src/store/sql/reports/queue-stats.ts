@@ -1,7 +1,7 @@
 /** How full the queues are and for how long their rows wait; for operators. */
-import { claimLeaseSeconds, endOfTime, type QueueStats } from '../store.ts';
-import type { Engine } from './engine.ts';
-import { int } from './row.ts';
+import { claimLeaseSeconds, endOfTime, type QueueStats } from '../../store.ts';
+import type { Engine } from '../engine.ts';
+import { int } from '../row.ts';
 
 const queues = [
   { name: 'replicate', table: 'file_to_replicate', where: '' },

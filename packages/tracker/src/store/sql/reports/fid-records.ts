@@ -1,8 +1,8 @@
 /** Every row that the database holds about one fid: for `file_debug` and for explanations. */
-import type { FidRecords, QueuedWork } from '../store.ts';
-import type { Engine, Row } from './engine.ts';
-import { filesByFid, findChecksum, findTempfiles, replicasOf } from './files.ts';
-import { int, intOrNull, textOrNull } from './row.ts';
+import type { FidRecords, QueuedWork } from '../../store.ts';
+import type { Engine, Row } from '../engine.ts';
+import { filesByFid, findChecksum, findTempfiles, replicasOf } from '../files.ts';
+import { int, intOrNull, textOrNull } from '../row.ts';
 
 /** Types of work in `file_to_queue` (spec §3.2). */
 const workTypes = { fsck: 1, rebalance: 2 } as const;

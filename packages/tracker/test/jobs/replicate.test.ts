@@ -151,11 +151,11 @@ describe.each(engines)('replication on %s', (engine) => {
   test('a policy that is not installed keeps the file as it is and says so', async () => {
     const cluster = await startCluster({ engine, hosts: 2 });
     const { store, dmid, classid } = cluster;
-    await store.updateClass({ dmid, classid, replpolicy: 'HostsPerNetwork(near=2)' });
+    await store.updateClass({ dmid, classid, replpolicy: 'Everywhere(2)' });
     await cluster.jobs.monitor.refresh();
     const fid = await cluster.upload({ bytes: 'hello', on: [1] });
     const line = await cluster.logged('replication.postponed', { fid });
-    expect(line.reason).toBe('Replication policy HostsPerNetwork is not installed');
+    expect(line.reason).toBe('Replication policy Everywhere is not installed');
     expect(await cluster.replicas(fid)).toEqual([1]);
   });
 

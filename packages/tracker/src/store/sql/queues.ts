@@ -140,8 +140,8 @@ export class Queues {
 
   /**
    * Index nexttry. What never failed and is due within the lease of a claim is in work, in some
-   * tracker. What has failed before waits, nearly always; where it is in work again, the lock of its
-   * fid keeps a second worker off.
+   * tracker. What has failed before waits, nearly always; where it is in work again, the lock of
+   * its fid keeps a second worker off.
    */
   async hastenReplications(): Promise<number> {
     const { now } = this.#engine.dialect;

@@ -13,12 +13,13 @@ const path = '/dev1/0/000/000/0000000007.fid';
 const hex = createHash('md5').update('hello').digest('hex');
 
 /** A node that has the file, with a side channel that answers each line by `reply`. */
-async function startBoth(reply: (line: string) => string | undefined) {
+async function startBoth(reply: (line: string) => string | undefined, onClose = () => {}) {
   const node = await startTestNode();
   node.files.set(path, Buffer.from('hello'));
   const asked: string[] = [];
   const address = await startTcpNode((socket) => {
     socket.setEncoding('latin1');
+    socket.once('close', onClose);
     socket.on('data', (text: Buffer | string) => {
       for (const line of String(text).trimEnd().split('\r\n')) {
         asked.push(line);
@@ -68,6 +69,46 @@ test.each([
   const { url, client } = await startBoth(reply);
   expect(await client.digest(url, 'MD5')).toEqual({ state: 'present', hex, bytes: 5 });
   expect(await client.digest(url, 'MD5')).toEqual({ state: 'present', hex, bytes: 5 });
+});
+
+/** A node that says the size at once and the digest never. */
+async function startSilent() {
+  const both = await startBoth((line) => (line.startsWith('size') ? `${path} 5\r\n` : ''));
+  const stopping = new AbortController();
+  const asking = Array.from({ length: 8 }, () =>
+    both.client.digest(both.url, 'MD5', { background: true, signal: stopping.signal }),
+  );
+  await until('some digests are asked for', () => both.asked.length === 8 || undefined);
+  return { ...both, stopping, asking };
+}
+
+test('a stop ends the digests that are asked for, and those that wait for their turn', async () => {
+  const { asking, stopping, asked } = await startSilent();
+  stopping.abort();
+  await Promise.all(asking);
+  expect(asked.length).toBe(8);
+});
+
+test('closing ends them as well', async () => {
+  const { asking, client, asked } = await startSilent();
+  await client.close();
+  await Promise.all(asking);
+  expect(asked.length).toBe(8);
+});
+
+test('a node that talks without end to nobody is cut off', async () => {
+  let closed = false;
+  const { url, client } = await startBoth(
+    (line) => {
+      if (line.startsWith('size')) return `${path} 5\r\n`;
+      return `${path} MD5=${hex}\r\n${'more\n'.repeat(100_000)}`;
+    },
+    () => {
+      closed = true;
+    },
+  );
+  expect(await client.digest(url, 'MD5')).toEqual({ state: 'present', hex, bytes: 5 });
+  await until('the connection is closed', () => closed);
 });
 
 test('utilisation is followed while it comes, and unknown afterwards', async () => {

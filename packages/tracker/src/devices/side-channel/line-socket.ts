@@ -3,6 +3,8 @@ import { connect, type Socket } from 'node:net';
 
 /** Longer than any line of the side channel. */
 const lineBytesMax = 16 * 1024;
+/** More than a block of `watch` has; lines that nobody waits for must not pile up. */
+const linesMax = 10_000;
 
 export class LineSocket {
   readonly #socket: Socket;
@@ -69,6 +71,7 @@ export class LineSocket {
     this.#input = parts.pop() ?? '';
     for (const part of parts) this.#lines.push(part.replace(/\r$/, ''));
     if (this.#input.length > lineBytesMax) this.#fail(new Error('a line is too long'));
+    else if (this.#lines.length > linesMax) this.#fail(new Error('more lines than were asked for'));
     else if (parts.length > 0) this.#wake();
   }
 

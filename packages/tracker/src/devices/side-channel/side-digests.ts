@@ -30,6 +30,8 @@ interface HostState {
 export class SideDigests {
   readonly #options: SideDigestOptions;
   readonly #hosts = new Map<string, HostState>();
+  /** Connections on which somebody waits. */
+  readonly #active = new Set<LineSocket>();
   #closed = false;
 
   constructor(options: SideDigestOptions) {
@@ -52,19 +54,22 @@ export class SideDigests {
     }
     let socket: LineSocket | undefined;
     const abort = () => socket?.close();
+    options.signal?.addEventListener('abort', abort, { once: true });
+    // Much may have happened while it waited for its turn, and while it connects.
+    const isVain = () => this.#closed || options.signal?.aborted === true;
     try {
-      options.signal?.addEventListener('abort', abort, { once: true });
+      if (isVain() || performance.now() < state.silentUntilMs) return undefined;
       socket = openOne(state.idle) ?? (await this.#connect(host, state));
+      this.#active.add(socket);
+      if (isVain()) throw new Error('stopped');
       return await this.#ask(socket, { pathname, type, background: options.background });
     } catch {
       socket?.close();
       return undefined;
     } finally {
       options.signal?.removeEventListener('abort', abort);
-      if (socket?.isOpen === true) {
-        if (this.#closed) socket.close();
-        else state.idle.push(socket);
-      }
+      if (socket !== undefined) this.#active.delete(socket);
+      if (socket?.isOpen === true) state.idle.push(socket);
       const next = state.waiting.shift();
       if (next !== undefined) next();
       else state.open -= 1;
@@ -74,6 +79,7 @@ export class SideDigests {
   close(): void {
     this.#closed = true;
     for (const { idle } of this.#hosts.values()) for (const socket of idle) socket.close();
+    for (const socket of this.#active) socket.close();
   }
 
   #stateOf(host: string): HostState {

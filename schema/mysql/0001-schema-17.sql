@@ -153,5 +153,3 @@ CREATE TABLE IF NOT EXISTS file_on_corrupt (
   devid MEDIUMINT UNSIGNED NOT NULL,
   PRIMARY KEY (fid, devid)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET latin1 COLLATE latin1_bin;
-
-INSERT IGNORE INTO server_settings (field, value) VALUES ('schema_version', '17');

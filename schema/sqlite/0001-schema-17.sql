@@ -143,6 +143,3 @@ CREATE TABLE IF NOT EXISTS lock (
   pid INTEGER NOT NULL,
   acquiredat INTEGER NOT NULL
 );
-
-INSERT OR IGNORE INTO server_settings (field, value)
-VALUES (CAST('schema_version' AS BLOB), CAST('17' AS BLOB));

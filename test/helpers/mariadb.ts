@@ -194,7 +194,8 @@ function guard(serverPid: number): void {
 async function grant(socketPath: string, address: MySqlAddress): Promise<void> {
   const connection = await createConnection({ socketPath, user: 'root' });
   await connection.query(
-    `GRANT ALL ON *.* TO '${address.user}'@'%' IDENTIFIED BY '${address.password}'`,
+    `GRANT ALL ON *.* TO '${address.user}'@'%' IDENTIFIED BY '${address.password}' ` +
+      'WITH GRANT OPTION',
   );
   connection.destroy();
 }

@@ -50,27 +50,43 @@ function mysqlDsn(text: string, rest: string, login: { user: string; password: s
   const dsn: MySqlDsn = {
     engine: 'mysql',
     database: '',
-    host: '127.0.0.1',
-    port: mysqlPort,
+    host: 'localhost',
+    port: 0,
     socketPath: undefined,
     ...login,
   };
+  // DBD::mysql takes the first words without a name for database, host and port.
+  const unnamed = ['database', 'host', 'port'];
   for (const part of rest.split(/[;:]/)) {
-    const [name = '', ...values] = part.split('=');
-    const value = values.join('=');
-    if (name === '') continue;
-    if (values.length === 0 || name === 'database' || name === 'dbname' || name === 'db') {
-      dsn.database = values.length === 0 ? name : value;
-    } else if (name === 'host' || name === 'hostname') dsn.host = value;
-    else if (name === 'port') dsn.port = Number(value);
-    else if (name === 'mysql_socket') dsn.socketPath = value;
-    // Other attributes of DBD::mysql tune the Perl driver and mean nothing here.
+    const [word = '', ...values] = part.split('=');
+    if (part === '') continue;
+    if (values.length > 0) setAttribute(text, dsn, { name: word.trim(), value: values.join('=') });
+    else setAttribute(text, dsn, { name: unnamed.shift() ?? word, value: word });
   }
   if (dsn.database === '') throw refused(text, 'it names no database');
+  if (dsn.port === 0) dsn.port = mysqlPort;
+  // Who names a port of this machine means TCP, which `localhost` alone does not.
+  else if (dsn.host === 'localhost') dsn.host = '127.0.0.1';
   if (!Number.isInteger(dsn.port) || dsn.port < 1 || dsn.port > 65_535) {
     throw refused(text, 'the port is not a number from 1 to 65535');
   }
   return dsn;
+}
+
+function setAttribute(text: string, dsn: MySqlDsn, given: { name: string; value: string }): void {
+  const { name, value } = given;
+  if (/^(?:database|dbname|db)$/.test(name)) dsn.database = value;
+  else if (/^host(?:name)?$/.test(name)) dsn.host = value;
+  else if (name === 'mysql_socket') dsn.socketPath = value;
+  else if (name === 'port') dsn.port = Number(value);
+  else if (/^mysql_read_default_(?:file|group)$/.test(name)) {
+    throw refused(text, `${name} is not read; name host, user and password to the tracker itself`);
+  } else if (/^mysql_ssl/.test(name) && value !== '0') {
+    throw refused(text, `${name} is not supported; use a private network or a local TLS proxy`);
+  } else if (!/^(?:mysql|mariadb|mysql_)/.test(name)) {
+    throw refused(text, `'${name}' is no attribute of a DSN`);
+  }
+  // What is left tunes the Perl driver and means nothing here.
 }
 
 function refused(text: string, reason: string): OmgfsError {

@@ -1,6 +1,7 @@
 /** Opens the store a DSN names: the one place that knows all engines. */
 import type { Log } from '../log.ts';
 import type { Dsn } from './dsn.ts';
+import type { SchemaOptions } from './migrations.ts';
 import { openMySqlEngine } from './mysql/mysql-engine.ts';
 import type { Engine } from './sql/engine.ts';
 import { createSqlStore } from './sql/sql-store.ts';
@@ -22,6 +23,6 @@ export async function openStore(
 }
 
 /** The engine of a database alone; rejects as `openStore`. */
-export function openEngine(dsn: Dsn, options: { createSchema: boolean }): Promise<Engine> {
+export function openEngine(dsn: Dsn, options: SchemaOptions): Promise<Engine> {
   return dsn.engine === 'mysql' ? openMySqlEngine(dsn, options) : openSqliteEngine(dsn, options);
 }

@@ -8,6 +8,7 @@ import mysql from 'mysql2';
 import type { MySqlDsn } from '../dsn.ts';
 import type { Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
 import { mysqlError } from './errors.ts';
+import { localSocket } from './local-socket.ts';
 
 const connectTimeoutMs = 2000;
 /** How long a call waits for a free connection. */
@@ -31,7 +32,8 @@ const sessionSettings = [
 
 /** Options of the driver; the charset is binary, so that nothing converts the bytes of a key. */
 function connectionOptions(dsn: MySqlDsn): mysql.ConnectionOptions {
-  const { host, port, socketPath, user, password, database } = dsn;
+  const { host, port, user, password, database } = dsn;
+  const socketPath = dsn.socketPath ?? (host === 'localhost' ? localSocket() : undefined);
   return {
     ...(socketPath === undefined ? { host, port } : { socketPath }),
     user,

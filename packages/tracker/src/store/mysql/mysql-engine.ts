@@ -5,13 +5,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError } from '@omgfs/protocol';
 import type { MySqlDsn } from '../dsn.ts';
-import { ensureSchema } from '../migrations.ts';
+import { ensureSchema, type SchemaOptions } from '../migrations.ts';
 import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
 import { NamedLocks } from '../sql/named-locks.ts';
 import { bytes } from '../sql/statements.ts';
 import { Connections, connect, NoAnswer, NoConnection } from './connections.ts';
+import { describeTable } from './describe.ts';
 import { detectDialect } from './dialect.ts';
-import { isMissingTable, mysqlError } from './errors.ts';
+import { mysqlError } from './errors.ts';
 import { GetLockDriver } from './lock-driver.ts';
 
 const attemptsMax = 5;
@@ -21,19 +22,13 @@ const inDoubtPollMs = 200;
 const schemaLockSeconds = 60;
 
 /** Connects and makes sure of the schema. @throws as `openStore`. */
-export async function openMySqlEngine(
-  dsn: MySqlDsn,
-  options: { createSchema: boolean },
-): Promise<Engine> {
+export async function openMySqlEngine(dsn: MySqlDsn, options: SchemaOptions): Promise<Engine> {
   const dialect = await prepareDatabase(dsn, options);
   return new MySqlEngine(dsn, dialect);
 }
 
 /** Under a lock, so that two starters do not wait for each other's tables in odd orders. */
-async function prepareDatabase(
-  dsn: MySqlDsn,
-  options: { createSchema: boolean },
-): Promise<Dialect> {
+async function prepareDatabase(dsn: MySqlDsn, options: SchemaOptions): Promise<Dialect> {
   const session = await connect(dsn);
   try {
     const lock = bytes(`omgfs:schema:${dsn.database}`.slice(0, 64));
@@ -45,7 +40,7 @@ async function prepareDatabase(
         exec: async (sql) => {
           await session.text(sql);
         },
-        tableExists: (name) => tableExists(session, name),
+        columnsOf: async (table) => (await describeTable(session, table))?.columns,
         bytes: (column) => `CAST(${column} AS BINARY)`,
       },
       options,
@@ -53,20 +48,6 @@ async function prepareDatabase(
     return await detectDialect(session);
   } finally {
     session.connection.destroy();
-  }
-}
-
-/**
- * Asks the table itself, not information_schema, whose temporary tables have crashed MariaDB 10.11
- * in our tests (ha_maria::drop_table).
- */
-async function tableExists(session: Session, name: string): Promise<boolean> {
-  try {
-    await session.rows(`SELECT 1 FROM ${name} LIMIT 0`);
-    return true;
-  } catch (error) {
-    if (isMissingTable(error)) return false;
-    throw error;
   }
 }
 

@@ -5,10 +5,10 @@
  */
 import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises';
 import type { SqliteDsn } from '../dsn.ts';
-import { ensureSchema } from '../migrations.ts';
+import { ensureSchema, type SchemaOptions } from '../migrations.ts';
 import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
 import { NamedLocks } from '../sql/named-locks.ts';
-import { bytes } from '../sql/statements.ts';
+import { text } from '../sql/row.ts';
 import { openSqlite, type SqliteDatabase, type SqliteStatement } from './driver.ts';
 import { sqliteError } from './errors.ts';
 import { LeaseDriver } from './lease-driver.ts';
@@ -36,10 +36,7 @@ export const sqliteDialect: Dialect = {
 };
 
 /** Opens the file and makes sure of its schema. @throws as `openStore`. */
-export async function openSqliteEngine(
-  dsn: SqliteDsn,
-  options: { createSchema: boolean },
-): Promise<Engine> {
+export async function openSqliteEngine(dsn: SqliteDsn, options: SchemaOptions): Promise<Engine> {
   try {
     // A writer's waits are repeated tries of its own, which do not block the process.
     const writer = await openConnection(dsn.file, { busyMs: 0 });
@@ -51,9 +48,10 @@ export async function openSqliteEngine(
           engine: 'sqlite',
           rows: (sql) => session.rows(sql),
           exec: async (sql) => writer.database.exec(sql),
-          tableExists: async (name) => {
-            const sql = 'SELECT name FROM sqlite_master WHERE name = CAST(? AS TEXT)';
-            return (await session.rows(sql, [bytes(name)])).length > 0;
+          columnsOf: async (table) => {
+            const rows = await session.rows(`SELECT name, type FROM pragma_table_info('${table}')`);
+            if (rows.length === 0) return undefined;
+            return new Map(rows.map((row) => [text(row, 'name'), text(row, 'type').toLowerCase()]));
           },
           bytes: sqliteDialect.bytes,
         },

@@ -53,7 +53,8 @@ async function shapeOf(database: string): Promise<unknown> {
     database,
     `SELECT table_name AS t, column_name AS c, is_nullable, column_default,
        REPLACE(column_type, 'varbinary', 'varchar') AS type, extra
-     FROM information_schema.columns WHERE table_schema = '${database}' AND table_name NOT LIKE 'omg%'
+     FROM information_schema.columns WHERE table_schema = '${database}'
+       AND table_name NOT LIKE 'omg%'
      ORDER BY 1, 2`,
   );
   const indexes = await sql(

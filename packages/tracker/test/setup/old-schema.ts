@@ -25,8 +25,10 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
       0,
       'class',
       `dmid SMALLINT UNSIGNED NOT NULL, classid TINYINT UNSIGNED NOT NULL,
-      classname VARCHAR(50), mindevcount TINYINT UNSIGNED NOT NULL${from(15, ', hashtype TINYINT UNSIGNED')}
-      ${from(10, ', replpolicy VARCHAR(255)')}, PRIMARY KEY (dmid, classid), UNIQUE (dmid, classname)`,
+      classname VARCHAR(50), mindevcount TINYINT UNSIGNED NOT NULL${from(15, ',
+      hashtype TINYINT UNSIGNED')}
+      ${from(10, ', replpolicy VARCHAR(255)')}, PRIMARY KEY (dmid, classid), UNIQUE (dmid,
+      classname)`,
     ],
     [
       0,
@@ -39,7 +41,8 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
       0,
       'tempfile',
       `fid ${f} AUTO_INCREMENT PRIMARY KEY, createtime INT UNSIGNED NOT NULL,
-      classid TINYINT UNSIGNED NOT NULL, dmid SMALLINT UNSIGNED NOT NULL, dkey VARCHAR(255), devids VARCHAR(60)`,
+      classid TINYINT UNSIGNED NOT NULL, dmid SMALLINT UNSIGNED NOT NULL, dkey VARCHAR(255),
+      devids VARCHAR(60)`,
     ],
     [
       0,
@@ -50,7 +53,8 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
       6,
       'file_to_replicate',
       `fid ${f} PRIMARY KEY, nexttry INT UNSIGNED NOT NULL, INDEX (nexttry),
-      fromdevid INT UNSIGNED, failcount TINYINT UNSIGNED NOT NULL DEFAULT 0, flags SMALLINT UNSIGNED NOT NULL DEFAULT 0`,
+      fromdevid INT UNSIGNED, failcount TINYINT UNSIGNED NOT NULL DEFAULT 0,
+      flags SMALLINT UNSIGNED NOT NULL DEFAULT 0`,
     ],
     [0, 'file_to_delete', `fid ${f}, PRIMARY KEY (fid)`],
     [
@@ -86,14 +90,16 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
       0,
       'host',
       `hostid MEDIUMINT UNSIGNED NOT NULL PRIMARY KEY, status ENUM(${hostStates}),
-      http_port MEDIUMINT UNSIGNED DEFAULT 7500${from(9, ', http_get_port MEDIUMINT UNSIGNED')}, hostname VARCHAR(40),
+      http_port MEDIUMINT UNSIGNED DEFAULT 7500${from(9, ',
+      http_get_port MEDIUMINT UNSIGNED')}, hostname VARCHAR(40),
       hostip VARCHAR(15)${from(9, ', altip VARCHAR(15), altmask VARCHAR(18), UNIQUE (altip)')},
       UNIQUE (hostname), UNIQUE (hostip)`,
     ],
     [
       0,
       'device',
-      `devid MEDIUMINT UNSIGNED NOT NULL, hostid MEDIUMINT UNSIGNED NOT NULL, status ENUM(${deviceStates})
+      `devid MEDIUMINT UNSIGNED NOT NULL, hostid MEDIUMINT UNSIGNED NOT NULL,
+      status ENUM(${deviceStates})
       ${from(9, ', weight MEDIUMINT DEFAULT 100')}, mb_total ${mb} UNSIGNED, mb_used ${mb} UNSIGNED
       ${from(9, ', mb_asof INT UNSIGNED')}, PRIMARY KEY (devid), INDEX (status)`,
     ],
@@ -121,6 +127,7 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
     'INSERT INTO file_to_delete VALUES (4)',
     "INSERT INTO host (hostid, status, hostname, hostip) VALUES (1, 'alive', 'h', '127.0.0.1')",
     "INSERT INTO device (devid, hostid, status, mb_total) VALUES (1, 1, 'alive', 1000)",
-    `INSERT INTO server_settings VALUES ('schema_version', '${version}'), ('enable_rebalance', '1')`,
+    `INSERT INTO server_settings VALUES ('schema_version', '${version}'), ('enable_rebalance',
+      '1')`,
   ];
 }

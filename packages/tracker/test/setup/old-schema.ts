@@ -25,8 +25,8 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
       0,
       'class',
       `dmid SMALLINT UNSIGNED NOT NULL, classid TINYINT UNSIGNED NOT NULL,
-      classname VARCHAR(50), mindevcount TINYINT UNSIGNED NOT NULL${from(15, ',
-      hashtype TINYINT UNSIGNED')}
+      classname VARCHAR(50), mindevcount TINYINT UNSIGNED NOT NULL
+      ${from(15, ', hashtype TINYINT UNSIGNED')}
       ${from(10, ', replpolicy VARCHAR(255)')}, PRIMARY KEY (dmid, classid), UNIQUE (dmid,
       classname)`,
     ],
@@ -90,8 +90,8 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
       0,
       'host',
       `hostid MEDIUMINT UNSIGNED NOT NULL PRIMARY KEY, status ENUM(${hostStates}),
-      http_port MEDIUMINT UNSIGNED DEFAULT 7500${from(9, ',
-      http_get_port MEDIUMINT UNSIGNED')}, hostname VARCHAR(40),
+      http_port MEDIUMINT UNSIGNED DEFAULT 7500
+      ${from(9, ', http_get_port MEDIUMINT UNSIGNED')}, hostname VARCHAR(40),
       hostip VARCHAR(15)${from(9, ', altip VARCHAR(15), altmask VARCHAR(18), UNIQUE (altip)')},
       UNIQUE (hostname), UNIQUE (hostip)`,
     ],
@@ -127,7 +127,7 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
     'INSERT INTO file_to_delete VALUES (4)',
     "INSERT INTO host (hostid, status, hostname, hostip) VALUES (1, 'alive', 'h', '127.0.0.1')",
     "INSERT INTO device (devid, hostid, status, mb_total) VALUES (1, 1, 'alive', 1000)",
-    `INSERT INTO server_settings VALUES ('schema_version', '${version}'), ('enable_rebalance',
-      '1')`,
+    `INSERT INTO server_settings VALUES ('schema_version', '${version}'), 
+      ('enable_rebalance', '1')`,
   ];
 }

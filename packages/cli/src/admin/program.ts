@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { addCheckCommands } from './check.ts';
 import type { WithAdmin } from './context.ts';
+import { addDrainCommands } from './drain.ts';
 import { addExplainCommands } from './explain.ts';
 import { addFsckCommands } from './fsck.ts';
 import { addMachineCommands } from './machines.ts';
@@ -24,6 +25,7 @@ export function addAdminCommands(program: Command, withAdmin: WithAdmin): void {
   addSettingCommands(admin, withAdmin);
   addFsckCommands(admin, withAdmin);
   addRebalanceCommands(admin, withAdmin);
+  addDrainCommands(admin, withAdmin);
   admin
     .command('replicate-now')
     .description('make every waiting replication due now')
@@ -53,6 +55,7 @@ Examples:
   omgfs admin class add photos thumb -m 1          one copy is enough for thumbnails
   omgfs admin host add store4 --ip 10.0.0.4        a new storage node
   omgfs admin device add store4 dev12              and its disk
-  omgfs admin device mark dev3 drain               no new files for dev3
+  omgfs admin device drain dev3 --wait             empty a disk, until it can be pulled
+  omgfs admin rebalance even                       spread files evenly, after a node was added
   omgfs --json admin device list                   for scripts
 `;

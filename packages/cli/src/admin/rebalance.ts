@@ -1,5 +1,6 @@
 /** `omgfs admin rebalance`. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { numberAbove } from '../numbers.ts';
 import { printLine } from '../output.ts';
 import type { WithAdmin } from './context.ts';
 import { printDone, printFacts } from './table.ts';
@@ -35,6 +36,26 @@ export function addRebalanceCommands(admin: Command, withAdmin: WithAdmin): void
         printLine(`to    ${names(targets)}`);
       }),
     );
+  rebalance
+    .command('even')
+    .description('spread files until all devices are about equally full')
+    .option(
+      '--tolerance <points>',
+      'percent points a device may be off the mean',
+      numberAbove(0),
+      5,
+    )
+    .addOption(
+      new Option('--by <what>', 'what to look at: the space devices report, or the files on them')
+        .choices(['usage', 'files'])
+        .default('usage'),
+    )
+    .action(
+      withAdmin(async ({ admin: one, json }, options: EvenFlags) => {
+        await one.rebalanceEven(options);
+        printDone('Rebalance runs; see `rebalance status`.', { done: 'even' }, { json });
+      }),
+    );
   const sentences = {
     start: 'Rebalance runs.',
     stop: 'Rebalance stops as soon as it can.',
@@ -56,10 +77,15 @@ export function addRebalanceCommands(admin: Command, withAdmin: WithAdmin): void
     .description('how far it is')
     .action(
       withAdmin(async ({ admin: one, json }) => {
-        const { state = '', ...more } = await one.rebalanceStatus();
+        const { state = '', ...more } = await one.rebalanceDetails();
         printFacts({ ...stateFacts(state), ...more }, { json });
       }),
     );
+}
+
+interface EvenFlags {
+  tolerance: number;
+  by: 'usage' | 'files';
 }
 
 /** The state travels as text, `name=value` pairs between blanks (spec §7). */
@@ -74,7 +100,10 @@ function stateFacts(state: string): Record<string, string> {
 }
 
 const examples = `
-Example: empty what is fuller than 90 %, to devices below 80 %
+Examples:
+  omgfs admin rebalance even                  after a node was added
+
+By policy: empty what is fuller than 90 %, to devices below 80 %
   omgfs admin rebalance policy from_percent_used=90 to_percent_free=20
   omgfs admin rebalance test
   omgfs admin rebalance start

@@ -17,6 +17,7 @@ import type {
   DeviceInfo,
   DeviceStatus,
   DomainInfo,
+  DrainInfo,
   FsckEvent,
   FsckStatus,
   HostChange,
@@ -219,6 +220,43 @@ export class Admin {
 
   async rebalance(action: 'start' | 'stop' | 'reset'): Promise<Fields> {
     return this.call(`rebalance_${action}`);
+  }
+
+  /** As `rebalanceStatus`, with what trackers of omgfs say beyond it: progress, ETA, what waits. */
+  async rebalanceDetails(): Promise<Fields> {
+    return this.call('rebalance_status', { details: true });
+  }
+
+  /** Evens out how full devices are; only trackers of omgfs can. */
+  async rebalanceEven(options: { tolerance?: number; by?: 'usage' | 'files' } = {}): Promise<void> {
+    await this.call('rebalance_even', options);
+  }
+
+  /** Moves everything off a device or off all devices of a host; only trackers of omgfs can. */
+  async drain(place: { device: number } | { host: string }): Promise<void> {
+    await ('device' in place
+      ? this.call('drain_device', place)
+      : this.call('evacuate_host', place));
+  }
+
+  /** Gives devices that are being emptied the state they had. */
+  async stopDrain(place: { device: number } | { host: string }): Promise<void> {
+    await this.call('drain_stop', place);
+  }
+
+  /** Devices that are being emptied, all or those of a place. */
+  async drains(place: { device?: number; host?: string } = {}): Promise<DrainInfo[]> {
+    const fields = await this.call('drain_status', place);
+    return listOf(fields, { prefix: 'dev', total: fields.devices }).map((row) => ({
+      devid: Number(row.devid),
+      host: row.host ?? '',
+      replicas: Number(row.replicas),
+      moves: Number(row.moves_queued),
+      uploads: Number(row.open_uploads),
+      etaSeconds: numberOrNull(row.eta_seconds),
+      safe: row.safe === '1',
+      message: row.message ?? '',
+    }));
   }
 
   /** What a tracker of omgfs thinks of a file or device, and plans for it, in sentences. */

@@ -106,3 +106,20 @@ export interface QueueInfo {
   /** When the next of the waiting rows becomes due; null when none waits. */
   nextInSeconds: number | null;
 }
+
+/** A device that is being emptied. */
+export interface DrainInfo {
+  devid: number;
+  host: string;
+  /** Replicas that are left on it. */
+  replicas: number;
+  /** Moves that are queued. */
+  moves: number;
+  /** Uploads that may still end there. */
+  uploads: number;
+  etaSeconds: number | null;
+  /** Nothing depends on it any more: it can be pulled. */
+  safe: boolean;
+  /** What is left and what blocks, in words. */
+  message: string;
+}

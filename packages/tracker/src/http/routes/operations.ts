@@ -91,7 +91,7 @@ const rebalanceRoutes: readonly ApiRoute[] = [
     url: '/v1/rebalance',
     tag: 'rebalance',
     summary: 'State of the rebalance',
-    run: (api) => api.call('rebalance_status'),
+    run: (api) => api.call('rebalance_status', { details: true }),
   },
   {
     method: 'PUT',
@@ -111,6 +111,47 @@ const rebalanceRoutes: readonly ApiRoute[] = [
     tag: 'rebalance',
     summary: 'Which devices the policy selects, without moving anything',
     run: (api) => api.call('rebalance_test'),
+  },
+  {
+    ...action('rebalance', 'even', 'Even out how full devices are'),
+    body: {
+      fields: {
+        tolerance: count('percent points a device may be off the mean, by default 5'),
+        by: { type: 'string', enum: ['usage', 'files'] },
+      },
+    },
+  },
+  {
+    method: 'GET',
+    url: '/v1/drains',
+    tag: 'rebalance',
+    summary: 'Devices that are being emptied, and whether they can be pulled',
+    run: async (api) => {
+      const fields = await api.call('drain_status');
+      return listOf(fields, { prefix: 'dev', total: fields.devices });
+    },
+  },
+  {
+    method: 'POST',
+    url: '/v1/devices/:devid/drain',
+    tag: 'rebalance',
+    summary: 'Move everything off a device',
+    run: (api, input) => api.call('drain_device', { device: input.param('devid') }),
+  },
+  {
+    method: 'DELETE',
+    url: '/v1/devices/:devid/drain',
+    tag: 'rebalance',
+    summary: 'Call it off',
+    status: 204,
+    run: (api, input) => api.call('drain_stop', { device: input.param('devid') }),
+  },
+  {
+    method: 'POST',
+    url: '/v1/hosts/:host/evacuate',
+    tag: 'rebalance',
+    summary: 'Move everything off all devices of a host',
+    run: (api, input) => api.call('evacuate_host', { host: input.param('host') }),
   },
   action('rebalance', 'start', 'Start or go on'),
   action('rebalance', 'stop', 'Stop; it can be started again'),

@@ -36,26 +36,7 @@ export function addRebalanceCommands(admin: Command, withAdmin: WithAdmin): void
         printLine(`to    ${names(targets)}`);
       }),
     );
-  rebalance
-    .command('even')
-    .description('spread files until all devices are about equally full')
-    .option(
-      '--tolerance <points>',
-      'percent points a device may be off the mean',
-      numberAbove(0),
-      5,
-    )
-    .addOption(
-      new Option('--by <what>', 'what to look at: the space devices report, or the files on them')
-        .choices(['usage', 'files'])
-        .default('usage'),
-    )
-    .action(
-      withAdmin(async ({ admin: one, json }, options: EvenFlags) => {
-        await one.rebalanceEven(options);
-        printDone('Rebalance runs; see `rebalance status`.', { done: 'even' }, { json });
-      }),
-    );
+  addEven(rebalance, withAdmin);
   const sentences = {
     start: 'Rebalance runs.',
     stop: 'Rebalance stops as soon as it can.',
@@ -79,6 +60,29 @@ export function addRebalanceCommands(admin: Command, withAdmin: WithAdmin): void
       withAdmin(async ({ admin: one, json }) => {
         const { state = '', ...more } = await one.rebalanceDetails();
         printFacts({ ...stateFacts(state), ...more }, { json });
+      }),
+    );
+}
+
+function addEven(rebalance: Command, withAdmin: WithAdmin): void {
+  rebalance
+    .command('even')
+    .description('spread files until all devices are about equally full')
+    .option(
+      '--tolerance <points>',
+      'percent points a device may be off the mean',
+      numberAbove(0),
+      5,
+    )
+    .addOption(
+      new Option('--by <what>', 'what to look at: the space devices report, or the files on them')
+        .choices(['usage', 'files'])
+        .default('usage'),
+    )
+    .action(
+      withAdmin(async ({ admin: one, json }, options: EvenFlags) => {
+        await one.rebalanceEven(options);
+        printDone('Rebalance runs; see `rebalance status`.', { done: 'even' }, { json });
       }),
     );
 }

@@ -9,9 +9,13 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
+import { isLoopback } from '../src/access/access.ts';
+import { Devices } from '../src/device/devices.ts';
 import { statBig } from '../src/device/files.ts';
 import { blockDevicesOf, numberOf, readBusyTimes } from '../src/side-channel/block-devices.ts';
-import { createDocroot, put, startNode } from './helpers.ts';
+import { answer } from '../src/side-channel/commands.ts';
+import { Digests } from '../src/side-channel/digests.ts';
+import { createDocroot, put, quiet, startNode } from './helpers.ts';
 
 const management = { host: '127.0.0.1', port: 0 };
 
@@ -187,6 +191,55 @@ describe('bad input', () => {
     other.socket.write(Buffer.from([0, 255, 10, 13, 10, 37, 0, 10]));
     expect(await other.lines(2)).toMatch(/^ERROR: .*\r\nERROR: .*\r\n$/s);
     expect((await put(`${url}${path}`, 'x')).status).toBe(200);
+  });
+
+  test('a client that does not read gets no more answers for a while, and all in the end', async () => {
+    const { dial } = await start();
+    const client = dial();
+    client.socket.pause();
+    const line = `size /dev9/${'x'.repeat(8_000)}\n`;
+    const count = 8_000;
+    let taken = 0;
+    for (let sent = 0; sent < count; sent += 1) {
+      client.socket.write(line, () => {
+        taken += 1;
+      });
+    }
+    let before = -1;
+    const stands = () => {
+      const same = taken > 0 && taken === before;
+      before = taken;
+      return same;
+    };
+    await until('no more is taken', stands, { everyMs: 200 });
+    // What the kernel holds for both ends is a small part of it.
+    expect(taken).toBeLessThan(count);
+    client.socket.resume();
+    const answered = () => client.received.endsWith('-1\r\n') && client.received.split('\n');
+    await until('all is answered', () => (answered() || []).length === count + 1, { everyMs: 200 });
+  });
+
+  test('where URLs are signed, only this machine may stop the node', async () => {
+    const asked: string[] = [];
+    const devices = await Devices.open({
+      docroot: await createDocroot(),
+      sync: 'always',
+      threads: 4,
+      reserveBytes: 0,
+      adopt: [],
+      log: quiet,
+    });
+    const digests = new Digests(devices);
+    const onShutdown = (how: string) => asked.push(how);
+    const commands = { devices, digests, startedAtMs: 0, onShutdown };
+    const order = (mayStop: boolean) =>
+      answer(commands, 'Shutdown graceful', { aborted: () => false, mayStop });
+    expect(await order(false)).toMatch(/^ERROR: .*\r\n$/);
+    expect(asked).toEqual([]);
+    expect(await order(true)).toBeUndefined();
+    expect(asked).toEqual(['graceful']);
+    expect(['127.3.2.1', '::1', '::ffff:127.0.0.1'].every(isLoopback)).toBe(true);
+    expect(['10.0.0.1', '2001:db8::1', '::ffff:10.0.0.1', ''].some(isLoopback)).toBe(false);
   });
 
   test('a half-closed client still gets its answers', async () => {

@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type BlockList, isIP } from 'node:net';
 import { OmgfsError, pullHeaders, pullMethod, verifySignature } from '@omgfs/protocol';
+import { parseNetworks } from './networks.ts';
 
 export interface AccessRules {
   /** Clients must be in one of these; empty for no limit. */
@@ -48,12 +49,19 @@ export function mayPullFrom(rules: AccessRules, host: string): boolean {
 }
 
 /** Whether an address lies in the allowed networks. */
-export function isAllowed({ networks }: AccessRules, address: string): boolean {
+export function isAllowed({ networks }: Pick<AccessRules, 'networks'>, address: string): boolean {
   if (networks.length === 0) return true;
   const plain = address.replace(/^::ffff:(?=\d+\.)/i, '');
   const family = plain.includes(':') ? 'ipv6' : 'ipv4';
   return networks.some((network) => network.check(plain, family));
 }
+
+/** Whether an address is one of this machine, so that its owner could stop the node anyway. */
+export function isLoopback(address: string): boolean {
+  return isAllowed({ networks: loopback }, address);
+}
+
+const loopback = parseNetworks('127.0.0.0/8 ::1');
 
 function checkSignature(secrets: readonly string[], method: string, target: string): void {
   const [path = '', query = ''] = target.split(/\?(.*)/s);

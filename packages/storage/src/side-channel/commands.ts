@@ -17,11 +17,16 @@ export interface SideCommands {
 /** `watch` takes the connection over; a text is the reply; undefined is none. */
 export type SideReply = string | 'watch' | undefined;
 
-/** `aborted` says whether the client has gone. */
+/** Who asks: `aborted` says whether it has gone, `mayStop` whether it may stop the node. */
+export interface Asker {
+  aborted: () => boolean;
+  mayStop: boolean;
+}
+
 export async function answer(
   commands: SideCommands,
   line: string,
-  aborted: () => boolean,
+  { aborted, mayStop }: Asker,
 ): Promise<SideReply> {
   const [word = '', argument = '', reason] = line.trim().split(/ +/);
   if (word === '') return undefined;
@@ -31,6 +36,9 @@ export async function answer(
     if (word === 'size') return `${argument} ${await sizeOf(commands, argument)}\r\n`;
     const background = reason === 'fsck';
     return digestOf(commands, { type: word as HashType, uri: argument, background, aborted });
+  }
+  if (word.toLowerCase() === 'shutdown' && !mayStop) {
+    return 'ERROR: shutdown is for this machine only where URLs are signed\r\n';
   }
   return manage(commands, word.toLowerCase(), argument.toLowerCase());
 }

@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { type HashType, hashTypes } from '@omgfs/protocol';
+import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { closeNow, readFully } from '../device/files.ts';
-import { openFile } from '../device/reader.ts';
+import { type OpenFile, openFile } from '../device/reader.ts';
 import { Lanes } from './lanes.ts';
 
 export type DigestOutcome =
@@ -41,21 +42,25 @@ export class Digests {
   async #digest(request: Parameters<Digests['digest']>[0]): Promise<DigestOutcome> {
     const { devid, name, type, aborted } = request;
     let offset = 0;
-    let fd: number | undefined;
+    // The client may have gone while this waited for its turn.
+    if (aborted()) return { state: 'failed', offset };
+    let device: Device;
+    let file: OpenFile;
     try {
-      const device = await this.#devices.find(devid);
+      device = await this.#devices.find(devid);
       device.assertReadable();
-      const file = await openFile(device, name);
-      fd = file.fd;
-      if (!file.stats.isFile()) return { state: 'missing' };
+      file = await openFile(device, name);
     } catch {
       return { state: 'missing' };
     }
+    const { fd, stats } = file;
     try {
+      if (!stats.isFile()) return { state: 'missing' };
       const hash = createHash(hashTypes[type].algorithm);
       const buffer = Buffer.allocUnsafe(chunkBytes);
       for (;;) {
-        const bytes = await readFully(fd, buffer, offset);
+        const at = offset;
+        const bytes = await device.run(() => readFully(fd, buffer, at));
         hash.update(buffer.subarray(0, bytes));
         offset += bytes;
         if (bytes < buffer.length) return { state: 'present', hex: hash.digest('hex') };

@@ -4,8 +4,8 @@
  * each connection; memory is bounded by the length of a line and by the number of connections.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { type AccessRules, isAllowed } from '../access/access.ts';
-import { answer, type SideCommands } from './commands.ts';
+import { type AccessRules, isAllowed, isLoopback } from '../access/access.ts';
+import { answer, type SideCommands, type SideReply } from './commands.ts';
 import type { Utilization } from './utilization.ts';
 
 /** PATH_MAX of Linux and a word. */
@@ -102,14 +102,27 @@ class Conversation {
     const line = this.#input.slice(0, end).replace(/\r$/, '');
     this.#input = this.#input.slice(end + 1);
     this.#busy = true;
-    void answer(this.#options.commands, line, () => this.#socket.destroyed).then((reply) => {
+    void this.#answer(line).then((reply) => {
       this.#busy = false;
       if (reply === 'watch') this.#watch();
+      else if (reply === undefined || this.#socket.write(reply, 'latin1')) this.#next();
       else {
-        if (reply !== undefined) this.#socket.write(reply, 'latin1');
-        this.#next();
+        // A client that asks and does not read gets no more answers until it does.
+        this.#busy = true;
+        this.#socket.once('drain', () => {
+          this.#busy = false;
+          this.#next();
+        });
       }
     });
+  }
+
+  #answer(line: string): Promise<SideReply> {
+    const { commands, access } = this.#options;
+    const socket = this.#socket;
+    // Where even a read needs a signature, nobody may stop the node from elsewhere unsigned.
+    const mayStop = access.secrets.length === 0 || isLoopback(socket.remoteAddress ?? '');
+    return answer(commands, line, { aborted: () => socket.destroyed, mayStop });
   }
 
   #watch(): void {

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
@@ -16,6 +16,7 @@ import {
   askRaw,
   createDocroot,
   filesOf,
+  launch,
   put,
   quiet,
   startNode,
@@ -35,8 +36,9 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function startWithNginx(docroot?: string) {
+async function startWithNginx(docroot?: string, httpHost = '127.0.0.1') {
   return startNode({
+    httpHost,
     docroot: docroot ?? (await createDocroot(1, 2)),
     server: 'nginx',
     httpPort: await freePort(),
@@ -236,11 +238,51 @@ describe('disks and processes', () => {
     await node.close();
   });
 
+  test('a port of somebody else is told, not taken for nginx', async () => {
+    const taken = await startNode();
+    const docroot = await createDocroot(1);
+    const nginx = { program: undefined, path: process.env.PATH ?? '', workers: '1' };
+    const common = { docroot, httpHost: '127.0.0.1', server: 'nginx', nginx } as const;
+    const node = await createStorageNode({ ...common, httpPort: taken.port }, { log: quiet });
+    await expect(node.listen()).rejects.toThrow(/Address already in use/);
+    await node.close();
+  });
+
+  test.each(['0.0.0.0', '::'])('%s serves 127.0.0.1', async (httpHost) => {
+    const { port } = await startWithNginx(undefined, httpHost);
+    expect((await ask(`http://127.0.0.1:${port}/`)).status).toBe(200);
+  });
+
+  test('a node that stops at once, or cannot start, takes its nginx along', async () => {
+    const docroot = await createDocroot(1);
+    const [port, management] = [await freePort(), await freePort()];
+    const flags = (mgmtPort: number) => [
+      ...['--server', 'nginx', '--httplisten', `127.0.0.1:${port}`],
+      ...['--mgmtlisten', `127.0.0.1:${mgmtPort}`],
+    ];
+    const other = await startNode();
+    await expect(launch(docroot, ...flags(other.port))).rejects.toThrow(/EADDRINUSE/);
+    await until('nothing serves', () => isClosed(port));
+    await launch(docroot, ...flags(management));
+    const socket = connect({ host: '127.0.0.1', port: management });
+    socket.on('error', () => {}).write('shutdown\r\n');
+    await until('nothing serves', () => isClosed(port));
+  });
+
   test('server = none serves nothing and keeps the usage files', async () => {
     const { docroot } = await startNode({ server: 'none' });
     expect(await readFile(join(docroot, 'dev1', 'usage'), 'utf8')).toMatch(/^available: \d+$/m);
   });
 });
+
+/** Whether nothing accepts connections there. */
+function isClosed(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.once('error', () => resolve(true)).once('connect', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}
 
 function nginxPid(docroot: string): number {
   return Number(readFileSync(join(docroot, '.omgfs-nginx/nginx.pid'), 'utf8'));

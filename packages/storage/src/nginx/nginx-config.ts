@@ -139,7 +139,9 @@ function tempPaths(runDir: string): string {
 
 function listenLine({ host, port }: { host: string; port: number }): string {
   const address = host.includes(':') ? `[${host}]` : host;
-  return `    listen ${address}:${port} backlog=1024;`;
+  // As Node.js does it: the unspecified address of IPv6 is every address.
+  const every = host === '::' ? ' ipv6only=off' : '';
+  return `    listen ${address}:${port} backlog=1024${every};`;
 }
 
 /** Blanks, quotes and variables would be read as something else. */

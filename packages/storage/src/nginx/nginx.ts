@@ -1,6 +1,6 @@
 /** Runs an nginx as the data plane of the node: started, restarted when it dies, stopped. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -27,6 +27,8 @@ export class Nginx {
   #child: ChildProcess | undefined;
   #stopping = false;
   #restarts = 0;
+  /** However this process ends by itself, nginx must not go on alone. */
+  readonly #onExit = () => this.#child?.kill('SIGTERM');
 
   constructor(options: NginxOptions) {
     this.#options = options;
@@ -47,12 +49,14 @@ export class Nginx {
   async start(): Promise<void> {
     await this.#endLeftover();
     writeFileSync(this.#configFile, nginxConfig(this.#options));
+    process.once('exit', this.#onExit);
     await this.#launch();
   }
 
   /** Lets requests in flight end for at most `graceMs`. */
   async stop({ graceMs }: { graceMs: number }): Promise<void> {
     this.#stopping = true;
+    process.off('exit', this.#onExit);
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -64,12 +68,7 @@ export class Nginx {
 
   /** One that a killed node left behind holds the port; it is told by the configuration it runs. */
   async #endLeftover(): Promise<void> {
-    let pid: number;
-    try {
-      pid = Number(readFileSync(join(this.#options.runDir, 'nginx.pid'), 'utf8'));
-    } catch {
-      return;
-    }
+    const pid = this.#pid();
     const isOurs = () => {
       try {
         return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.#configFile);
@@ -77,16 +76,31 @@ export class Nginx {
         return false;
       }
     };
-    if (!Number.isInteger(pid) || pid <= 1 || !isOurs()) return;
+    if (pid === undefined || !isOurs()) return;
     process.kill(pid, 'SIGTERM');
     const deadlineMs = performance.now() + startMsMax;
     while (isOurs() && performance.now() < deadlineMs) await delay(pollMs);
+  }
+
+  get #pidFile(): string {
+    return join(this.#options.runDir, 'nginx.pid');
+  }
+
+  #pid(): number | undefined {
+    try {
+      const pid = Number(readFileSync(this.#pidFile, 'utf8'));
+      return Number.isInteger(pid) && pid > 1 ? pid : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   async #launch(): Promise<void> {
     const { log } = this.#options;
     const program = this.#options.program ?? findNginx(this.#options.path);
     const args = ['-p', this.#options.runDir, '-c', this.#configFile, '-e', 'stderr'];
+    // It appears when nginx has its ports: until then whatever accepts there is somebody else.
+    rmSync(this.#pidFile, { force: true });
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
     const lastWords: string[] = [];
@@ -107,8 +121,11 @@ export class Nginx {
       gone ??= failure(`ended (${signal ?? `exit code ${code}`})`);
     });
     const deadlineMs = performance.now() + startMsMax;
-    while (gone === undefined && !(await this.#accepts())) {
-      if (performance.now() > deadlineMs) throw failure('does not accept connections');
+    while (gone === undefined && !(this.#pid() === child.pid && (await this.#accepts()))) {
+      if (performance.now() > deadlineMs) {
+        child.kill('SIGTERM');
+        throw failure('does not accept connections');
+      }
       await delay(pollMs);
     }
     if (gone !== undefined) throw gone;

@@ -156,8 +156,9 @@ describe('structure', () => {
       protocol: [],
       client: ['protocol'],
       webdav: [],
-      storage: ['protocol', 'webdav'],
-      tracker: ['protocol', 'webdav'],
+      daemon: [],
+      storage: ['protocol', 'webdav', 'daemon'],
+      tracker: ['protocol', 'webdav', 'daemon'],
       cli: ['protocol', 'client', 'storage', 'tracker'],
     };
     const broken = sources.flatMap(({ path, lines }) => {

@@ -45,6 +45,9 @@ export interface StorageConfig {
   /** How long requests in flight may take to finish when the node is closed. */
   closeGraceMs: number;
   pidfile: string | undefined;
+  daemonize: boolean;
+  /** PATH of the environment. */
+  path: string;
   logLevel: string;
   /** Sentences about options that are accepted but without effect. */
   warnings: readonly string[];
@@ -73,6 +76,8 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   sweepMs: 10_000,
   closeGraceMs: 10_000,
   pidfile: undefined,
+  daemonize: false,
+  path: '',
   logLevel: 'info',
   warnings: [],
 };
@@ -192,12 +197,6 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     if (/^\d{1,12}$/.test(text(name))) return Number(text(name));
     throw new Error(`${name} must be a whole number, not '${text(name)}'`);
   };
-  if (values.has('daemonize') && isOn(text('daemonize'))) {
-    throw new Error(
-      'daemonize is not supported: run mogstored in the foreground under systemd or another ' +
-        'supervisor, and take the option out of the command line or the configuration file',
-    );
-  }
   return {
     ...storageDefaults,
     docroot: text('docroot'),
@@ -225,6 +224,8 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     scrubMb: number('scrub-mb'),
     adopt: adoptedDevids(text('adopt')),
     pidfile: text('pidfile') || undefined,
+    daemonize: isOn(text('daemonize')),
+    path: env.PATH ?? '',
     logLevel: choice('log-level', text('log-level'), logLevels),
     warnings: findWarnings(values, env),
   };

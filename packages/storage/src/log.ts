@@ -2,6 +2,7 @@
  * Structured logs, one JSON event per line on standard output: `time`, `level`, `role`, `event`
  * and the ids concerned. Event names are stable nouns, for example `device.refused`.
  */
+import { LogOutput } from '@omgfs/daemon';
 import { type Logger, pino } from 'pino';
 
 export type Log = Logger;
@@ -16,6 +17,6 @@ export function createLog(level: string): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (name) => ({ level: name }) },
     },
-    pino.destination(1),
+    new LogOutput(),
   );
 }

@@ -74,7 +74,7 @@ const table = [
     name: 'pull',
     kind: 'flag',
     fallback: '1',
-    help: 'fetch replicas from other nodes, if both are allowed or the request is signed',
+    help: 'fetch replicas from other nodes, if allowed or signed',
   },
   {
     name: 'url-secret',
@@ -90,7 +90,7 @@ const table = [
     name: 'daemonize',
     short: 'd',
     kind: 'flag',
-    help: 'refused: run it under systemd or another supervisor',
+    help: 'go to the background, with the log in syslog',
   },
   {
     name: 'mgmtlisten',

@@ -94,7 +94,6 @@ test.each([
   [['--httplisten=here'], /must be \[ip:\]port/],
   [['--httplisten=1.2.3.4:99999'], /must be \[ip:\]port/],
   [['--adopt=3'], /adopt must name a device like dev3/],
-  [['-d'], /daemonize is not supported/],
 ])('%o is refused', (argv, reason) => {
   expect(refusalOf(['--skipconfig', ...argv])).toMatch(reason);
 });

@@ -49,6 +49,9 @@ export interface TrackerConfig {
   /** Age from which an unclosed upload is given up, in seconds. */
   tempfileAgeSeconds: number;
   pidfile: string | undefined;
+  daemonize: boolean;
+  /** PATH of the environment. */
+  path: string;
   /** Addresses of the HTTP API; none turns it off. */
   httpListen: readonly ListenAddress[];
   httpAccess: AccessRules;
@@ -182,6 +185,8 @@ function buildConfig(
     // The environment hook of the original's test-suite (spec §10).
     tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),
     pidfile: text('pidfile') || undefined,
+    daemonize: on('daemonize'),
+    path: env.PATH ?? '',
     httpListen: text('http_listen') === '' ? [] : listenAddresses(text('http_listen'), 7003),
     httpAccess: {
       token: text('http_token') || undefined,

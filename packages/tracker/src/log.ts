@@ -2,8 +2,8 @@
  * Structured logs, one JSON event per line: `time`, `level`, `role`, `event` and the ids concerned.
  * Event names are stable nouns, for example `replica.written`.
  */
+import { LogOutput } from '@omgfs/daemon';
 import { type Logger, pino } from 'pino';
-import { LogOutput } from './log-output.ts';
 
 export type Log = Logger;
 

@@ -171,8 +171,7 @@ const table = [
     flags: ['daemon'],
     short: 'D',
     kind: 'flag',
-    help: 'accepted for old start scripts',
-    unused: 'it stays in the foreground; run it under systemd or another supervisor',
+    help: 'go to the background, with the log in syslog',
   },
   {
     name: 'user',

@@ -43,7 +43,6 @@ describe('flags', () => {
 
   test('an option without effect is said', () => {
     expect(config(['-s', '--max_handles=2', '-D']).warnings).toEqual([
-      expect.stringMatching(/^option daemonize has no effect: /),
       expect.stringMatching(/^option max_handles has no effect: /),
     ]);
   });

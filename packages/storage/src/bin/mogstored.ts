@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The storage node process: command line, start, signals; everything else is elsewhere. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { goToBackground, Pidfile, tellReady } from '@omgfs/daemon';
 import { toOmgfsError } from '@omgfs/protocol';
 import { readConfig } from '../config.ts';
 import { createStorageNode, type StorageNode } from '../storage.ts';
@@ -16,6 +16,19 @@ if (commandLine.action === 'refuse') {
 }
 
 const { config } = commandLine;
+// On the terminal too, and not only in the log: what was asked for and is not done.
+for (const warning of config.warnings) process.stderr.write(`mogstored: ${warning}\n`);
+if (config.daemonize) {
+  const args = [...process.argv.slice(1), '--no-daemonize'];
+  try {
+    await goToBackground({ ident: 'mogstored', args, path: config.path });
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`${toOmgfsError(error).message}\n`);
+    process.exit(1);
+  }
+}
+const pidfile = config.pidfile === undefined ? undefined : new Pidfile(config.pidfile);
 let node: StorageNode | undefined;
 let stopping = false;
 
@@ -24,7 +37,7 @@ function stop(): void {
   if (stopping) process.exit(1);
   stopping = true;
   void Promise.resolve(node?.close()).then(() => {
-    if (config.pidfile !== undefined) rmSync(config.pidfile, { force: true });
+    pidfile?.remove();
     process.exit(0);
   });
 }
@@ -37,7 +50,8 @@ try {
   });
   await node.listen();
   // Not before: a second start by mistake must not overwrite the file of the first.
-  if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
+  pidfile?.write();
+  tellReady();
 } catch (error) {
   process.stderr.write(`mogstored: ${toOmgfsError(error).message}\n`);
   process.exit(1);

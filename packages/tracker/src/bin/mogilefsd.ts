@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The tracker process: command line, start, signals; everything else is elsewhere. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { goToBackground, Pidfile, tellReady } from '@omgfs/daemon';
 import { toOmgfsError } from '@omgfs/protocol';
 import { readConfig } from '../config.ts';
 import { createTracker } from '../tracker.ts';
@@ -19,6 +19,19 @@ if (commandLine.action === 'refuse') {
 const closeGraceMs = 10_000;
 
 const { config } = commandLine;
+// On the terminal too, and not only in the log: what was asked for and is not done.
+for (const warning of config.warnings) process.stderr.write(`mogilefsd: ${warning}\n`);
+if (config.daemonize) {
+  const args = [...process.argv.slice(1), '--no-daemonize'];
+  try {
+    await goToBackground({ ident: 'mogilefsd', args, path: config.path });
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`${toOmgfsError(error).message}\n`);
+    process.exit(1);
+  }
+}
+const pidfile = config.pidfile === undefined ? undefined : new Pidfile(config.pidfile);
 const tracker = createTracker(config, {
   onFatal: (error) => {
     process.stderr.write(`mogilefsd: ${toOmgfsError(error).message}\n`);
@@ -32,17 +45,18 @@ function stop(graceMs: number): void {
   if (stopping) process.exit(1);
   stopping = true;
   void tracker.close({ graceMs }).then(() => {
-    if (config.pidfile !== undefined) rmSync(config.pidfile, { force: true });
+    pidfile?.remove();
     process.exit(0);
   });
 }
 
 process.on('SIGTERM', () => stop(closeGraceMs));
 process.on('SIGINT', () => stop(closeGraceMs));
-if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
 try {
+  pidfile?.write();
   await tracker.listen();
+  tellReady();
 } catch (error) {
-  process.stderr.write(`mogilefsd: cannot listen: ${toOmgfsError(error).message}\n`);
+  process.stderr.write(`mogilefsd: cannot start: ${toOmgfsError(error).message}\n`);
   process.exit(1);
 }

@@ -1,0 +1,3 @@
+export { type BackgroundOptions, goToBackground, tellReady } from './background.ts';
+export { LogOutput } from './log-output.ts';
+export { Pidfile } from './pidfile.ts';

@@ -1,0 +1,236 @@
+/**
+ * A cluster under load for the fault runs of the jobs: writers that store, overwrite and delete,
+ * what they were told, and the verifier of the product as the judge afterwards.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type LocalCluster, type LocalClusterOptions, startLocalCluster } from '@omgfs/cli';
+import { type Client, createClient } from '@omgfs/client';
+import type { Fields } from '@omgfs/protocol';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { runOmgfs } from './command-line.ts';
+import { connectTo, createDatabaseOn, dsnOf, type MySqlAddress } from './mariadb.ts';
+import { RawClient } from './raw-client.ts';
+import { until } from './wait.ts';
+
+const domain = 'jobs';
+/** Of files whose checksum the database keeps. */
+export const checkedClass = 'sums';
+/** `nexttry` of a row that waits for somebody (spec §3.3). */
+const endOfTime = 2_147_483_647;
+
+/** Stores, overwrites and deletes until told to stop; keeps what was acknowledged. */
+class Writers {
+  /** Checksum by key; null for a deleted one. */
+  readonly acknowledged = new Map<string, { length: number; md5: string } | null>();
+  done = 0;
+  readonly #client: Client;
+  #stopping = false;
+  #work: Promise<void>[] = [];
+  #storms = 0;
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  begin(count: number): void {
+    this.#stopping = false;
+    this.#storms += 1;
+    const storm = this.#storms;
+    this.#work = Array.from({ length: count }, (_, writer) => this.#run(`${storm}/${writer}`));
+  }
+
+  async end(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#work);
+  }
+
+  /** @throws OmgfsError; then nobody knows what the key is, so nothing is expected of it. */
+  async put(key: string, body: Buffer): Promise<void> {
+    this.acknowledged.delete(key);
+    await this.#client.put(key, body, { class: checkedClass, checksum: 'MD5' });
+    const md5 = createHash('md5').update(body).digest('hex');
+    this.acknowledged.set(key, { length: body.length, md5 });
+  }
+
+  async #run(name: string): Promise<void> {
+    let kept: string[] = [];
+    for (let turn = 0; !this.#stopping; turn += 1) {
+      const old = kept[0];
+      const change = turn % 4;
+      const key = change === 2 && old !== undefined ? old : `${name}/${turn}`;
+      try {
+        if (change === 3 && old !== undefined) {
+          kept = kept.slice(1);
+          await this.#delete(old);
+        } else {
+          await this.put(key, randomBytes(1 + Math.floor(Math.random() ** 4 * 100_000)));
+          if (key !== old) kept.push(key);
+        }
+        this.done += 1;
+      } catch {
+        kept = kept.filter((one) => one !== key);
+      }
+    }
+  }
+
+  async #delete(key: string): Promise<void> {
+    this.acknowledged.delete(key);
+    await this.#client.delete(key);
+    this.acknowledged.set(key, null);
+  }
+}
+
+/** Two trackers and three hosts on a database of their own. */
+export class JobSite {
+  readonly cluster: LocalCluster;
+  readonly client: Client;
+  readonly writers: Writers;
+  readonly #connect: () => Promise<Connection>;
+
+  private constructor(cluster: LocalCluster, connect: () => Promise<Connection>) {
+    this.cluster = cluster;
+    this.client = createClient({ trackers: cluster.trackers, domain });
+    this.writers = new Writers(this.client);
+    this.#connect = connect;
+  }
+
+  static async start(
+    server: MySqlAddress,
+    options: Partial<LocalClusterOptions> = {},
+  ): Promise<JobSite> {
+    const database = await createDatabaseOn(server);
+    const cluster = await startLocalCluster({
+      ...{ hosts: 3, devicesPerHost: 2, trackers: 2, domain },
+      ...{ dsn: dsnOf(server, database), dbUser: server.user, dbPass: server.password },
+      ...options,
+    });
+    const site = new JobSite(cluster, () => connectTo(server, database));
+    await site.call('create_class', {
+      ...{ domain, class: checkedClass, mindevcount: 2, hashtype: 'MD5' },
+    });
+    await until('every tracker to know the class', async () => {
+      const reloads = cluster.trackers.map((_, at) => site.call('clear_cache', {}, at));
+      return (await Promise.all(reloads)).length > 0;
+    });
+    return site;
+  }
+
+  async stop(): Promise<void> {
+    await this.client.close();
+    await this.cluster.stop();
+  }
+
+  /** One request to one of the trackers. @throws Error with the line of an ERR. */
+  async call(command: string, args: Record<string, string | number> = {}, at = 0): Promise<Fields> {
+    const raw = new RawClient(this.cluster.trackers[at] ?? '');
+    return await raw.call(command, args).finally(() => raw.close());
+  }
+
+  async rows(sql: string, values: readonly (string | number)[] = []): Promise<RowDataPacket[]> {
+    const connection = await this.#connect();
+    try {
+      const [rows] = await connection.query<RowDataPacket[]>(sql, [...values]);
+      return rows;
+    } finally {
+      connection.destroy();
+    }
+  }
+
+  /** Lets the writers work while `fault` happens, and some time before and after it. */
+  async storm(fault: () => Promise<void>): Promise<void> {
+    const progress = async (what: string) => {
+      const before = this.writers.done;
+      await until(what, () => this.writers.done > before + 60);
+    };
+    this.writers.begin(6);
+    try {
+      await progress('writers to make progress before the fault');
+      await fault();
+      await progress('writers to make progress after the fault');
+    } finally {
+      await this.writers.end();
+    }
+  }
+
+  /**
+   * I5: every queue drains. Back-offs and the claims of killed trackers are cut short, so that
+   * nobody waits for them; a row that is parked stays and fails this.
+   */
+  async settle(): Promise<void> {
+    await until(
+      'the queues to drain',
+      async () => {
+        for (const queue of ['file_to_replicate', 'file_to_delete2']) {
+          await this.rows(
+            `UPDATE ${queue} SET nexttry = 0 WHERE nexttry > UNIX_TIMESTAMP() AND nexttry <> ?`,
+            [endOfTime],
+          );
+        }
+        const [left] = await this.rows(
+          `SELECT (SELECT COUNT(*) FROM file_to_replicate) AS copies,
+            (SELECT COUNT(*) FROM file_to_delete2) AS deletions`,
+        );
+        if (left?.copies === 0 && left.deletions === 0) return true;
+        throw new Error(`left: ${JSON.stringify(left)}`);
+      },
+      { deadlineMs: 50_000, everyMs: 500 },
+    );
+  }
+
+  /** What `omgfs admin verify` calls bad: all bytes, all acknowledged files, all disks. */
+  async verify(): Promise<unknown[]> {
+    const { dir, trackers, hosts } = this.cluster;
+    const manifest = join(dir, 'manifest.jsonl');
+    const lines = [...this.writers.acknowledged].flatMap(([key, told]) =>
+      told === null ? [] : [{ domain, key, length: told.length, checksum: `MD5:${told.md5}` }],
+    );
+    await writeFile(manifest, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    const docroots = hosts.flatMap(({ docroot }) => ['--docroot', docroot]);
+    const { code, out, err } = await runOmgfs(
+      [
+        ...['--tracker', trackers[0] ?? '', '--json', 'admin', 'verify', '--checksums'],
+        ...['--manifest', manifest, ...docroots],
+      ],
+      { cwd: dir },
+    );
+    if (code !== 0 && code !== 1) throw new Error(`verify ended with ${code}: ${err}`);
+    const findings = String(out)
+      .split('\n')
+      .filter((line) => line !== '');
+    return findings
+      .map((line): { severity: string } => JSON.parse(line))
+      .filter(({ severity }) => severity === 'bad');
+  }
+
+  /** Keys that were deleted and are there again. */
+  async undead(): Promise<string[]> {
+    const rows = await this.rows('SELECT dkey FROM file');
+    const there = new Set(rows.map(({ dkey }) => String(dkey)));
+    return [...this.writers.acknowledged].flatMap(([key, told]) =>
+      told === null && there.has(key) ? [key] : [],
+    );
+  }
+
+  /** The log lines of an event, of all trackers. */
+  async logged(event: string): Promise<Fields[]> {
+    const { dir, trackerDaemons } = this.cluster;
+    const logs = await Promise.all(
+      trackerDaemons.map(({ name }) => readFile(join(dir, 'logs', `${name}.log`), 'utf8')),
+    );
+    return logs
+      .flatMap((log) => log.split('\n'))
+      .filter((line) => line.includes(`"${event}"`))
+      .map((line): Fields => JSON.parse(line));
+  }
+
+  /** I8: replicas that were written and recorded more than once. */
+  async doubled(): Promise<string[]> {
+    const written = await this.logged('replica.written');
+    const seen = new Set<string>();
+    return written
+      .map(({ fid, target }) => `fid ${fid} to dev${target}`)
+      .filter((one) => seen.size === seen.add(one).size);
+  }
+}

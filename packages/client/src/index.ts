@@ -1,9 +1,20 @@
-export { type ReproxyOptions, type ReproxyShape, reproxyHeaders } from '@omgfs/protocol';
+export {
+  contentDisposition,
+  type Disposition,
+  preferNetworks,
+  type ReproxyAnswer,
+  type ReproxyAnswerOptions,
+  type ReproxyOptions,
+  type ReproxyShape,
+  reproxyAnswer,
+  reproxyHeaders,
+} from '@omgfs/protocol';
 export { Admin, createAdmin } from './admin/admin.ts';
 export type * from './admin/types.ts';
 export type { Client, ClientOptions, FileInfo, Key, ListOptions, PutOptions } from './client.ts';
 export { createClient } from './client.ts';
 export type { ByteRange, Download } from './download.ts';
+export { type NodeResponse, type ReplyLike, sendReproxy } from './send-reproxy.ts';
 export type { UploadSource } from './source.ts';
 export type { RequestOptions, TrackerPool, TrackerPoolOptions } from './tracker-pool.ts';
 export { createTrackerPool } from './tracker-pool.ts';

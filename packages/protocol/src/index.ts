@@ -1,4 +1,5 @@
 export * from './checksum.ts';
+export * from './disposition.ts';
 export * from './errors.ts';
 export * from './errors-from-wire.ts';
 export * from './fid-path.ts';
@@ -6,5 +7,6 @@ export * from './limits.ts';
 export * from './lists.ts';
 export * from './pull.ts';
 export * from './reproxy.ts';
+export * from './reproxy-answer.ts';
 export * from './signing.ts';
 export * from './wire.ts';

@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+/**
+ * Measures the background jobs: how fast a backlog of replications drains beside bare copies in the
+ * same run, how long a stored file waits for its second copy, what reaping a dead device does to
+ * readers, and how much memory a tracker takes beside a large database.
+ */
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { Cleanup } from '../cleanup.ts';
+import { measureDrain } from '../jobs/drain.ts';
+import { startJobSite } from '../jobs/job-site.ts';
+import { measureLag } from '../jobs/lag.ts';
+import { median } from '../load/statistics.ts';
+
+const help = `Measures the background jobs on a system of its own.
+
+  jobs-bench [--only LIST] [--files N] [--rows N] [--queued N] [--rounds N] [--dir DIR] [--json FILE]
+
+  --only LIST   drain,lag,reap,memory (default: all)
+  --files N     files of the backlog that gets its second copies (default: 20000)
+  --bytes N     size of each (default: 65536)
+  --rounds N    rounds of the backlog, beside bare copies; medians are printed (default: 3)
+  --rate N      files stored a second while the lag is measured (default: half of what drains)
+  --seconds S   how long the lag and the readers are measured (default: 20)
+  --rows N      files on the device that is reaped, and beside which memory is read
+                (default: 1000000)
+  --queued N    rows in the queue of replications while memory is read (default: 100000)
+  --json FILE   writes the numbers there
+  --dir DIR     a directory on the disk to measure (default: the temporary directory)
+`;
+
+const { values } = parseArgs({
+  options: {
+    help: { type: 'boolean', short: 'h' },
+    only: { type: 'string', default: 'drain,lag,reap,memory' },
+    files: { type: 'string', default: '20000' },
+    bytes: { type: 'string', default: '65536' },
+    rounds: { type: 'string', default: '3' },
+    rate: { type: 'string' },
+    seconds: { type: 'string', default: '20' },
+    rows: { type: 'string', default: '1000000' },
+    queued: { type: 'string', default: '100000' },
+    json: { type: 'string' },
+    dir: { type: 'string' },
+  },
+});
+if (values.help === true) {
+  process.stdout.write(help);
+  process.exit(0);
+}
+
+const wanted = new Set(values.only.split(','));
+const bytes = Number(values.bytes);
+const seconds = Number(values.seconds);
+const numbers: Record<string, unknown> = { at: new Date().toISOString(), options: values };
+/** What drains a second, once it is known. */
+let drained = 200;
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+async function drain(): Promise<void> {
+  const cleanup = new Cleanup();
+  try {
+    const site = await startJobSite(cleanup, { dir: values.dir, hosts: 2 });
+    if (wanted.has('drain')) {
+      const files = Number(values.files);
+      const rounds = await measureDrain(site, { files, bytes, rounds: Number(values.rounds) });
+      numbers.drain = rounds;
+      drained = median(rounds.map((round) => round.drain));
+      const bare = median(rounds.map((round) => round.bare));
+      const ratios = rounds.map((round) => round.drain / round.bare);
+      const [low, high] = [Math.min(...ratios), Math.max(...ratios)].map((one) => one.toFixed(2));
+      print(
+        `drain ${files} files of ${bytes} bytes: ${drained.toFixed(0)}/s, bare copies ` +
+          `${bare.toFixed(0)}/s, ratio ${median(ratios).toFixed(2)} (${low}–${high}), target 0.5`,
+      );
+    }
+    if (wanted.has('lag')) {
+      const rate = Number(values.rate ?? drained / 2);
+      const lag = await measureLag(site, { rate, seconds, bytes });
+      numbers.lag = lag;
+      print(
+        `lag of the second copy at ${lag.rate.toFixed(0)} files/s (${lag.files} files): ` +
+          `p50 ${lag.p50Ms.toFixed(0)} ms, p99 ${lag.p99Ms.toFixed(0)} ms, target p99 < 1000 ms`,
+      );
+    }
+  } finally {
+    await cleanup.run();
+  }
+}
+
+if (wanted.has('drain') || wanted.has('lag')) await drain();
+if (values.json !== undefined) {
+  await writeFile(values.json, `${JSON.stringify(numbers, null, 2)}\n`);
+}

@@ -1,8 +1,7 @@
 #!/usr/bin/env node
 /**
  * Measures the background jobs: how fast a backlog of replications drains beside bare copies in the
- * same run, how long a stored file waits for its second copy, what reaping a dead device does to
- * readers, and how much memory a tracker takes beside a large database.
+ * same run, and how long a stored file waits for its second copy.
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -14,17 +13,15 @@ import { median } from '../load/statistics.ts';
 
 const help = `Measures the background jobs on a system of its own.
 
-  jobs-bench [--only LIST] [--files N] [--rows N] [--queued N] [--rounds N] [--dir DIR] [--json FILE]
+  jobs-bench [--only LIST] [--files N] [--rounds N]
+             [--seconds S] [--dir DIR] [--json FILE]
 
-  --only LIST   drain,lag,reap,memory (default: all)
+  --only LIST   drain,lag (default: all)
   --files N     files of the backlog that gets its second copies (default: 20000)
   --bytes N     size of each (default: 65536)
   --rounds N    rounds of the backlog, beside bare copies; medians are printed (default: 3)
   --rate N      files stored a second while the lag is measured (default: half of what drains)
-  --seconds S   how long the lag and the readers are measured (default: 20)
-  --rows N      files on the device that is reaped, and beside which memory is read
-                (default: 1000000)
-  --queued N    rows in the queue of replications while memory is read (default: 100000)
+  --seconds S   how long the lag is measured (default: 20)
   --json FILE   writes the numbers there
   --dir DIR     a directory on the disk to measure (default: the temporary directory)
 `;
@@ -32,14 +29,12 @@ const help = `Measures the background jobs on a system of its own.
 const { values } = parseArgs({
   options: {
     help: { type: 'boolean', short: 'h' },
-    only: { type: 'string', default: 'drain,lag,reap,memory' },
+    only: { type: 'string', default: 'drain,lag' },
     files: { type: 'string', default: '20000' },
     bytes: { type: 'string', default: '65536' },
     rounds: { type: 'string', default: '3' },
     rate: { type: 'string' },
     seconds: { type: 'string', default: '20' },
-    rows: { type: 'string', default: '1000000' },
-    queued: { type: 'string', default: '100000' },
     json: { type: 'string' },
     dir: { type: 'string' },
   },

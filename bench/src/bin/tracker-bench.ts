@@ -109,7 +109,7 @@ async function start(processes: number): Promise<LocalCluster> {
 }
 
 try {
-  const script = fileURLToPath(new URL('../limits/echo.js', import.meta.url));
+  const script = fileURLToPath(new URL('./echo-server.js', import.meta.url));
   const echo: ChildProcess = fork(script);
   cleanup.add(async () => void echo.kill());
   const [echoPort] = (await once(echo, 'message')) as [number];

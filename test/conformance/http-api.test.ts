@@ -2,10 +2,13 @@
  * Goal: everything the commands can do is there over HTTP, with the same checks, and nothing is
  * there for those who may not. Method: a real cluster, requests as a script sends them.
  */
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { putBody } from '../helpers/raw-client.ts';
+import { putBody, RawClient } from '../helpers/raw-client.ts';
+import { until } from '../helpers/wait.ts';
 
 let cluster: LocalCluster;
 
@@ -128,6 +131,23 @@ describe('resources', () => {
     expect((await ask('GET', url)).body).toMatchObject({ error: { code: 'UNKNOWN_KEY' } });
   });
 
+  test('a page never ends in a key that JSON would make another one', async () => {
+    const raw = new RawClient(cluster.trackers[0] ?? '');
+    for (const name of ['plain', '\x80', '\xff']) {
+      const { fid, path, devid } = await raw.call('create_open', { domain: 'main', key: name });
+      await putBody(path ?? '', 'x');
+      await raw.call('create_close', { domain: 'main', key: name, fid, devid, path, size: 1 });
+    }
+    expect((await ask('GET', '/v1/domains/main/keys?limit=1')).body.next_after).toBe('plain');
+    for (const query of ['limit=2', 'after=plain&limit=1']) {
+      expect((await ask('GET', `/v1/domains/main/keys?${query}`)).body).toMatchObject({
+        error: { code: 'BAD_PARAMS', message: expect.stringContaining('not UTF-8') },
+      });
+    }
+    for (const key of ['plain', '\x80', '\xff']) await raw.call('delete', { domain: 'main', key });
+    raw.socket.destroy();
+  });
+
   test('any command by its name', async () => {
     const { status, body } = await ask('POST', '/v1/commands/get_domains', { body: {} });
     expect({ status, body }).toMatchObject({ status: 200, body: { domain1: 'main' } });
@@ -135,6 +155,21 @@ describe('resources', () => {
       error: { code: 'UNKNOWN_COMMAND' },
     });
   });
+});
+
+test('a client that never sends the rest of its request does not hold up a stop', async () => {
+  const stopped = await startLocalCluster({ hosts: 1, devicesPerHost: 1, domain: 'main' });
+  const { hostname, port } = new URL(stopped.apis[0] ?? '');
+  const socket = connect({ host: hostname, port: Number(port) });
+  socket.on('error', () => {});
+  const head = 'Host: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n';
+  socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nPOST /v1/domains HTTP/1.1\r\n${head}{`);
+  await once(socket, 'data');
+  new RawClient(stopped.trackers[0] ?? '').write('!shutdown\r\n');
+  const running = () => stopped.trackerDaemons[0]?.running;
+  await until('it ends', () => running() === false, { deadlineMs: 10_000 }).finally(() =>
+    stopped.stop(),
+  );
 });
 
 describe('the document', () => {
@@ -170,6 +205,11 @@ describe('bad input', () => {
     ['GET', '/v1/domains/main/keys?limit=abc', {}, 400],
     ['GET', `/v1/domains/main/keys/${'x'.repeat(4000)}`, {}, 414],
     ['PUT', '/v1/domains', {}, 404],
+    ['POST', '/v1/domains', { body: { domain: ['x'] } }, 400],
+    ['POST', '/v1/commands/create_domain', { body: { domain: ['x'] } }, 400],
+    ['POST', '/v1/commands/create_domain', { body: { domain: { x: 1 } } }, 400],
+    ['POST', '/v1/domains/main/classes', { body: { class: 'c', mindevcount: 1e30 } }, 400],
+    ['PATCH', '/v1/devices/1', { body: { weight: 99_999_999_999 } }, 400],
   ])('%s %.40s is refused', async (method, path, options, status) => {
     const answer = await ask(method, path, options);
     expect(answer).toMatchObject({

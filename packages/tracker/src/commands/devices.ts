@@ -6,6 +6,9 @@ import { idOf } from './arguments.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
+/** Of its column, a MEDIUMINT. */
+const weightMax = 8_388_607;
+
 export function deviceCommands(services: CommandServices): Record<string, Command> {
   const { store, topology, refresh } = services;
   return {
@@ -33,6 +36,10 @@ export function deviceCommands(services: CommandServices): Record<string, Comman
     set_weight: async ({ args }) => {
       const weight = args.weight === undefined || args.weight === '' ? 0 : idOf(args.weight);
       if (!isTrue(args.host) || weight === undefined) throw new OmgfsError('BAD_PARAMS');
+      if (weight > weightMax) {
+        const message = `weight ${weight} is above ${weightMax}.`;
+        throw new OmgfsError('BAD_PARAMS', { message });
+      }
       const { devid } = deviceOn(topology, args);
       await store.setDeviceWeight({ devid, weight });
       await refresh();

@@ -91,5 +91,13 @@ export class Input {
 }
 
 export const text = (description: string): Schema => ({ type: 'string', description });
-export const count = (description: string): Schema => ({ type: 'integer', description });
+/** Beyond what a number of JavaScript holds exactly it would become another one. */
+export const count = (description: string): Schema => ({
+  type: 'integer',
+  description,
+  minimum: Number.MIN_SAFE_INTEGER,
+  maximum: Number.MAX_SAFE_INTEGER,
+});
+/** What an argument of a command can be; a list or an object is none. */
+export const scalar: Schema = { type: ['string', 'number', 'boolean', 'null'] };
 export const flag = (description: string): Schema => ({ type: 'boolean', description });

@@ -8,7 +8,7 @@ import { errorTable, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { Log } from '../log.ts';
 import { type AccessRules, checkAccess, checkNetwork } from './access.ts';
-import { Api, type ApiRoute, type CallCommand, Input } from './api.ts';
+import { Api, type ApiRoute, type CallCommand, Input, scalar } from './api.ts';
 import { fileRoutes } from './routes/files.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { namespaceRoutes } from './routes/namespace.ts';
@@ -28,6 +28,7 @@ const bodyBytesMax = 1024 * 1024;
 /** A key of 255 bytes, every byte escaped. */
 const paramLengthMax = 3 * 255;
 const requestMsMax = 60_000;
+const drainPollMs = 50;
 const routes = [...namespaceRoutes, ...machineRoutes, ...fileRoutes, ...operationRoutes];
 
 export class HttpServer {
@@ -43,10 +44,19 @@ export class HttpServer {
     return { host: address.host, port: (this.#app.server.address() as AddressInfo).port };
   }
 
-  /** Answers what is in flight and ends. */
-  async close(): Promise<void> {
-    this.#app.server.closeIdleConnections();
-    await this.#app.close();
+  /** Answers what is in flight for at most `graceMs`, and ends. */
+  async close({ graceMs }: { graceMs: number }): Promise<void> {
+    const { server } = this.#app;
+    // A connection that becomes idle later would be kept open, and one that never sends the rest of
+    // its request would hold up the stop for as long as it likes.
+    const idle = setInterval(() => server.closeIdleConnections(), drainPollMs);
+    const deadline = setTimeout(() => server.closeAllConnections(), graceMs);
+    try {
+      await this.#app.close();
+    } finally {
+      clearInterval(idle);
+      clearTimeout(deadline);
+    }
   }
 }
 
@@ -62,7 +72,8 @@ function createApp(options: HttpServerOptions): FastifyInstance {
       const { status, body } = failureOf(error);
       reply.code(status).send(body);
     },
-    ajv: { customOptions: { removeAdditional: false } },
+    // The default takes a list of one for the one.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: true, allowUnionTypes: true } },
   });
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
@@ -160,7 +171,7 @@ function schemaOf(route: ApiRoute): Record<string, unknown> {
       : {
           body: {
             ...object(body.fields),
-            additionalProperties: body.open ?? false,
+            additionalProperties: body.open === true ? scalar : false,
             required: body.required ?? [],
           },
         }),

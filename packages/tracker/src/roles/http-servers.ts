@@ -28,7 +28,7 @@ export class HttpServers {
     return port;
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.#servers.map((server) => server.close()));
+  async close(options: { graceMs: number }): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.close(options)));
   }
 }

@@ -43,9 +43,9 @@ export class JobsRole implements Role {
       watch: (wanted) => {
         this.#linesWanted = wanted;
       },
-      stop: async () => {
+      stop: async ({ graceMs }) => {
         this.#core.beginStop();
-        await this.#http.close();
+        await this.#http.close({ graceMs });
         await this.#core.close(() => this.#jobs.stop());
         setImmediate(end);
       },

@@ -59,7 +59,7 @@ export class OneProcessTracker implements Tracker {
 
   async close({ graceMs }: StopOptions): Promise<void> {
     this.#core.beginStop();
-    await Promise.all([this.#server.close(graceMs), this.#http.close()]);
+    await Promise.all([this.#server.close(graceMs), this.#http.close({ graceMs })]);
     await this.#core.close(() => this.#jobs.stop());
     this.#core.log.info({}, 'tracker.stopped');
   }

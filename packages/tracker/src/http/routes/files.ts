@@ -1,5 +1,5 @@
 /** Keys, files and uploads. Keys stand in the path percent-encoded, `/` as `%2F`. */
-import { listOf, valuesOf } from '@omgfs/protocol';
+import { listOf, OmgfsError, valuesOf } from '@omgfs/protocol';
 import { type ApiRoute, count, flag, type Input, type JsonFields, text } from '../api.ts';
 
 const keyUrl = '/v1/domains/:domain/keys/:key';
@@ -25,6 +25,12 @@ export const fileRoutes: readonly ApiRoute[] = [
           throw error;
         });
       const { next_after, key_count } = page;
+      // In JSON it would be another key, and the next page the same one or one further on.
+      if (String(next_after).includes('\ufffd')) {
+        const message =
+          'The last key of this page is not UTF-8: list with omgfs ls, or another limit.';
+        throw new OmgfsError('BAD_PARAMS', { message });
+      }
       return { keys: valuesOf(page, { prefix: 'key_', total: key_count ?? 0 }), next_after };
     },
   },

@@ -27,6 +27,11 @@ export async function startNginx(application: string): Promise<FrontProxy> {
     .replace('127.0.0.1:8080', application.replace('http://', ''))
     .replace('listen 8000;', `listen 127.0.0.1:${port};`);
   await writeFile(join(dir, 'nginx.conf'), config);
+  return startNginxIn(dir, port);
+}
+
+/** nginx with the `nginx.conf` of a directory, which is removed in the end. */
+export function startNginxIn(dir: string, port: number): Promise<FrontProxy> {
   const where = ['-p', dir, '-c', join(dir, 'nginx.conf'), '-e', 'stderr'];
   const child = spawn('nginx', [...where, '-g', 'daemon off;'], {
     stdio: 'ignore',
@@ -86,7 +91,7 @@ async function ready(proxy: {
 }
 
 /** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

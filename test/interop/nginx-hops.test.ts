@@ -3,62 +3,12 @@
  * client's request reaches a storage node, and what of the two answers reaches the client.
  * Method: a real nginx between servers that record every request and answer as each test says.
  */
-import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http';
+import type { RequestListener } from 'node:http';
 import { reproxyHeaders } from '@omgfs/client';
 import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type FrontProxy, startNginx } from '../helpers/proxies.ts';
-
-const bytes = Buffer.from('0123456789');
-
-interface Recorder {
-  url: string;
-  seen: { method: string; url: string; headers: IncomingHttpHeaders; body: string }[];
-  answer: RequestListener;
-  stop(): void;
-}
-
-async function record(initial: RequestListener): Promise<Recorder> {
-  const server = createServer(async (incoming, response) => {
-    const { method = '', url = '', headers } = incoming;
-    let body = '';
-    for await (const chunk of incoming) body += String(chunk);
-    recorder.seen.push({ method, url, headers, body });
-    recorder.answer(incoming, response);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const bound = server.address();
-  const recorder: Recorder = {
-    url: `http://127.0.0.1:${typeof bound === 'object' && bound ? bound.port : 0}`,
-    seen: [],
-    answer: initial,
-    stop: () => {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
-  return recorder;
-}
-
-const serve: RequestListener = ({ headers: { range } }, response) => {
-  const match = /^bytes=(\d+)-(\d+)$/.exec(range ?? '');
-  const [start, end] = match ? [Number(match[1]), Number(match[2])] : [0, bytes.length - 1];
-  response.writeHead(match ? 206 : 200, {
-    'content-type': 'application/octet-stream',
-    'content-length': end - start + 1,
-    etag: '"7-10"',
-    'x-accel-redirect': '/elsewhere',
-    ...(match ? { 'content-range': `bytes ${start}-${end}/${bytes.length}` } : {}),
-  });
-  response.end(bytes.subarray(start, end + 1));
-};
-const status =
-  (code: number): RequestListener =>
-  (_, response) =>
-    response.writeHead(code).end('no');
-const cut: RequestListener = (incoming) => incoming.socket.destroy();
+import { bytes, cut, type Recorder, record, serve, status } from '../helpers/recorder.ts';
 
 let proxy: FrontProxy;
 let application: Recorder;

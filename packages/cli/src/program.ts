@@ -2,10 +2,12 @@
 import { type Client, createAdmin, createClient } from '@omgfs/client';
 import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { Argument, Command, CommanderError } from 'commander';
+import type { WithAdmin } from './admin/context.ts';
 import { addAdminCommands } from './admin/program.ts';
 import { getCommand } from './commands/get.ts';
 import { getTreeCommand } from './commands/get-tree.ts';
 import { infoCommand, listCommand, removeCommand, renameCommand } from './commands/keys.ts';
+import { type NginxConfigFlags, nginxConfigCommand } from './commands/nginx-config.ts';
 import { putCommand } from './commands/put.ts';
 import {
   catCommand,
@@ -86,17 +88,21 @@ function createProgram({ json }: { json: boolean }): Command {
   addKeyCommands(program, withClient);
   addClusterCommands(program);
   addCompletion(program);
-  addAdminCommands(program, (work) => async (...args) => {
-    const { json, ...flags } = program.opts<GlobalOptions>();
-    const trackers = findTrackers(flags);
-    const admin = createAdmin({ trackers });
-    try {
-      const domain = findDomain(flags);
-      await work({ admin, trackers, domain, json }, ...args);
-    } finally {
-      await admin.close();
-    }
-  });
+  const withAdmin: WithAdmin =
+    (work) =>
+    async (...args) => {
+      const { json, ...flags } = program.opts<GlobalOptions>();
+      const trackers = findTrackers(flags);
+      const admin = createAdmin({ trackers });
+      try {
+        const domain = findDomain(flags);
+        await work({ admin, trackers, domain, json }, ...args);
+      } finally {
+        await admin.close();
+      }
+    };
+  addNginxConfig(program, withAdmin);
+  addAdminCommands(program, withAdmin);
   return program;
 }
 
@@ -261,6 +267,27 @@ function addClusterCommands(program: Command): void {
     });
 }
 
+function addNginxConfig(program: Command, withAdmin: WithAdmin): void {
+  program
+    .command('nginx-config')
+    .description('print or write the configuration by which nginx fetches files for an application')
+    .option('-o, --out <dir>', 'write all files there; without it, print the part with the hosts')
+    .option('--application <host:port>', 'with --out, a whole nginx.conf before this application')
+    .option('--listen <[ip:]port>', 'where that nginx listens', '8000')
+    .option(
+      '--keepalive <n>',
+      'idle connections kept to each storage node, by each worker',
+      positive,
+      32,
+    )
+    .addHelpText('after', nginxConfigExamples)
+    .action(
+      withAdmin(({ admin, json }, flags: NginxConfigFlags) =>
+        nginxConfigCommand(admin, { ...flags, json }),
+      ),
+    );
+}
+
 function addCompletion(program: Command): void {
   program
     .command('completion')
@@ -288,6 +315,14 @@ Examples:
   omgfs admin check                          is everything well? (see omgfs admin --help)
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+`;
+
+const nginxConfigExamples = `
+Examples:
+  omgfs nginx-config --out ./nginx --application 127.0.0.1:8080
+  nginx -p ./nginx -c nginx.conf             try it
+  omgfs nginx-config > /etc/nginx/omgfs-targets.conf && nginx -s reload
+                                             after hosts came or went
 `;
 
 const completionExamples = `

@@ -4,7 +4,13 @@
  * far it is behind.
  */
 import { afterEach, describe, expect, inject, onTestFinished, test } from 'vitest';
-import { connectTo, createDatabaseOn, dsnOf } from '../../../../test/helpers/mariadb.ts';
+import {
+  connectTo,
+  createDatabaseOn,
+  dsnOf,
+  startMariaDb,
+} from '../../../../test/helpers/mariadb.ts';
+import { until } from '../../../../test/helpers/wait.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
 import { Lookups } from '../../src/store/replicas/lookups.ts';
 import { replicaListOf } from '../../src/store/replicas/replica-list.ts';
@@ -106,6 +112,62 @@ describe('lookups', () => {
   });
 });
 
+describe('a replica that fails', () => {
+  /** A replica that never accepts a lookup, and how often that was logged. */
+  async function failing(setting: string) {
+    const master = await database();
+    const { dmid } = master;
+    await put(master.store, { dmid, dkey: 'k', length: 2 });
+    const said: unknown[] = [];
+    const log = { ...quietLog, warn: (...facts: unknown[]) => said.push(facts) };
+    const lookups = new Lookups({ master: master.store, log: log as typeof quietLog });
+    onTestFinished(() => lookups.close());
+    lookups.configure((name) => ({ slave_keys: 'a', slave_a: setting })[name]);
+    return { lookups, key: { dmid, dkey: 'k' }, said };
+  }
+
+  test('is said once, however many lookups it fails', async () => {
+    const { lookups, key, said } = await failing('DBI:mysql:m;host=127.0.0.1;port=1|u|p');
+    const found = await Promise.all(Array.from({ length: 50 }, () => lookups.findFile(key)));
+    expect(found.map((file) => file?.length)).toEqual(Array(50).fill(2));
+    expect(said).toHaveLength(1);
+  });
+
+  test('by hanging holds lookups up for a short time, once', async () => {
+    const frozen = await startMariaDb();
+    try {
+      const name = await createDatabaseOn(frozen);
+      const dsn = parseDsn(dsnOf(frozen, name), frozen);
+      const replica = await openStore(dsn, { ...storeOptions, createSchema: true });
+      await replica.createDomain('one');
+      await replica.close();
+      const setting = `${dsnOf(frozen, name)}|${frozen.user}|${frozen.password}`;
+      const { lookups, key, said } = await failing(setting);
+      expect(await lookups.findFile(key)).toMatchObject({ length: 2 });
+      process.kill(frozen.pid(), 'SIGSTOP');
+      let found: number | undefined;
+      const finding = lookups.findFile(key).then((file) => {
+        found = file?.length;
+      });
+      // A statement on the master may take ten seconds.
+      await until('the master is asked', () => found === 2, { deadlineMs: 8_000 });
+      await finding;
+      expect(said).toHaveLength(1);
+    } finally {
+      process.kill(frozen.pid(), 'SIGCONT');
+      await frozen.stop();
+    }
+  });
+
+  test('and is taken out of the settings is not opened again', async () => {
+    const { lookups, key, said } = await failing('DBI:mysql:m;host=127.0.0.1;port=1|u|p');
+    const finding = lookups.findFile(key);
+    lookups.configure(() => undefined);
+    expect(await finding).toMatchObject({ length: 2 });
+    expect(said).toHaveLength(0);
+  });
+});
+
 describe('the settings', () => {
   const listOf = (settings: Record<string, string>) => replicaListOf((name) => settings[name]);
 
@@ -132,12 +194,15 @@ describe('the settings', () => {
       slave_odd: 'DBI:mysql:m|u|p',
       slave_bad: 'nonsense',
       slave_good: 'DBI:mysql:m|u|p',
+      slave_dead_retry_timeout: 'soon',
     });
+    expect(list.deadRetryMs).toBe(15_000);
     expect(list.places.map(({ name }) => name)).toEqual(['good']);
     expect(list.faults).toEqual([
       'gone: the setting slave_gone is missing',
       "odd: the weight 'x' is no number",
       expect.stringMatching(/^bad: The DSN "nonsense" cannot be used/),
+      "slave_dead_retry_timeout: 'soon' is no number of seconds",
     ]);
   });
 });

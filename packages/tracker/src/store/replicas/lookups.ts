@@ -45,9 +45,11 @@ export class Lookups {
       one.place.text === text && one.place.weight === weight;
     this.#replicas = places.map((place) => {
       const kept = before.find((one) => isSame(one, place.text, place.weight));
-      return kept ?? new Replica(place, this.#list);
+      const { name } = place;
+      const onRest = (reason: string) => this.#log.warn({ name, reason }, 'replica.failed');
+      return kept ?? new Replica(place, { timing: () => this.#list, onRest });
     });
-    for (const one of before) if (!this.#replicas.includes(one)) void one.close();
+    for (const one of before) if (!this.#replicas.includes(one)) void one.end();
   }
 
   /** @throws DB_DOWN when neither the master nor a replica can tell. */
@@ -72,7 +74,7 @@ export class Lookups {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#replicas.map((one) => one.close()));
+    await Promise.all(this.#replicas.map((one) => one.end()));
     this.#replicas = [];
   }
 
@@ -91,10 +93,8 @@ export class Lookups {
       const chosen = this.#choose(left);
       try {
         return await chosen.findFile(key);
-      } catch (error) {
-        const { name } = chosen.place;
-        const reason = error instanceof Error ? error.message : String(error);
-        this.#log.warn({ name, reason }, 'replica.failed');
+      } catch {
+        // It has said why, and rests.
         left = left.filter((one) => one !== chosen);
       }
     }

@@ -42,7 +42,12 @@ export function replicaListOf(setting: (name: string) => string | undefined): Re
       faults.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  const seconds = (name: string, fallback: number) => Number(setting(name) || fallback) * 1000;
+  const seconds = (name: string, fallback: number) => {
+    const text = setting(name) || fallback;
+    if (Number(text) >= 0) return Number(text) * 1000;
+    faults.push(`${name}: '${text}' is no number of seconds`);
+    return fallback * 1000;
+  };
   return {
     places,
     faults,

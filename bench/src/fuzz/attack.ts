@@ -116,15 +116,17 @@ class Client {
 
   /** So many reply lines. @throws when the tracker closes before, or does not answer. */
   async take(count: number): Promise<string[]> {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), answerMsMax);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.#wake();
+    }, answerMsMax);
     try {
       while (this.#lines.length < count) {
         if (this.#ended) throw new Error(`closed after ${this.#lines.length} of ${count} replies`);
-        if (late.signal.aborted) throw new Error(`${this.#lines.length} of ${count} replies came`);
+        if (late) throw new Error(`${this.#lines.length} of ${count} replies came`);
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
-          late.signal.addEventListener('abort', () => resolve(), { once: true });
         });
       }
     } finally {

@@ -12,7 +12,8 @@ export function settingCommands({ store }: CommandServices): Record<string, Comm
     server_setting: async ({ args }) => {
       const key = args.key;
       if (key === undefined || !isTrue(key)) throw new OmgfsError('BAD_PARAMS');
-      return { key, value: masked(key, await store.findSetting(key)) };
+      // As it is, passwords included: tools change a replica database by what they read here.
+      return { key, value: await store.findSetting(key) };
     },
     server_settings: async () => {
       const fields: ReplyFields = {};

@@ -240,6 +240,27 @@ describe('names', () => {
     await expect(collect({ signal: abort.signal })).rejects.toThrow('enough');
   });
 
+  test('a list with a delimiter has keys and folders, each once', async () => {
+    const names = ['a', 'b/1', 'b/2/x', 'b/2/y', 'b0', 'ü/1', 'ü/2', 'c/'];
+    for (const name of names) await client.put(`fold/${name}`, Buffer.from('x'));
+    const collect = async (options: Parameters<Client['list']>[0]) => {
+      const seen: string[] = [];
+      for await (const entry of client.list(options)) seen.push(entry);
+      return seen;
+    };
+    const top = ['a', 'b/', 'b0', 'c/', 'ü/'].map((name) => `fold/${name}`);
+    expect(await collect({ prefix: 'fold/', delimiter: '/' })).toEqual(top);
+    expect(await collect({ prefix: 'fold/', delimiter: '/', limit: 2 })).toEqual(top.slice(0, 2));
+    const inner = await collect({ prefix: 'fold/b/', delimiter: '/' });
+    expect(inner).toEqual(['fold/b/1', 'fold/b/2/']);
+    // Not only one character, and not within the prefix.
+    expect(await collect({ prefix: 'fold/b', delimiter: '/2/' })).toEqual([
+      'fold/b/1',
+      'fold/b/2/',
+      'fold/b0',
+    ]);
+  });
+
   test('a list of bytes has the bytes', async () => {
     const key = Buffer.from([...Buffer.from('bytes/'), 255, 0, 10]);
     await client.put(key, small);

@@ -13,6 +13,7 @@ import {
 } from '@omgfs/protocol';
 import { Agent } from 'undici';
 import { type ByteRange, type Download, download } from './download.ts';
+import { listKeys } from './list-keys.ts';
 import { openSource, type UploadSource } from './source.ts';
 import { createTrackerPool, type TrackerPool, type TrackerPoolOptions } from './tracker-pool.ts';
 import { type StoredFile, upload } from './upload.ts';
@@ -59,7 +60,13 @@ export interface ListOptions {
   prefix?: Key;
   /** Only keys behind it. */
   after?: Key;
-  /** At most so many keys; all when left out. */
+  /**
+   * Keys that have it behind the prefix are one entry: all up to it, and it, as folders are with
+   * `/`. An entry that has it behind the prefix is a folder, every other one a key. The keys in the
+   * folders are read all the same.
+   */
+  delimiter?: Key;
+  /** At most so many entries; all when left out. */
   limit?: number;
   signal?: AbortSignal;
 }
@@ -120,7 +127,6 @@ export interface Client {
   close(): Promise<void>;
 }
 
-const pageKeysMax = 1000;
 const pathCountMax = 16;
 
 /** Connects lazily: nothing is sent before the first call. */
@@ -259,27 +265,11 @@ class DomainClient implements Client {
     await Promise.all([this.trackers.close(), this.#agent.destroy()]);
   }
 
-  async *#listKeys(options: ListOptions): AsyncGenerator<string> {
-    const prefix = bytesOf(options.prefix ?? '');
-    let after = bytesOf(options.after ?? '');
-    let left = options.limit ?? Number.POSITIVE_INFINITY;
-    while (left > 0) {
-      const limit = Math.min(left, pageKeysMax);
-      const fields = await this.#ask('list_keys', options.signal, { prefix, after, limit }).catch(
-        (error: unknown) => {
-          // The protocol's way to say that the list has ended.
-          if (toOmgfsError(error).code === 'NONE_MATCH') return undefined;
-          throw error;
-        },
-      );
-      const count = Number(fields?.key_count ?? 0);
-      if (fields === undefined || count === 0) return;
-      for (let number = 1; number <= count; number += 1) yield fields[`key_${number}`] ?? '';
-      // Not `next_after`: under a collation that ignores case it may lie before this one.
-      after = fields[`key_${count}`] ?? '';
-      left -= count;
-      if (count < limit) return;
-    }
+  #listKeys(options: ListOptions): AsyncGenerator<string> {
+    const { prefix = '', after = '', delimiter = '', limit = Number.POSITIVE_INFINITY } = options;
+    const ask = (args: object) => this.#ask('list_keys', options.signal, args);
+    const texts = { prefix: bytesOf(prefix), after: bytesOf(after), delimiter: bytesOf(delimiter) };
+    return listKeys(ask, { ...texts, limit });
   }
 
   /** Repeats a change whose answer got lost; the second try is told so. */

@@ -97,6 +97,28 @@ describe('what there is', () => {
   });
 });
 
+test('replica databases keep their weight and take no name of a setting', async () => {
+  const dsn = ['--dsn', 'DBI:mysql:m;host=127.0.0.1'];
+  await out('admin', 'replica', 'set', 'near', ...dsn, '--weight', '0');
+  await out('admin', 'replica', 'set', 'near', ...dsn, '--password', 'new');
+  expect(await json('admin', 'replica', 'list')).toMatchObject([{ name: 'near', weight: '0' }]);
+  for (const args of [
+    ['keys', ...dsn],
+    ['lag', ...dsn],
+    ['a,b', ...dsn],
+    ['far', ...dsn, '--weight', 'much'],
+    ['far', ...dsn, '--password', 'a|b'],
+  ]) {
+    expect({ args, code: (await run('admin', 'replica', 'set', ...args)).code }).toEqual({
+      args,
+      code: 2,
+    });
+  }
+  expect((await run('admin', 'replica', 'delete', 'keys')).code).toBe(2);
+  expect(await json('admin', 'replica', 'list')).toHaveLength(1);
+  await out('admin', 'replica', 'delete', 'near');
+});
+
 describe('is everything well', () => {
   test('check and status say so', async () => {
     expect(await out('admin', 'check')).toMatch(/^All 5 are well\.$/m);

@@ -10,6 +10,8 @@ import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { createAdmin, createClient } from '@omgfs/client';
 import { fidPath } from '@omgfs/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ReplicaReader } from '../../packages/cli/src/verify/replica-reader.ts';
+import { verifyFiles } from '../../packages/cli/src/verify/verify.ts';
 import { runOmgfs } from '../helpers/command-line.ts';
 import { until } from '../helpers/wait.ts';
 
@@ -66,6 +68,42 @@ test('a healthy cluster has nothing wrong', async () => {
   const flags = cluster.hosts.flatMap(({ docroot }) => ['--docroot', docroot]);
   const { code, findings } = await verify('--checksums', '--manifest', manifest, ...flags);
   expect({ code, findings }).toEqual({ code: 0, findings: [] });
+});
+
+test('a file that is deleted while it is looked at is no damage', async () => {
+  const trackers = [...cluster.trackers];
+  const admin = createAdmin({ trackers });
+  const client = createClient({ trackers, domain: 'main' });
+  const reader = new ReplicaReader({ connectionsPerHost: 4 });
+  const { fid } = await client.put('brief', Buffer.from('soon gone'));
+  let looks = 0;
+  // The tracker's answer of a moment ago: meanwhile the file is deleted, from its devices too.
+  const late = createAdmin({ trackers });
+  late.call = async (command, args) => {
+    const reply = await admin.call(command, args);
+    if (command !== 'file_debug' || reply.fid_dkey !== 'brief') return reply;
+    looks += 1;
+    await client.delete('brief');
+    await until('its bytes are gone', async () => {
+      const left = await admin.call('file_debug', { fid });
+      return left.delqueue_fid === undefined && left.fid_fid === undefined;
+    });
+    return reply;
+  };
+  const found: unknown[] = [];
+  await verifyFiles(
+    { admin: late, reader },
+    {
+      checksums: false,
+      concurrency: 1e9,
+      onFinding: (one) => found.push(one),
+      onProgress: () => {},
+      signal: new AbortController().signal,
+    },
+  );
+  reader.close();
+  await Promise.all([client.close(), admin.close(), late.close()]);
+  expect({ looks, found }).toEqual({ looks: 1, found: [] });
 });
 
 test('damage is found: a lost copy, a short one, other bytes, an unknown file', async () => {

@@ -63,5 +63,6 @@ export async function inParallel<T>(
       }
     }
   };
-  await Promise.all(Array.from({ length: options.concurrency }, worker));
+  const length = Math.min(options.concurrency, items.length);
+  await Promise.all(Array.from({ length }, worker));
 }

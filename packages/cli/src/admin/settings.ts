@@ -1,5 +1,7 @@
 /** `omgfs admin settings` and `omgfs admin replica`. */
-import type { Command } from 'commander';
+import { OmgfsError } from '@omgfs/protocol';
+import { type Command, InvalidArgumentError } from 'commander';
+import { numberAbove } from '../numbers.ts';
 import type { AdminContext, WithAdmin } from './context.ts';
 import { printDone, printTable } from './table.ts';
 
@@ -44,12 +46,26 @@ function addSettings(settings: Command, withAdmin: WithAdmin): void {
 }
 
 const keysSetting = 'slave_keys';
+/** `slave_<name>` with one of these is a setting of its own. */
+const takenNames = ['keys', 'lag', 'connect_timeout', 'dead_retry_timeout', 'version'];
+
+function replicaName(text: string): string {
+  if (/^[\w.-]+$/.test(text) && !takenNames.includes(text)) return text;
+  const taken = takenNames.join(', ');
+  throw new InvalidArgumentError(`It must be of A-Z a-z 0-9 _ . - and none of ${taken}.`);
+}
+
+/** The setting is three parts with bars between them. */
+function withoutBar(text: string): string {
+  if (!text.includes('|')) return text;
+  throw new InvalidArgumentError("It must not contain '|'.");
+}
 
 interface ReplicaFlags {
   dsn: string;
   username?: string;
   password?: string;
-  weight?: string;
+  weight?: number;
 }
 
 function addReplicas(replica: Command, withAdmin: WithAdmin): void {
@@ -75,19 +91,24 @@ function addReplicas(replica: Command, withAdmin: WithAdmin): void {
       }),
     );
   replica
-    .command('set <name>')
+    .command('set')
+    .argument('<name>', 'a name of your choice', replicaName)
     .description('add or change a replica database')
-    .requiredOption('--dsn <dsn>', 'for example DBI:mysql:mogilefs;host=10.0.0.9')
-    .option('--username <name>', 'database user')
-    .option('--password <text>', 'its password')
-    .option('--weight <n>', 'share of the lookups it gets')
+    .requiredOption('--dsn <dsn>', 'for example DBI:mysql:mogilefs;host=10.0.0.9', withoutBar)
+    .option('--username <name>', 'database user', withoutBar)
+    .option('--password <text>', 'its password', withoutBar)
+    .option('--weight <n>', 'share of the lookups it gets; 0 takes it out of use', numberAbove(-1))
     .action(
       withAdmin(async (context, name: string, flags: ReplicaFlags) => {
         const { admin, json } = context;
         const { dsn, username = '', password = '', weight } = flags;
         await admin.setSetting(`slave_${name}`, [dsn, username, password].join('|'));
-        const others = (await keysOf(context)).filter((key) => key.split('=')[0] !== name);
-        const entry = weight === undefined ? name : `${name}=${weight}`;
+        const keys = await keysOf(context);
+        const isThis = (key: string) => key.split('=')[0] === name;
+        // Who changes a password means to keep the weight.
+        const kept = keys.find(isThis) ?? name;
+        const entry = weight === undefined ? kept : `${name}=${weight}`;
+        const others = keys.filter((key) => !isThis(key));
         await admin.setSetting(keysSetting, [...others, entry].join(','));
         printDone(`Replica database ${name} is set.`, { name }, { json });
       }),
@@ -98,7 +119,11 @@ function addReplicas(replica: Command, withAdmin: WithAdmin): void {
     .action(
       withAdmin(async (context, name: string) => {
         const { admin, json } = context;
-        const others = (await keysOf(context)).filter((key) => key.split('=')[0] !== name);
+        const keys = await keysOf(context);
+        if (!keys.some((key) => key.split('=')[0] === name)) {
+          throw new OmgfsError('BAD_ARGS', { message: `there is no replica database ${name}` });
+        }
+        const others = keys.filter((key) => key.split('=')[0] !== name);
         // Out of the list first: a listed name without an address would be an error.
         await admin.setSetting(keysSetting, others.join(','));
         await admin.setSetting(`slave_${name}`, '');

@@ -175,7 +175,7 @@ export class JobSite {
         if (left?.copies === 0 && left.deletions === 0) return true;
         throw new Error(`left: ${JSON.stringify(left)}`);
       },
-      { deadlineMs: 50_000, everyMs: 500 },
+      { deadlineMs: 25_000, everyMs: 500 },
     );
   }
 
@@ -213,16 +213,16 @@ export class JobSite {
     );
   }
 
-  /** The log lines of an event, of all trackers. */
-  async logged(event: string): Promise<Fields[]> {
+  /** The log lines of an event, with the index of the tracker that wrote each. */
+  async logged(event: string): Promise<{ tracker: number; line: Fields }[]> {
     const { dir, trackerDaemons } = this.cluster;
     const logs = await Promise.all(
       trackerDaemons.map(({ name }) => readFile(join(dir, 'logs', `${name}.log`), 'utf8')),
     );
-    return logs
-      .flatMap((log) => log.split('\n'))
-      .filter((line) => line.includes(`"${event}"`))
-      .map((line): Fields => JSON.parse(line));
+    return logs.flatMap((log, tracker) => {
+      const lines = log.split('\n').filter((line) => line.includes(`"${event}"`));
+      return lines.map((line) => ({ tracker, line: JSON.parse(line) }));
+    });
   }
 
   /** I8: replicas that were written and recorded more than once. */
@@ -230,7 +230,7 @@ export class JobSite {
     const written = await this.logged('replica.written');
     const seen = new Set<string>();
     return written
-      .map(({ fid, target }) => `fid ${fid} to dev${target}`)
+      .map(({ line: { fid, target } }) => `fid ${fid} to dev${target}`)
       .filter((one) => seen.size === seen.add(one).size);
   }
 }

@@ -1,0 +1,131 @@
+/**
+ * Goal: I1, I2, I5, I9. Bad disks take nothing from replicate and the reaper: a full disk, a replica
+ * with other bytes than were stored, and a directory that is gone for good lose no acknowledged
+ * file, and every class gets its copies again.
+ * Method: real processes; a disk of a few MiB in memory where mounting is allowed, bytes changed and
+ * directories removed behind the back of the nodes, and the tracker that reaps killed.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fidPath } from '@omgfs/protocol';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { checkedClass, JobSite } from '../helpers/job-site.ts';
+import { until } from '../helpers/wait.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'omgfs-jobs-disks-'));
+const smallDisk = join(dir, 'node1', 'dev1');
+let mounted = false;
+let site: JobSite;
+
+beforeAll(async () => {
+  mkdirSync(smallDisk, { recursive: true });
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'omgfs-test', smallDisk]);
+    mounted = true;
+  } catch {
+    // Not allowed here: the disk is a directory like the others, and never full.
+  }
+  // So that the disk is offered until it is really full.
+  const limits = {
+    extraTrackerArgs: ['--min_free_space', '0'],
+    extraStorageArgs: ['--free-reserve-mb', '0'],
+  };
+  site = await JobSite.start(inject('mysql'), { dir, ...limits });
+});
+afterAll(async () => {
+  await site?.stop();
+  if (mounted) execFileSync('umount', ['-l', smallDisk]);
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function pathOf(devid: number, fid: number): string {
+  const host = site.cluster.hosts.find(({ devids }) => devids.includes(devid));
+  return join(host?.docroot ?? '', fidPath(devid, fid));
+}
+
+async function devicesOf(fid: number): Promise<number[]> {
+  const rows = await site.rows('SELECT devid FROM file_on WHERE fid = ?', [fid]);
+  return rows.map(({ devid }) => Number(devid));
+}
+
+async function expectWhole(): Promise<void> {
+  await site.settle();
+  expect(await site.verify()).toEqual([]);
+  expect(await site.undead()).toEqual([]);
+}
+
+test('I1, I2, I5: a disk becomes full and gets room again', async () => {
+  const filler = join(smallDisk, 'filler');
+  await site.storm(async () => {
+    if (mounted)
+      execFileSync('sh', ['-c', `head -c 100M /dev/zero > ${filler} 2> /dev/null || true`]);
+    const before = site.writers.done;
+    await until('writers to go on beside it', () => site.writers.done > before + 60);
+  });
+  await expectWhole();
+  rmSync(filler, { force: true });
+  await site.storm(async () => {});
+  await expectWhole();
+});
+
+test('I2, I5: a replica with other bytes is no source, and fsck replaces it', async () => {
+  const fids: number[] = [];
+  for (let number = 0; number < 12; number += 1) {
+    const key = `rotten/${number}`;
+    await site.writers.put(key, Buffer.from(`body of ${key} `.repeat(500)));
+    fids.push((await site.client.info(key)).fid);
+  }
+  await site.settle();
+  for (const fid of fids) {
+    const [devid = 0] = await devicesOf(fid);
+    const path = pathOf(devid, fid);
+    writeFileSync(path, readFileSync(path).fill('?', 0, 10));
+  }
+  const args = { domain: site.cluster.domain, class: checkedClass };
+  await site.call('update_class', { ...args, mindevcount: 3, hashtype: 'MD5' });
+  await site.call('clear_cache', {}, 1);
+  await site.call('fsck_reset');
+  await site.call('fsck_start');
+  await until('fsck to be through', async () => {
+    const { running, queued } = await site.call('fsck_status');
+    return running === '0' && queued === undefined;
+  });
+  await expectWhole();
+  for (const fid of fids) expect((await devicesOf(fid)).length).toBeGreaterThanOrEqual(3);
+  await site.call('update_class', { ...args, mindevcount: 2, hashtype: 'MD5' });
+  await site.call('clear_cache', {}, 1);
+});
+
+test('I1, I2, I5, I9: a directory is gone for good, and the tracker that reaps is killed', async () => {
+  const host = site.cluster.hosts[2];
+  const [devid = 0] = host?.devids ?? [];
+  const rowsLeft = async () => {
+    const [row] = await site.rows('SELECT COUNT(*) AS n FROM file_on WHERE devid = ?', [devid]);
+    return Number(row?.n);
+  };
+  const setting = { key: 'queue_rate_for_reaper', value: 20 };
+  await site.call('set_server_setting', setting);
+  await site.storm(async () => {});
+  // A disk that goes while it has the only copy takes the file with it, so first all have two.
+  await site.settle();
+  const all = await rowsLeft();
+  expect(all).toBeGreaterThan(20);
+  await rm(join(host?.docroot ?? '', `dev${devid}`), { recursive: true });
+  await site.call('set_state', { host: host?.name ?? '', device: devid, state: 'dead' });
+  await site.call('clear_cache', {}, 1);
+  await site.storm(async () => {});
+  const reaper = await until('the reaper to begin', async () => {
+    if ((await rowsLeft()) >= all) return undefined;
+    return (await site.logged('device.reaped'))[0]?.tracker;
+  });
+  await site.call('set_server_setting', { ...setting, value: 1000 });
+  const victim = site.cluster.trackerDaemons[reaper];
+  await victim?.kill('SIGKILL');
+  await site.call('clear_cache', {}, 1 - reaper);
+  await until('the other to go on', async () => (await rowsLeft()) === 0);
+  await victim?.start();
+  await expectWhole();
+}, 120_000);

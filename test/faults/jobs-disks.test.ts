@@ -1,9 +1,9 @@
 /**
- * Goal: I1, I2, I5, I9. Bad disks take nothing from replicate and the reaper: a full disk, a replica
- * with other bytes than were stored, and a directory that is gone for good lose no acknowledged
- * file, and every class gets its copies again.
- * Method: real processes; a disk of a few MiB in memory where mounting is allowed, bytes changed and
- * directories removed behind the back of the nodes, and the tracker that reaps killed.
+ * Goal: I1, I2, I5, I9. Bad disks take nothing from replicate and the reaper: a full disk, a
+ * replica with other bytes than were stored, and a directory that is gone for good lose no
+ * acknowledged file, and every class gets its copies again.
+ * Method: real processes; a disk of a few MiB in memory where mounting is allowed, bytes changed
+ * and directories removed behind the back of the nodes, and the tracker that reaps killed.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -99,7 +99,7 @@ test('I2, I5: a replica with other bytes is no source, and fsck replaces it', as
   await site.call('clear_cache', {}, 1);
 });
 
-test('I1, I2, I5, I9: a directory is gone for good, and the tracker that reaps is killed', async () => {
+test('I1, I2, I5, I9: a directory is gone for good, and the reaping tracker is killed', async () => {
   const host = site.cluster.hosts[2];
   const [devid = 0] = host?.devids ?? [];
   const rowsLeft = async () => {

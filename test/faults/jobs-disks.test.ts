@@ -99,7 +99,7 @@ test('I2, I5: a replica with other bytes is no source, and fsck replaces it', as
   await site.call('clear_cache', {}, 1);
 });
 
-test('I1, I2, I5, I9: a directory is gone for good, and the reaping tracker is killed', async () => {
+test('I1, I2, I5, I9: a directory vanished, and the reaping tracker is killed', async () => {
   const host = site.cluster.hosts[2];
   const [devid = 0] = host?.devids ?? [];
   const rowsLeft = async () => {

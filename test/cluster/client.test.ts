@@ -216,6 +216,16 @@ describe('names', () => {
     expect((await client.paths('paths', { count: 1 })).length).toBe(1);
   });
 
+  test('remembered paths do not outlive an overwrite, nor does a checksum', async () => {
+    const remembering = newClient({ pathCache: { entries: 10, ttlMs: 60_000 } });
+    for (const bytes of [small, large]) {
+      await remembering.put('remembered', bytes);
+      const { stream } = await remembering.get('remembered', { verify: true });
+      expect((await buffer(stream)).equals(bytes)).toBe(true);
+    }
+    await remembering.close();
+  });
+
   test('a list has all keys of a prefix in byte order, over all pages', async () => {
     const keys = Array.from({ length: 1203 }, (_, n) => `list/${String(n).padStart(4, '0')}`);
     const left = [...keys, 'lisu', 'list'];

@@ -8,15 +8,18 @@ import {
   fromByteString,
   type HashType,
   OmgfsError,
+  parseChecksum,
   toByteString,
   toOmgfsError,
 } from '@omgfs/protocol';
 import { Agent } from 'undici';
 import { type ByteRange, type Download, download } from './download.ts';
 import { listKeys } from './list-keys.ts';
-import { openSource, type UploadSource } from './source.ts';
+import { PathCache, type PathCacheOptions } from './path-cache.ts';
 import { createTrackerPool, type TrackerPool, type TrackerPoolOptions } from './tracker-pool.ts';
-import { type StoredFile, upload } from './upload.ts';
+import { openSource, type UploadSource } from './upload/source.ts';
+import { type StoredFile, upload } from './upload/upload.ts';
+import { verifiedDownload } from './verified-download.ts';
 
 export interface ClientOptions extends TrackerPoolOptions {
   domain: string;
@@ -26,6 +29,18 @@ export interface ClientOptions extends TrackerPoolOptions {
   stallMs?: number;
   /** Connections to one storage node; default 64. */
   storageConnectionsMax?: number;
+  /** Remembers the URLs of replicas; off when left out. */
+  pathCache?: PathCacheOptions;
+}
+
+export interface GetOptions {
+  range?: ByteRange;
+  /**
+   * Compares the bytes with the checksum that the tracker keeps, if it keeps one: the stream fails
+   * at its end with CHECKSUM_MISMATCH. Costs a second question; not with a range.
+   */
+  verify?: boolean;
+  signal?: AbortSignal;
 }
 
 /** A key as text, which travels as UTF-8, or as the bytes themselves. */
@@ -93,7 +108,7 @@ export interface Client {
    * await pipeline(stream, createWriteStream('head.jpg'));
    * @throws UNKNOWN_KEY, NO_REPLICA_UP, RANGE_NOT_SATISFIABLE.
    */
-  get(key: Key, options?: { range?: ByteRange; signal?: AbortSignal }): Promise<Download>;
+  get(key: Key, options?: GetOptions): Promise<Download>;
   /**
    * URLs of the replicas, best first, for a proxy to fetch from. With `verify` the tracker checks
    * the first ones on their devices.
@@ -128,6 +143,7 @@ export interface Client {
 }
 
 const pathCountMax = 16;
+const verifyTriesMax = 3;
 
 /** Connects lazily: nothing is sent before the first call. */
 export function createClient(options: ClientOptions): Client {
@@ -138,12 +154,14 @@ class DomainClient implements Client {
   readonly trackers: TrackerPool;
   readonly #agent: Agent;
   readonly #domain: string;
+  readonly #pathCache: PathCache | undefined;
   readonly #headersTimeoutMs: number;
   readonly #stallMs: number;
 
   constructor(options: ClientOptions) {
     this.trackers = createTrackerPool(options);
     this.#domain = toByteString(options.domain);
+    this.#pathCache = options.pathCache && new PathCache(options.pathCache);
     this.#headersTimeoutMs = options.headersTimeoutMs ?? 10_000;
     this.#stallMs = options.stallMs ?? 30_000;
     this.#agent = new Agent({
@@ -173,14 +191,32 @@ class DomainClient implements Client {
       });
     } finally {
       opened.close();
+      this.#pathCache?.forget(bytes);
     }
   }
 
-  async get(
-    key: Key,
-    options: { range?: ByteRange; signal?: AbortSignal } = {},
-  ): Promise<Download> {
-    const { range, signal } = options;
+  async get(key: Key, options: GetOptions = {}): Promise<Download> {
+    const { verify, range, signal } = options;
+    if (!verify) return this.#open(key, options);
+    if (range) throw new OmgfsError('BAD_ARGS', { message: 'a range cannot be verified' });
+    for (let tries = 1; ; tries += 1) {
+      const info = await this.info(key, signal ? { signal } : {});
+      const found = await this.#open(key, options);
+      const checksum = parseChecksum(info.checksum ?? '');
+      if (checksum === undefined) return found;
+      if (found.fid === undefined || found.fid === info.fid) {
+        return verifiedDownload(found, checksum);
+      }
+      // Overwritten between the two questions.
+      found.stream.destroy();
+      this.#pathCache?.forget(bytesOf(key));
+      if (tries === verifyTriesMax) {
+        throw new OmgfsError('FAILURE', { message: 'the key is overwritten again and again' });
+      }
+    }
+  }
+
+  async #open(key: Key, { range, signal }: GetOptions): Promise<Download> {
     const find = () => this.paths(key, { count: pathCountMax, ...(signal ? { signal } : {}) });
     const paths = await find();
     try {
@@ -188,6 +224,7 @@ class DomainClient implements Client {
     } catch (error) {
       if (toOmgfsError(error).code !== 'NO_REPLICA_UP') throw error;
       // The key may have been overwritten since, and the old bytes deleted: look once more.
+      this.#pathCache?.forget(bytesOf(key));
       const fresh = await find();
       if (fresh.every((path) => paths.includes(path))) throw error;
       return download(this.#context(), { paths: fresh, range, signal });
@@ -198,14 +235,17 @@ class DomainClient implements Client {
     key: Key,
     options: { count?: number; verify?: boolean; signal?: AbortSignal } = {},
   ): Promise<string[]> {
-    const fields = await this.#ask('get_paths', options.signal, {
-      key: bytesOf(key),
-      pathcount: options.count ?? 2,
-      noverify: options.verify ? 0 : 1,
-    });
-    // The protocol raises a smaller wish to two.
-    const count = Math.min(Number(fields.paths ?? 0), options.count ?? 2);
-    return Array.from({ length: count }, (_, at) => fields[`path${at + 1}`] ?? '');
+    const { count = 2, verify } = options;
+    const bytes = bytesOf(key);
+    const ask = async () => {
+      const args = { key: bytes, pathcount: count, noverify: verify ? 0 : 1 };
+      const fields = await this.#ask('get_paths', options.signal, args);
+      // The protocol raises a smaller wish to two.
+      const length = Math.min(Number(fields.paths ?? 0), count);
+      return Array.from({ length }, (_, at) => fields[`path${at + 1}`] ?? '');
+    };
+    if (verify || this.#pathCache === undefined) return ask();
+    return this.#pathCache.find(bytes, count, ask);
   }
 
   async info(key: Key, options: { signal?: AbortSignal } = {}): Promise<FileInfo> {
@@ -229,6 +269,7 @@ class DomainClient implements Client {
   async delete(key: Key, options: { signal?: AbortSignal } = {}): Promise<boolean> {
     const args = { key: bytesOf(key) };
     return this.#change(
+      [args.key],
       (uncertain) =>
         this.#ask('delete', options.signal, args).then(
           () => true,
@@ -244,6 +285,7 @@ class DomainClient implements Client {
   async rename(from: Key, to: Key, options: { signal?: AbortSignal } = {}): Promise<void> {
     const args = { from_key: bytesOf(from), to_key: bytesOf(to) };
     await this.#change(
+      [args.from_key, args.to_key],
       (uncertain) =>
         this.#ask('rename', options.signal, args).catch((error: unknown) => {
           // Gone after a try whose answer got lost: that try did it.
@@ -274,6 +316,7 @@ class DomainClient implements Client {
 
   /** Repeats a change whose answer got lost; the second try is told so. */
   async #change<T>(
+    keys: readonly string[],
     attempt: (uncertain: boolean) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
@@ -281,8 +324,11 @@ class DomainClient implements Client {
       return await attempt(false);
     } catch (error) {
       signal?.throwIfAborted();
-      if (error instanceof OmgfsError && error.details.uncertain === true) return attempt(true);
+      if (error instanceof OmgfsError && error.details.uncertain === true)
+        return await attempt(true);
       throw error;
+    } finally {
+      for (const key of keys) this.#pathCache?.forget(key);
     }
   }
 

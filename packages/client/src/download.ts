@@ -29,6 +29,8 @@ export interface Download {
   fileLength: number;
   /** Undefined when the tracker's URLs do not tell it. */
   fid: number | undefined;
+  /** `ALG:hex` that the stream is compared with; undefined when it is not. */
+  checksum?: string;
 }
 
 interface DownloadRequest {

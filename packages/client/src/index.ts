@@ -11,11 +11,20 @@ export {
 } from '@omgfs/protocol';
 export { Admin, createAdmin } from './admin/admin.ts';
 export type * from './admin/types.ts';
-export type { Client, ClientOptions, FileInfo, Key, ListOptions, PutOptions } from './client.ts';
+export type {
+  Client,
+  ClientOptions,
+  FileInfo,
+  GetOptions,
+  Key,
+  ListOptions,
+  PutOptions,
+} from './client.ts';
 export { createClient } from './client.ts';
 export type { ByteRange, Download } from './download.ts';
+export type { PathCacheOptions } from './path-cache.ts';
 export { type NodeResponse, type ReplyLike, sendReproxy } from './send-reproxy.ts';
-export type { UploadSource } from './source.ts';
 export type { RequestOptions, TrackerPool, TrackerPoolOptions } from './tracker-pool.ts';
 export { createTrackerPool } from './tracker-pool.ts';
-export type { StoredFile } from './upload.ts';
+export type { UploadSource } from './upload/source.ts';
+export type { StoredFile } from './upload/upload.ts';

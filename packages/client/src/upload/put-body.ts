@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { type Checksum, type HashType, hashTypes } from '@omgfs/protocol';
 import type { Agent } from 'undici';
-import { Deadline } from './deadline.ts';
+import { Deadline } from '../deadline.ts';
 import { type Source, wrongLength } from './source.ts';
 
 export interface PutBodyRequest {

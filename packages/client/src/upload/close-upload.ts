@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Checksum, formatChecksum, OmgfsError, toOmgfsError } from '@omgfs/protocol';
-import type { TrackerPool } from './tracker-pool.ts';
+import type { TrackerPool } from '../tracker-pool.ts';
 
 interface CloseContext {
   pool: TrackerPool;

@@ -11,10 +11,10 @@ import {
   toOmgfsError,
 } from '@omgfs/protocol';
 import type { Agent } from 'undici';
+import type { TrackerPool } from '../tracker-pool.ts';
 import { abandonUpload, closeUpload } from './close-upload.ts';
 import { PutFailure, putBody, SourceFailure } from './put-body.ts';
 import type { Source } from './source.ts';
-import type { TrackerPool } from './tracker-pool.ts';
 
 export interface UploadContext {
   pool: TrackerPool;

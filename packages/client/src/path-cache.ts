@@ -1,0 +1,51 @@
+/** URLs of replicas for a short time, bounded; changes through the same client are seen at once. */
+
+export interface PathCacheOptions {
+  /** Keys remembered at most; the least recently looked up goes first. */
+  entries: number;
+  /** How long a change through another client may go unseen; default 5 s. */
+  ttlMs?: number;
+}
+
+interface Entry {
+  paths: readonly string[];
+  /** How many were asked for. */
+  count: number;
+  until: number;
+}
+
+export class PathCache {
+  readonly #options: Required<PathCacheOptions>;
+  readonly #entries = new Map<string, Entry>();
+  #changes = 0;
+
+  constructor(options: PathCacheOptions) {
+    this.#options = { ttlMs: 5_000, ...options };
+  }
+
+  /** At most `count` paths of a key, by `ask` where they are not known. */
+  async find(key: string, count: number, ask: () => Promise<string[]>): Promise<string[]> {
+    const entry = this.#entries.get(key);
+    this.#entries.delete(key);
+    if (entry !== undefined && entry.count >= count && entry.until > performance.now()) {
+      this.#entries.set(key, entry);
+      return entry.paths.slice(0, count);
+    }
+    const before = this.#changes;
+    const paths = await ask();
+    // An answer from before a change must not outlive it, and a file may get its replicas soon.
+    if (before !== this.#changes || paths.length === 0) return paths;
+    const until = performance.now() + this.#options.ttlMs;
+    this.#entries.set(key, { paths: [...paths], count, until });
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size > this.#options.entries && oldest !== undefined) {
+      this.#entries.delete(oldest);
+    }
+    return paths;
+  }
+
+  forget(key: string): void {
+    this.#changes += 1;
+    this.#entries.delete(key);
+  }
+}

@@ -6,10 +6,8 @@ import { bootstrap, root } from './bootstrap.mjs';
 bootstrap();
 const omgfs = join(root, 'packages', 'cli', 'dist', 'bin', 'omgfs.js');
 const args = process.argv.slice(2);
-const named = args.some((arg) => !arg.startsWith('-'));
-const child = spawn(process.execPath, [omgfs, 'demo', ...(named ? [] : [root]), ...args], {
-  stdio: 'inherit',
-});
+// Without a directory the demo takes the one it runs in, without what was installed and built.
+const child = spawn(process.execPath, [omgfs, 'demo', ...args], { cwd: root, stdio: 'inherit' });
 // A Ctrl-C reaches the demo by itself; it then stops its cluster, and this process with it.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => child.kill('SIGTERM'));

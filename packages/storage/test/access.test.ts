@@ -32,16 +32,21 @@ test('the allowed ones are served', async () => {
   expect((await put(`${url}/dev1/x`, 'x')).status).toBe(200);
 });
 
-test.each(['10.0.0.0/33', '300.0.0.1', 'localhost', '10.0.0.0/x', '::1/129'])(
-  '%s is no network',
-  (text) => {
-    const commandLine = readConfig(['--skipconfig', '--allow', text], {});
-    expect(commandLine).toMatchObject({
-      action: 'refuse',
-      reason: expect.stringContaining('is not ip'),
-    });
-  },
-);
+test.each([
+  '10.0.0.0/33',
+  '300.0.0.1',
+  'localhost',
+  '10.0.0.0/x',
+  '::1/129',
+  '10.0.0.0/8/24',
+  'fe80::1%lo',
+])('%s is no network', (text) => {
+  const commandLine = readConfig(['--skipconfig', '--allow', text], {});
+  expect(commandLine).toMatchObject({
+    action: 'refuse',
+    reason: expect.stringContaining('is not ip'),
+  });
+});
 
 test('TLS serves the same files', async () => {
   const docroot = await createDocroot(1);

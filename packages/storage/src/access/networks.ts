@@ -5,8 +5,9 @@ import { BlockList, isIP } from 'node:net';
 export function parseNetworks(text: string): BlockList[] {
   const parts = text.split(/[\s,]+/).filter((part) => part !== '');
   return parts.map((part) => {
-    const [address = '', bits] = part.split('/');
-    const version = isIP(address);
+    const [address = '', bits, more] = part.split('/');
+    // An address with a zone is one of a single link, and no network.
+    const version = more !== undefined || address.includes('%') ? 0 : isIP(address);
     const most = version === 6 ? 128 : 32;
     const length = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
     if (version === 0 || length < 0 || length > most) {

@@ -47,6 +47,11 @@ async function queues({ admin, json }: AdminContext): Promise<void> {
         one.nextInSeconds === null ? null : duration(one.nextInSeconds),
     },
   });
+  // In JSON the list of queues stays what scripts know.
+  if (json) return;
+  for (const { job, reason, count } of await admin.waitReasons()) {
+    printLine(`${job}: ${count} failed last because of: ${shownKey(reason)}`);
+  }
 }
 
 /** `2 h 5 min`, the two largest units. */

@@ -23,6 +23,7 @@ import type {
   HostChange,
   HostInfo,
   QueueInfo,
+  WaitReason,
 } from './types.ts';
 
 /** Admin commands wait until the tracker has looked at every device again. */
@@ -279,6 +280,17 @@ export class Admin {
       failed: Number(row.failed),
       oldestDueSeconds: Number(row.oldest_due),
       nextInSeconds: numberOrNull(row.next_in),
+    }));
+  }
+
+  /** Why files wait, the most frequent reasons first. */
+  async waitReasons(): Promise<WaitReason[]> {
+    const fields = await this.call('queue_stats');
+    return listOf(fields, { prefix: 'reason', total: fields.reasons }).map((row) => ({
+      job: row.job ?? '',
+      code: row.code ?? '',
+      reason: row.text ?? '',
+      count: Number(row.count),
     }));
   }
 

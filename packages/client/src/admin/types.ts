@@ -91,6 +91,14 @@ export interface FsckEvent {
   devid: number | null;
 }
 
+export interface WaitReason {
+  job: string;
+  code: string;
+  reason: string;
+  /** Files that wait for it. */
+  count: number;
+}
+
 export interface QueueInfo {
   name: string;
   total: number;

@@ -5,11 +5,13 @@
  */
 import type { DeletionRow } from '../store/store.ts';
 import { Job } from './job.ts';
+import type { Notes } from './notes.ts';
 import { fidLock, type JobServices, nowSeconds } from './services.ts';
 
 export interface DeleteOptions {
   concurrency: number;
   idleMs: number;
+  notes: Notes;
   /** Reads the topology again; resolves with a reading that began after the call. */
   reloadTopology: () => Promise<void>;
 }
@@ -37,8 +39,13 @@ export function createDeleteJob(services: JobServices, options: DeleteOptions): 
       const { fid, failcount } = row;
       const done = await store.withLock(fidLock(fid), async () => {
         const obstacle = await deleteReplicas(services, options, row);
-        if (obstacle === undefined) return true;
+        if (obstacle === undefined) {
+          options.notes.settled('delete', row);
+          return true;
+        }
         log.warn({ fid, failcount, ...obstacle }, 'deletion.postponed');
+        const code = 'cannot_delete';
+        options.notes.failed('delete', fid, { code, reason: obstacle.reason });
         await postpone(row, { delaySeconds: obstacle.delaySeconds, failures: 1 });
         return true;
       });

@@ -7,6 +7,7 @@ import { FaultLog } from './fault-log.ts';
 import { createFsck } from './fsck/fsck.ts';
 import type { Job, JobStatus } from './job.ts';
 import { Monitor, type MonitorOptions } from './monitor/monitor.ts';
+import { Notes } from './notes.ts';
 import { PauseSwitch } from './pause-switch.ts';
 import { reapTempfiles } from './reap-tempfiles.ts';
 import { createRebalance, type Rebalance } from './rebalance/rebalance.ts';
@@ -45,6 +46,8 @@ export interface JobSettings extends Partial<MonitorOptions> {
   settleSeconds?: number;
   /** The wait of a job after it found its queue empty. */
   idleMs?: number;
+  /** The wait between two writes of why files wait. */
+  notesEveryMs?: number;
   /** The wait between two looks for abandoned uploads. */
   tempfileEveryMs?: number;
   /** The least time between two times that waiting files are hurried by a change of the cluster. */
@@ -90,7 +93,8 @@ export function createJobs(
   const { settings, random = Math.random, ...rest } = options;
   const services: JobServices = { ...rest, random };
   const parts = createParts(services, settings);
-  const { monitor, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping } = parts;
+  const { monitor, notes, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping } =
+    parts;
   const byName = { monitor, replicate: replicateJob, delete: deleteJob, fsck, reaper };
   const queueDepths = lazyDepths(services);
   let stopped = false;
@@ -100,13 +104,14 @@ export function createJobs(
       monitor.start();
       // Before the first sweep no device counts as readable, and files would be put off for that.
       void monitor.firstRun.then(() => {
-        if (!stopped) for (const part of starting) part.start();
+        if (!stopped) for (const part of [notes, ...starting]) part.start();
       });
     },
     stop: async () => {
       stopped = true;
       stopping.abort();
       await Promise.all([monitor, ...starting].map((part) => part.stop()));
+      await notes.stop();
     },
     wakeReplicate: () => replicateJob.wake(),
     wakeDelete: () => deleteJob.wake(),
@@ -138,12 +143,15 @@ export function createJobs(
 function createParts(services: JobServices, settings: JobSettings) {
   const monitor = createMonitor(services, settings);
   const { idleMs = 1_000 } = settings;
+  const notes = new Notes(services, settings.notesEveryMs ?? 1_000);
   const replicateJob = createReplicateJob(services, {
+    notes,
     concurrency: settings.replicateJobs,
     idleMs,
     delaySeconds: settings.replicationDelaySeconds,
   });
   const deleteJob = createDeleteJob(services, {
+    notes,
     concurrency: settings.deleteJobs,
     idleMs,
     reloadTopology: () => monitor.reload(),
@@ -169,7 +177,7 @@ function createParts(services: JobServices, settings: JobSettings) {
   const pauses = new PauseSwitch(services.topology, pausable);
   const queues = [replicateJob, deleteJob, fsck, rebalance];
   const starting = [...queues, tempfiles, reaper, healer, chances, pauses];
-  return { monitor, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping };
+  return { monitor, notes, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping };
 }
 
 const jobNames = ['monitor', 'replicate', 'delete', 'fsck', 'reaper'] as const;

@@ -12,6 +12,7 @@
 import type { Checksum } from '@omgfs/protocol';
 import type { Device, DeviceStatus, FileClass, Host, HostStatus } from '../placement/model.ts';
 import type { FsckStore } from './fsck-store.ts';
+import type { NoteStore } from './note-store.ts';
 import type { RebalanceStore } from './rebalance-store.ts';
 import type { UpkeepStore } from './upkeep-store.ts';
 
@@ -314,6 +315,7 @@ export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore 
   readonly engine: 'mysql' | 'sqlite';
   readonly fsck: FsckStore;
   readonly rebalance: RebalanceStore;
+  readonly notes: NoteStore;
   readonly upkeep: UpkeepStore;
   /** Resolves when the database answers. */
   ping(): Promise<void>;

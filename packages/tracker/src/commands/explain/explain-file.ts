@@ -1,5 +1,6 @@
 /** What the system thinks of one file and plans for it, in sentences. */
 import { formatChecksum } from '@omgfs/protocol';
+import type { Note } from '../../store/note-store.ts';
 import { endOfTime, type FidRecords, type ReplicationRow } from '../../store/store.ts';
 import type { CommandServices } from '../services.ts';
 import { describeDevice } from './explain-device.ts';
@@ -7,10 +8,12 @@ import { describeDevice } from './explain-device.ts';
 /** One paragraph: its first line is the verdict. */
 export function explainFile(
   { topology, verdictOn }: Pick<CommandServices, 'topology' | 'verdictOn'>,
-  { fid, records, nowSeconds }: { fid: number; records: FidRecords; nowSeconds: number },
+  about: { fid: number; records: FidRecords; notes: readonly Note[]; nowSeconds: number },
 ): string[] {
+  const { fid, records, notes, nowSeconds } = about;
+  const waiting = queueLines(records, notes, nowSeconds);
   const { file, tempfile, devids, checksum } = records;
-  if (file === undefined) return [...unnamed(fid, records), ...queueLines(records, nowSeconds)];
+  if (file === undefined) return [...unnamed(fid, records), ...waiting];
   const fileClass = topology.classOf(file.dmid, file.classid);
   const domain = topology.domainById(file.dmid);
   const verdict = verdictOn(file);
@@ -56,7 +59,7 @@ export function explainFile(
     lines.push('It does not wait for replication: `replicate` is enqueued by fsck or updateclass.');
   }
   if (tempfile !== undefined) lines.push('An upload with this number is open as well.');
-  return [...lines, ...queueLines(records, nowSeconds)];
+  return [...lines, ...waiting];
 }
 
 function unnamed(fid: number, { tempfile, devids, deletion }: FidRecords): string[] {
@@ -75,7 +78,7 @@ function unnamed(fid: number, { tempfile, devids, deletion }: FidRecords): strin
   return [`Nothing is known of fid ${fid}: it was never stored, or its deletion is complete.`];
 }
 
-function queueLines(records: FidRecords, nowSeconds: number): string[] {
+function queueLines(records: FidRecords, notes: readonly Note[], nowSeconds: number): string[] {
   const rows: [string, Pick<ReplicationRow, 'nexttry' | 'failcount'> | undefined][] = [
     ['replication', records.replication],
     ['deletion', records.deletion],
@@ -85,7 +88,12 @@ function queueLines(records: FidRecords, nowSeconds: number): string[] {
   return rows.flatMap(([queue, row]) => {
     if (row === undefined) return [];
     const failures = row.failcount === 0 ? '' : `, after ${row.failcount} failures`;
-    return [`It waits for ${queue}: ${whenText(row.nexttry, nowSeconds)}${failures}.`];
+    const line = `It waits for ${queue}: ${whenText(row.nexttry, nowSeconds)}${failures}.`;
+    const job = queue === 'replication' ? 'replicate' : queue === 'deletion' ? 'delete' : '';
+    const note = notes.find((one) => one.job === job);
+    if (note === undefined) return [line];
+    const ago = Math.max(0, nowSeconds - note.utime);
+    return [line, `The last attempt failed ${ago} s ago: ${note.reason}.`];
   });
 }
 

@@ -24,9 +24,9 @@ function explain(services: CommandServices): Command {
       return lineFields(explainDevice(topology, devid, replicas));
     }
     const fid = await fidOf(services, args);
-    const records = await store.fidRecords(fid);
+    const [records, notes] = await Promise.all([store.fidRecords(fid), store.notes.of(fid)]);
     const nowSeconds = Math.floor(Date.now() / 1000);
-    return lineFields(explainFile(services, { fid, records, nowSeconds }));
+    return lineFields(explainFile(services, { fid, records, notes, nowSeconds }));
   };
 }
 
@@ -48,11 +48,14 @@ function lineFields(lines: readonly string[]): ReplyFields {
   return fields;
 }
 
-/** Reply: `queues`, and for each `queueN_` and name, total, due, working, parked, failed … */
+/** Reasons for waiting that `queue_stats` tells, the most frequent. */
+const topReasons = 10;
+
+/** Reply: `reasons`, and for each `reasonN_` and job, code, text, count; `queues`, and for each `queueN_` and name, total, due, working, parked, failed … */
 function queueStats({ store }: CommandServices): Command {
   return async () => {
-    const stats = await store.queueStats();
-    const fields: ReplyFields = { queues: stats.length };
+    const [stats, reasons] = await Promise.all([store.queueStats(), store.notes.top(topReasons)]);
+    const fields: ReplyFields = { queues: stats.length, reasons: reasons.length };
     for (const [index, queue] of stats.entries()) {
       const prefix = `queue${index + 1}_`;
       fields[`${prefix}name`] = queue.name;
@@ -63,6 +66,13 @@ function queueStats({ store }: CommandServices): Command {
       fields[`${prefix}failed`] = queue.failed;
       fields[`${prefix}oldest_due`] = queue.oldestDueSeconds;
       fields[`${prefix}next_in`] = queue.nextInSeconds;
+    }
+    for (const [index, { job, code, reason, count }] of reasons.entries()) {
+      const prefix = `reason${index + 1}_`;
+      fields[`${prefix}job`] = job;
+      fields[`${prefix}code`] = code;
+      fields[`${prefix}text`] = reason;
+      fields[`${prefix}count`] = count;
     }
     return fields;
   };

@@ -6,6 +6,7 @@
  */
 import { endOfTime, type FileWithReplicas, type ReplicationRow } from '../../store/store.ts';
 import { Job } from '../job.ts';
+import type { Notes } from '../notes.ts';
 import { fidLock, type JobServices, nowSeconds } from '../services.ts';
 import { replicationDelaySeconds } from './backoff.ts';
 import { copyTo } from './copy-replica.ts';
@@ -15,6 +16,7 @@ import { trim } from './trim.ts';
 export interface ReplicateOptions {
   concurrency: number;
   idleMs: number;
+  notes: Notes;
   /** Seconds until the next try after so many failures; by default those of spec §5.2. */
   delaySeconds?: ((failcount: number) => number) | undefined;
 }
@@ -45,13 +47,17 @@ export function createReplicateJob(
 
   function settle(row: ReplicationRow, outcome: Outcome): Promise<void> {
     const { fid, failcount } = row;
-    if (outcome.state === 'settled') return store.finishReplications([fid]);
+    if (outcome.state === 'settled') {
+      options.notes.settled('replicate', row);
+      return store.finishReplications([fid]);
+    }
     if (outcome.state === 'stopped') {
       return store.postponeReplication({ fid, failcount, nexttry: nowSeconds() });
     }
     const { code, reason } = outcome;
     const nexttry = outcome.state === 'parked' ? endOfTime : nowSeconds() + delaySeconds(failcount);
     log.warn({ fid, code, reason, failcount, nexttry }, `replication.${outcome.state}`);
+    options.notes.failed('replicate', fid, { code, reason });
     return store.postponeReplication({ fid, failcount: failcount + 1, nexttry });
   }
 

@@ -14,6 +14,7 @@ import * as keys from './keys.ts';
 import { moveLegacyDeletions } from './legacy-deletions.ts';
 import * as machines from './machines.ts';
 import * as namespace from './namespace.ts';
+import { createNoteStore } from './notes.ts';
 import { FidSource } from './open.ts';
 import { Queues } from './queues.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
@@ -49,6 +50,7 @@ class SqlStore implements contract.Store {
   readonly engine: 'mysql' | 'sqlite';
   readonly fsck: contract.Store['fsck'];
   readonly rebalance: contract.Store['rebalance'];
+  readonly notes: contract.Store['notes'];
   readonly upkeep: contract.Store['upkeep'];
   readonly #db: Engine;
   readonly #options: contract.StoreOptions;
@@ -65,6 +67,7 @@ class SqlStore implements contract.Store {
     this.engine = engine.name;
     this.fsck = createFsckStore(db);
     this.rebalance = createRebalanceStore(db);
+    this.notes = createNoteStore(db);
     this.upkeep = createUpkeepStore(db);
     this.#db = db;
     this.#options = options;

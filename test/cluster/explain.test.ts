@@ -56,12 +56,15 @@ test('a file that wants more copies than there are hosts, and what waits', async
   await client.put('more', Buffer.from('x'), { class: 'three' });
   const text = await until('it was put off', async () => {
     const said = await explain('more');
-    return said.includes('after 1 failures') ? said : undefined;
+    return said.includes('The last attempt failed') ? said : undefined;
   });
   expect(text).toMatch(/^The policy (?:cannot be followed now: .+|wants another copy, .+)\.$/m);
   expect(text).toMatch(
     /^It waits for replication: the next attempt is in \d+ s, after 1 failures\.$/m,
   );
+  expect(text).toMatch(/^The last attempt failed \d+ s ago: .+\.$/m);
+  const [why] = await admin.waitReasons();
+  expect(why).toMatchObject({ job: 'replicate', count: 1 });
   const queues = await admin.queues();
   expect(queues).toContainEqual(
     expect.objectContaining({ name: 'replicate', total: 1, failed: 1, parked: 0 }),

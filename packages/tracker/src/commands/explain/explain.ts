@@ -51,7 +51,10 @@ function lineFields(lines: readonly string[]): ReplyFields {
 /** Reasons for waiting that `queue_stats` tells, the most frequent. */
 const topReasons = 10;
 
-/** Reply: `reasons`, and for each `reasonN_` and job, code, text, count; `queues`, and for each `queueN_` and name, total, due, working, parked, failed … */
+/**
+ * Reply: `reasons`, and for each `reasonN_` and job, code, text, count;
+ * `queues`, and for each `queueN_` and name, total, due, working, parked, failed …
+ */
 function queueStats({ store }: CommandServices): Command {
   return async () => {
     const [stats, reasons] = await Promise.all([store.queueStats(), store.notes.top(topReasons)]);

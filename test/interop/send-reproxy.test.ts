@@ -12,7 +12,7 @@ import { type Client, createClient, type ReproxyAnswerOptions, sendReproxy } fro
 import Fastify from 'fastify';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type FrontProxy, startNginx } from '../helpers/proxies.ts';
+import { type FrontProxy, startNginx, startPerlbal } from '../helpers/proxies.ts';
 
 const domain = 'adapters';
 const picture = randomBytes(50_000);
@@ -91,6 +91,32 @@ async function startFastify(): Promise<Application> {
   const url = await application.listen({ host: '127.0.0.1', port: 0 });
   return { url, stop: () => application.close() };
 }
+
+test('Perlbal keeps the tag of the application and refuses a replica of another size', async () => {
+  let sizeBytes = picture.length;
+  const own: ReproxyAnswerOptions = { ...options, shape: 'perlbal' };
+  const application = await listening(
+    createServer(async ({ url }, response) => {
+      const paths = await pathsOf(url).catch(() => undefined);
+      if (paths === undefined) response.writeHead(404).end();
+      else sendReproxy(response, paths, { ...own, sizeBytes });
+    }),
+  );
+  const proxy = await startPerlbal(application.url);
+  try {
+    const { statusCode, headers, body } = await request(`${proxy.url}/files/a.png`);
+    expect(Buffer.from(await body.arrayBuffer()).equals(picture)).toBe(true);
+    expect(statusCode).toBe(200);
+    expect(headers).toMatchObject({ etag: '"of-the-application"', 'content-type': 'image/png' });
+    sizeBytes += 1;
+    const refused = await request(`${proxy.url}/files/a.png`);
+    await refused.body.dump();
+    expect(refused.statusCode).toBe(503);
+  } finally {
+    await proxy.stop();
+    await application.stop();
+  }
+});
 
 describe.each([
   ['node:http', startNode],

@@ -46,6 +46,8 @@ export interface JobSettings extends Partial<MonitorOptions> {
   settleSeconds?: number;
   /** The wait of a job after it found its queue empty. */
   idleMs?: number;
+  /** The wait between two renewals of the claim of a file in work. */
+  renewEveryMs?: number;
   /** The wait between two writes of why files wait. */
   notesEveryMs?: number;
   /** The wait between two looks for abandoned uploads. */
@@ -146,6 +148,7 @@ function createParts(services: JobServices, settings: JobSettings) {
   const notes = new Notes(services, settings.notesEveryMs ?? 1_000);
   const replicateJob = createReplicateJob(services, {
     notes,
+    renewEveryMs: settings.renewEveryMs ?? 300_000,
     concurrency: settings.replicateJobs,
     idleMs,
     delaySeconds: settings.replicationDelaySeconds,

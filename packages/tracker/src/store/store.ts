@@ -239,6 +239,8 @@ export interface QueueStore {
   claimReplications(limit: number): Promise<ReplicationRow[]>;
   /** Insert-ignore; a row that waits for later, or for an operator, is made due at `nexttry`. */
   enqueueReplication(request: { fid: number; nexttry: number; fromdevid?: number }): Promise<void>;
+  /** Begins the lease of a claim of this store anew, unless the row was changed meanwhile. */
+  renewReplication(fid: number): Promise<void>;
   finishReplications(fids: readonly number[]): Promise<void>;
   postponeReplication(request: { fid: number; nexttry: number; failcount: number }): Promise<void>;
   /**

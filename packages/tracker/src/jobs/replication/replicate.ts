@@ -5,6 +5,7 @@
  * target itself has shown it.
  */
 import { endOfTime, type FileWithReplicas, type ReplicationRow } from '../../store/store.ts';
+import { FaultLog } from '../fault-log.ts';
 import { Job } from '../job.ts';
 import type { Notes } from '../notes.ts';
 import { fidLock, type JobServices, nowSeconds } from '../services.ts';
@@ -17,6 +18,8 @@ export interface ReplicateOptions {
   concurrency: number;
   idleMs: number;
   notes: Notes;
+  /** The wait between two renewals of a claim in work, well below its lease. */
+  renewEveryMs: number;
   /** Seconds until the next try after so many failures; by default those of spec §5.2. */
   delaySeconds?: ((failcount: number) => number) | undefined;
 }
@@ -61,6 +64,29 @@ export function createReplicateJob(
     return store.postponeReplication({ fid, failcount: failcount + 1, nexttry });
   }
 
+  const faults = new FaultLog(log, 'replicate-claims');
+
+  /** A copy may take longer than the lease; no other tracker may take the row meanwhile. */
+  async function keepingClaim<T>(fid: number, work: () => Promise<T>): Promise<T> {
+    let renewing: Promise<void> | undefined;
+    const renew = () => {
+      renewing ??= store
+        .renewReplication(fid)
+        .then(() => faults.wentWell())
+        .catch((error: unknown) => faults.failed(error))
+        .finally(() => {
+          renewing = undefined;
+        });
+    };
+    const timer = setInterval(renew, options.renewEveryMs);
+    try {
+      return await work();
+    } finally {
+      clearInterval(timer);
+      await renewing;
+    }
+  }
+
   return new Job<ReplicationRow>({
     name: 'replicate',
     log,
@@ -74,7 +100,9 @@ export function createReplicateJob(
     work: async (row, stopping) => {
       const { fid, failcount } = row;
       const worked = await store.withLock(fidLock(fid), async (lost) => {
-        await settle(row, await replicate(services, row, [lost, stopping]));
+        const signals = [lost, stopping];
+        const outcome = await keepingClaim(fid, () => replicate(services, row, signals));
+        await settle(row, outcome);
         return true;
       });
       if (worked) return;

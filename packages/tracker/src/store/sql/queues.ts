@@ -112,6 +112,22 @@ export class Queues {
     );
   }
 
+  /** Not while the row is finished or postponed, which compare with the claim as it was. */
+  async renewReplication(fid: number): Promise<void> {
+    const claim = this.#claims.get(fid);
+    if (claim === undefined) return;
+    const { now } = this.#engine.dialect;
+    const [row] = await this.#engine.rows(`SELECT ${now} + ${claimLeaseSeconds} AS until`);
+    const until = int(row as Row, 'until');
+    await this.#engine.run(
+      'UPDATE file_to_replicate SET nexttry = ? WHERE fid = ? AND nexttry = ?',
+      [until, fid, claim],
+    );
+    // Asked, not counted: a write repeated on a new connection changes nothing the second time.
+    const mine = 'SELECT fid FROM file_to_replicate WHERE fid = ? AND nexttry = ?';
+    if ((await this.#engine.rows(mine, [fid, until])).length > 0) this.#claims.set(fid, until);
+  }
+
   async finishReplications(fids: readonly number[]): Promise<void> {
     for (const part of chunks(fids)) {
       const rows = padded(part).map((fid) => [fid, this.#claims.get(fid) ?? -1] as const);

@@ -179,6 +179,10 @@ class SqlStore implements contract.Store {
     return this.#queues.enqueueReplication(request);
   }
 
+  renewReplication(fid: number): Promise<void> {
+    return this.#queues.renewReplication(fid);
+  }
+
   finishReplications(fids: readonly number[]): Promise<void> {
     return this.#queues.finishReplications(fids);
   }

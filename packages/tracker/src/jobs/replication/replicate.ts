@@ -11,6 +11,7 @@ import type { Notes } from '../notes.ts';
 import { fidLock, type JobServices, nowSeconds } from '../services.ts';
 import { replicationDelaySeconds } from './backoff.ts';
 import { copyTo } from './copy-replica.ts';
+import { keepClaim } from './keep-claim.ts';
 import { askAbout } from './question.ts';
 import { trim } from './trim.ts';
 
@@ -66,27 +67,6 @@ export function createReplicateJob(
 
   const faults = new FaultLog(log, 'replicate-claims');
 
-  /** A copy may take longer than the lease; no other tracker may take the row meanwhile. */
-  async function keepingClaim<T>(fid: number, work: () => Promise<T>): Promise<T> {
-    let renewing: Promise<void> | undefined;
-    const renew = () => {
-      renewing ??= store
-        .renewReplication(fid)
-        .then(() => faults.wentWell())
-        .catch((error: unknown) => faults.failed(error))
-        .finally(() => {
-          renewing = undefined;
-        });
-    };
-    const timer = setInterval(renew, options.renewEveryMs);
-    try {
-      return await work();
-    } finally {
-      clearInterval(timer);
-      await renewing;
-    }
-  }
-
   return new Job<ReplicationRow>({
     name: 'replicate',
     log,
@@ -101,7 +81,9 @@ export function createReplicateJob(
       const { fid, failcount } = row;
       const worked = await store.withLock(fidLock(fid), async (lost) => {
         const signals = [lost, stopping];
-        const outcome = await keepingClaim(fid, () => replicate(services, row, signals));
+        const outcome = await keepClaim({ store, faults, fid, everyMs: options.renewEveryMs }, () =>
+          replicate(services, row, signals),
+        );
         await settle(row, outcome);
         return true;
       });

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * Measures the background jobs: how fast a backlog of replications drains beside bare copies in the
- * same run, and how long a stored file waits for its second copy.
+ * same run, how long a stored file waits for its second copy, what reaping a dead device does to
+ * readers, and how much memory a tracker takes beside a large database.
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -9,19 +10,22 @@ import { Cleanup } from '../cleanup.ts';
 import { measureDrain } from '../jobs/drain.ts';
 import { startJobSite } from '../jobs/job-site.ts';
 import { measureLag } from '../jobs/lag.ts';
+import { fillRows, measureMemory, measureReaping } from '../jobs/large.ts';
 import { median } from '../load/statistics.ts';
 
 const help = `Measures the background jobs on a system of its own.
 
-  jobs-bench [--only LIST] [--files N] [--rounds N]
+  jobs-bench [--only LIST] [--files N] [--rows N] [--queued N] [--rounds N]
              [--seconds S] [--dir DIR] [--json FILE]
 
-  --only LIST   drain,lag (default: all)
+  --only LIST   drain,lag,reap,memory (default: all)
   --files N     files of the backlog that gets its second copies (default: 20000)
   --bytes N     size of each (default: 65536)
   --rounds N    rounds of the backlog, beside bare copies; medians are printed (default: 3)
   --rate N      files stored a second while the lag is measured (default: half of what drains)
-  --seconds S   how long the lag is measured (default: 20)
+  --seconds S   how long the lag and the readers are measured (default: 20)
+  --rows N      files in the database, all on the device that is reaped (default: 1000000)
+  --queued N    rows in the queue of replications while memory is read (default: 100000)
   --json FILE   writes the numbers there
   --dir DIR     a directory on the disk to measure (default: the temporary directory)
 `;
@@ -29,12 +33,14 @@ const help = `Measures the background jobs on a system of its own.
 const { values } = parseArgs({
   options: {
     help: { type: 'boolean', short: 'h' },
-    only: { type: 'string', default: 'drain,lag' },
+    only: { type: 'string', default: 'drain,lag,reap,memory' },
     files: { type: 'string', default: '20000' },
     bytes: { type: 'string', default: '65536' },
     rounds: { type: 'string', default: '3' },
     rate: { type: 'string' },
     seconds: { type: 'string', default: '20' },
+    rows: { type: 'string', default: '1000000' },
+    queued: { type: 'string', default: '100000' },
     json: { type: 'string' },
     dir: { type: 'string' },
   },
@@ -86,7 +92,38 @@ async function drain(): Promise<void> {
   }
 }
 
+async function large(): Promise<void> {
+  const cleanup = new Cleanup();
+  try {
+    const site = await startJobSite(cleanup, { dir: values.dir, hosts: 3 });
+    const rows = Number(values.rows);
+    await fillRows(site, rows);
+    if (wanted.has('memory')) {
+      const memory = await measureMemory(site, { rows, queued: Number(values.queued) });
+      numbers.memory = memory;
+      print(
+        `tracker beside ${rows} files and ${memory.queued} queued rows: at most ` +
+          `${memory.trackerMib.toFixed(0)} MiB in ${memory.drainSeconds.toFixed(0)} s, ` +
+          'target < 250 MiB',
+      );
+    }
+    if (wanted.has('reap')) {
+      const reaping = await measureReaping(site, { rows, seconds });
+      numbers.reaping = reaping;
+      const ratio = reaping.reapingP99Ms / reaping.idleP99Ms;
+      print(
+        `get_paths p99 while ${reaping.reapedPerSecond.toFixed(0)} of ${rows} rows/s are reaped: ` +
+          `${reaping.reapingP99Ms.toFixed(2)} ms, idle ${reaping.idleP99Ms.toFixed(2)} ms, ` +
+          `ratio ${ratio.toFixed(2)}, target < 2`,
+      );
+    }
+  } finally {
+    await cleanup.run();
+  }
+}
+
 if (wanted.has('drain') || wanted.has('lag')) await drain();
+if (wanted.has('reap') || wanted.has('memory')) await large();
 if (values.json !== undefined) {
   await writeFile(values.json, `${JSON.stringify(numbers, null, 2)}\n`);
 }

@@ -1,7 +1,7 @@
 /**
  * A tracker beside a large database: what reaping a dead device does to readers, and the memory it
- * takes while a long queue is worked off. Every file has its three replicas on record, and wants two
- * once the device of the third has died, so its policy stays met and no bytes are needed.
+ * takes while a long queue is worked off. Every file has its three replicas on record, and wants
+ * two once the device of the third has died: its policy stays met, and no bytes are needed.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Histogram } from '../load/histogram.ts';

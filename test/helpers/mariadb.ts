@@ -107,7 +107,7 @@ export async function startMariaDb(options: { dir?: string } = {}): Promise<Mari
   };
 }
 
-function findProgram(...names: string[]): string {
+export function findProgram(...names: string[]): string {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   for (const name of names) {
     for (const folder of folders) {
@@ -184,14 +184,14 @@ async function launch(place: {
 }
 
 /** Kills the server when this process is gone, however it went; ends with the server itself. */
-function guard(serverPid: number): void {
+export function guard(serverPid: number): void {
   const script =
     `while kill -0 ${process.pid} 2>/dev/null && kill -0 ${serverPid} 2>/dev/null; ` +
     `do sleep 1; done; kill -9 ${serverPid} 2>/dev/null`;
   spawn('/bin/sh', ['-c', script], { stdio: 'ignore', detached: true }).unref();
 }
 
-async function grant(socketPath: string, address: MySqlAddress): Promise<void> {
+export async function grant(socketPath: string, address: MySqlAddress): Promise<void> {
   const connection = await createConnection({ socketPath, user: 'root' });
   await connection.query(
     `GRANT ALL ON *.* TO '${address.user}'@'%' IDENTIFIED BY '${address.password}' ` +
@@ -200,14 +200,14 @@ async function grant(socketPath: string, address: MySqlAddress): Promise<void> {
   connection.destroy();
 }
 
-async function end(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+export async function end(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return;
   const gone = new Promise((resolve) => server.once('exit', resolve));
   server.kill(signal);
   await gone;
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', reject);

@@ -19,8 +19,8 @@ export interface LocalClusterOptions {
   devicesPerHost: number;
   trackers?: number;
   domain: string;
-  /** Database of the trackers; by default SQLite in the state directory. */
-  dsn?: string;
+  /** Database of the trackers, or one for each; by default SQLite in the state directory. */
+  dsn?: string | readonly string[];
   dbUser?: string;
   dbPass?: string;
   extraTrackerArgs?: readonly string[];
@@ -245,6 +245,7 @@ async function placeDevices(
 
 async function createTrackers(setting: Setting): Promise<Daemon[]> {
   const { dir, dsn, dbUser, dbPass, extraTrackerArgs = [] } = setting;
+  const dsns = [dsn ?? `DBI:SQLite:${join(dir, 'omgfs.sqlite')}`].flat();
   const kept = readState(dir);
   const daemons: Daemon[] = [];
   for (let index = 0; index < (setting.trackers ?? 1); index += 1) {
@@ -261,7 +262,7 @@ async function createTrackers(setting: Setting): Promise<Daemon[]> {
         ...['--listen', `${trackerIp}:${port}`],
         ...['--mogstored_stream_port', String(setting.sideChannelPort)],
         ...['--http_listen', `${trackerIp}:${httpPort ?? apiPort}`],
-        ...['--dsn', dsn ?? `DBI:SQLite:${join(dir, 'omgfs.sqlite')}`],
+        ...['--dsn', dsns[index % dsns.length] ?? ''],
         ...(dbUser === undefined ? [] : ['--dbuser', dbUser]),
         ...(dbPass === undefined ? [] : ['--dbpass', dbPass]),
         ...extraTrackerArgs,

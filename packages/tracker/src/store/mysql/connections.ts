@@ -8,6 +8,7 @@ import mysql from 'mysql2';
 import type { MySqlDsn } from '../dsn.ts';
 import type { Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
 import { mysqlError } from './errors.ts';
+import { galeraSettings } from './galera.ts';
 import { localSocket } from './local-socket.ts';
 
 const connectTimeoutMs = 2000;
@@ -29,6 +30,8 @@ const sessionSettings = [
   // the claims of this store rely on.
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
 ];
+
+const idStepText = 'SELECT @@auto_increment_increment AS step';
 
 /** Options of the driver; the charset is binary, so that nothing converts the bytes of a key. */
 function connectionOptions(dsn: MySqlDsn): mysql.ConnectionOptions {
@@ -64,13 +67,15 @@ export function connect(dsn: MySqlDsn): Promise<MySqlSession> {
 /** One connection as a session. It serves one caller at a time. */
 export class MySqlSession implements Session {
   readonly connection: mysql.Connection;
+  readonly #galera: boolean;
   #idStep = 1;
 
-  constructor(connection: mysql.Connection) {
+  constructor(connection: mysql.Connection, galera = false) {
     this.connection = connection;
+    this.#galera = galera;
     for (const sql of sessionSettings) this.#setUp(sql);
-    // Differs between connections while nodes join a Galera cluster.
-    this.#setUp('SELECT @@auto_increment_increment AS step', (rows) => {
+    if (galera) this.#setUp(galeraSettings);
+    this.#setUp(idStepText, (rows) => {
       this.#idStep = Number(rows[0]?.step);
     });
   }
@@ -93,6 +98,26 @@ export class MySqlSession implements Session {
 
   async runLiteral(sql: string): Promise<RunResult> {
     return this.#done(await this.text(sql));
+  }
+
+  /**
+   * As `runLiteral`, by itself, and with a step that was valid for this very statement: Galera
+   * changes that of open connections whenever a node comes or goes.
+   * @throws DB_BUSY when it changed meanwhile.
+   */
+  async runLiteralAlone(sql: string): Promise<RunResult> {
+    if (!this.#galera) return this.runLiteral(sql);
+    await this.#readIdStep();
+    const result = await this.runLiteral(sql);
+    await this.#readIdStep();
+    if (result.idStep === this.#idStep) return result;
+    const message = 'Database: a node of the cluster came or went during an insert.';
+    throw new OmgfsError('DB_BUSY', { message });
+  }
+
+  async #readIdStep(): Promise<void> {
+    const [row] = await this.rows(idStepText);
+    this.#idStep = Number(row?.step);
   }
 
   /** Sends a statement that is not prepared. */
@@ -148,7 +173,7 @@ export class Connections {
   readonly #sessions = new WeakMap<mysql.PoolConnection, MySqlSession>();
   #made = 0;
 
-  constructor(dsn: MySqlDsn) {
+  constructor(dsn: MySqlDsn, galera: boolean) {
     this.#pool = mysql.createPool({
       ...connectionOptions(dsn),
       connectionLimit: connectionsMax,
@@ -156,7 +181,7 @@ export class Connections {
     });
     this.#pool.on('connection', (connection) => {
       this.#made += 1;
-      this.#sessions.set(connection, new MySqlSession(connection));
+      this.#sessions.set(connection, new MySqlSession(connection, galera));
     });
   }
 

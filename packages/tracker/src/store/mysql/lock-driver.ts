@@ -1,7 +1,6 @@
 /**
  * Locks by GET_LOCK under the names of spec §3.7, which Perl trackers take too. All are held by one
- * connection of their own. On Galera these locks hold on one node only; what guards the data there
- * are the row locks and claims, whose conflicts Galera finds at commit.
+ * connection of their own. On Galera these locks hold on one node only; leases add what is missing.
  */
 import type { MySqlDsn } from '../dsn.ts';
 import type { LockDriver } from '../sql/named-locks.ts';

@@ -9,13 +9,18 @@ import { ensureSchema, type SchemaOptions } from '../migrations.ts';
 import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
 import { NamedLocks } from '../sql/named-locks.ts';
 import { bytes } from '../sql/statements.ts';
-import { Connections, connect, NoAnswer, NoConnection } from './connections.ts';
+import { Connections, connect, type MySqlSession, NoAnswer, NoConnection } from './connections.ts';
 import { describeTable } from './describe.ts';
 import { detectDialect } from './dialect.ts';
 import { mysqlError } from './errors.ts';
+import { galeraSettings, isGalera } from './galera.ts';
+import { ensureLeaseTable, LeaseDriver } from './lease-driver.ts';
 import { GetLockDriver } from './lock-driver.ts';
 
 const attemptsMax = 5;
+/** On Galera a transaction fails at its commit when another node touched the same rows. */
+const galeraAttemptsMax = 20;
+const retryMsMax = 320;
 /** How long the outcome of a COMMIT that was not answered is looked for. */
 const inDoubtMsMax = 5000;
 const inDoubtPollMs = 200;
@@ -23,32 +28,49 @@ const schemaLockSeconds = 60;
 
 /** Connects and makes sure of the schema. @throws as `openStore`. */
 export async function openMySqlEngine(dsn: MySqlDsn, options: SchemaOptions): Promise<Engine> {
-  const dialect = await prepareDatabase(dsn, options);
-  return new MySqlEngine(dsn, dialect);
+  return new MySqlEngine(dsn, await prepareDatabase(dsn, options));
 }
 
 /** Under a lock, so that two starters do not wait for each other's tables in odd orders. */
-async function prepareDatabase(dsn: MySqlDsn, options: SchemaOptions): Promise<Dialect> {
+async function prepareDatabase(dsn: MySqlDsn, options: SchemaOptions): Promise<Traits> {
   const session = await connect(dsn);
   try {
+    const galera = await isGalera(session);
+    if (galera) await session.text(galeraSettings);
     const lock = bytes(`omgfs:schema:${dsn.database}`.slice(0, 64));
     await session.rows(`SELECT GET_LOCK(?, ${schemaLockSeconds}) AS taken`, [lock]);
-    await ensureSchema(
-      {
-        engine: 'mysql',
-        rows: (sql) => session.rows(sql),
-        exec: async (sql) => {
-          await session.text(sql);
-        },
-        columnsOf: async (table) => (await describeTable(session, table))?.columns,
-        bytes: (column) => `CAST(${column} AS BINARY)`,
-      },
-      options,
-    );
-    return await detectDialect(session);
+    const schema = {
+      engine: 'mysql' as const,
+      rows: (sql: string) => session.rows(sql),
+      exec: (sql: string) => executed(session, sql),
+      columnsOf: async (table: string) => (await describeTable(session, table))?.columns,
+      bytes: (column: string) => `CAST(${column} AS BINARY)`,
+    };
+    await ensureSchema(schema, options);
+    if (galera) await ensureLeaseTable(schema);
+    return { galera, dialect: await detectDialect(session) };
   } finally {
     session.connection.destroy();
   }
+}
+
+/** Again after a conflict with a starter on another node, whom the lock does not keep out. */
+async function executed(session: MySqlSession, sql: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await session.text(sql);
+      return;
+    } catch (error) {
+      if (mysqlError(error).code !== 'DB_BUSY') throw error;
+      await waitToRetry(error, attempt, attemptsMax);
+    }
+  }
+}
+
+/** What was found out about a server. */
+interface Traits {
+  galera: boolean;
+  dialect: Dialect;
 }
 
 class MySqlEngine implements Engine {
@@ -56,13 +78,17 @@ class MySqlEngine implements Engine {
   readonly dialect: Dialect;
   readonly #connections: Connections;
   readonly #lockDriver: GetLockDriver;
+  readonly #leases: LeaseDriver | undefined;
   readonly #locks: NamedLocks;
+  readonly #attemptsMax: number;
 
-  constructor(dsn: MySqlDsn, dialect: Dialect) {
+  constructor(dsn: MySqlDsn, { galera, dialect }: Traits) {
     this.dialect = dialect;
-    this.#connections = new Connections(dsn);
+    this.#connections = new Connections(dsn, galera);
     this.#lockDriver = new GetLockDriver(dsn);
-    this.#locks = new NamedLocks(this.#lockDriver);
+    if (galera) this.#leases = new LeaseDriver(this, this.#lockDriver);
+    this.#locks = new NamedLocks(this.#leases ?? this.#lockDriver);
+    this.#attemptsMax = galera ? galeraAttemptsMax : attemptsMax;
   }
 
   generation(): number {
@@ -78,16 +104,16 @@ class MySqlEngine implements Engine {
   }
 
   runLiteral(sql: string): Promise<RunResult> {
-    return this.#alone((session) => session.runLiteral(sql));
+    return this.#alone((session) => session.runLiteralAlone(sql));
   }
 
   /** One statement by itself. */
-  async #alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
+  async #alone<T>(work: (session: MySqlSession) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#connections.withSession(work);
       } catch (error) {
-        await waitToRetry(error, attempt);
+        await waitToRetry(error, attempt, this.#attemptsMax);
       }
     }
   }
@@ -107,7 +133,7 @@ class MySqlEngine implements Engine {
           const { result } = sent;
           if (await this.#lookUp((session) => wasCommitted(session, result))) return result;
         }
-        await waitToRetry(error, attempt);
+        await waitToRetry(error, attempt, this.#attemptsMax);
       }
     }
   }
@@ -157,6 +183,7 @@ class MySqlEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    this.#leases?.close();
     await this.#lockDriver.close();
     await this.#connections.close();
   }
@@ -170,10 +197,11 @@ function isDown(error: unknown): boolean {
  * Returns when what failed may be tried again: a deadlock or lock wait, or a connection that was
  * there and got lost. Rethrows everything else, and after the last attempt.
  */
-async function waitToRetry(thrown: unknown, attempt: number): Promise<void> {
+async function waitToRetry(thrown: unknown, attempt: number, attemptsBusy: number): Promise<void> {
   const error = mysqlError(thrown);
   const again = error.code === 'DB_BUSY' || error.code === 'DB_DOWN';
   const hopeless = error instanceof NoConnection || error instanceof NoAnswer;
-  if (!again || hopeless || attempt >= attemptsMax) throw error;
-  await delay(Math.random() * 10 * 2 ** attempt);
+  const last = error.code === 'DB_BUSY' ? attemptsBusy : attemptsMax;
+  if (!again || hopeless || attempt >= last) throw error;
+  await delay(Math.random() * Math.min(retryMsMax, 10 * 2 ** attempt));
 }

@@ -1,8 +1,8 @@
 /**
- * Locks for Galera, where GET_LOCK holds on one node only: besides it, a row of `omg_lease` says who
- * holds a name, and of two trackers that insert it on different nodes one fails at its commit. A
- * lease that was not renewed is taken over. Expiry is by the clocks of the nodes, which must agree
- * within a few seconds.
+ * Locks for Galera, where GET_LOCK holds on one node only: besides it, a row of `omg_lease` says
+ * who holds a name, and of two trackers that insert it on different nodes one fails at its commit.
+ * A lease that was not renewed is taken over. Expiry is by the clocks of the nodes, which must
+ * agree within a few seconds.
  */
 import { randomBytes } from 'node:crypto';
 import { OmgfsError } from '@omgfs/protocol';
@@ -22,7 +22,7 @@ const createTable = `CREATE TABLE IF NOT EXISTS omg_lease (
   expires BIGINT NOT NULL
 ) ENGINE=InnoDB`;
 
-/** Makes the table of leases unless it is there. @throws SCHEMA_MISSING when that is not allowed. */
+/** Makes the table of leases unless it is there. @throws SCHEMA_MISSING when that is forbidden. */
 export async function ensureLeaseTable(session: {
   columnsOf(table: string): Promise<unknown>;
   exec(sql: string): Promise<unknown>;
@@ -109,7 +109,8 @@ export class LeaseDriver implements LockDriver {
           if (await isHeld(session, key, now)) return false;
           await session.run(`DELETE FROM omg_lease WHERE name = ? AND expires <= ${now}`, [key]);
           await session.run(
-            `INSERT INTO omg_lease (name, holder, expires) VALUES (?, ?, ${now} + ${leaseMs / 1000})`,
+            `INSERT INTO omg_lease (name, holder, expires)
+             VALUES (?, ?, ${now} + ${leaseMs / 1000})`,
             [key, lease.holder],
           );
           return true;

@@ -104,7 +104,6 @@ test('mistakes of a person end it with a sentence', async () => {
   const docroot = await createDocroot(1);
   await expect(launch(docroot, '--docrot', 'x')).rejects.toThrow(/did you mean 'docroot'/);
   await expect(launch('/nowhere/at/all')).rejects.toThrow(/docroot \/nowhere\/at\/all cannot/);
-  await expect(launch(docroot, '--daemonize')).rejects.toThrow(/supervisor/);
   await writeFile(join(docroot, '.omgfs-node.json'), '{}');
   await expect(launch(docroot)).rejects.toThrow(/is damaged/);
   expect((await readdir(join(docroot, 'dev1'))).length).toBe(0);

@@ -126,7 +126,10 @@ describe.each(engines)('emptying and evening out on %s', (engine) => {
     const cluster = await startCluster({ engine, hosts: 1 });
     const call = commandsOf(cluster);
     await cluster.store.createDevice({ devid: 9, hostid: 1, status: 'dead' });
-    const before = await cluster.store.listSettings();
+    // What classes asked for is noted by the healer whenever it first looks.
+    const settings = async () =>
+      (await cluster.store.listSettings()).filter(({ field }) => !field.startsWith('omg_class_'));
+    const before = await settings();
     for (const [command, args, code] of [
       ['drain_device', {}, 'BAD_PARAMS'],
       ['drain_device', { device: '-1' }, 'BAD_PARAMS'],
@@ -147,7 +150,7 @@ describe.each(engines)('emptying and evening out on %s', (engine) => {
       await expect(call(command, args), command).rejects.toMatchObject({ code });
     }
     await call('rebalance_reset');
-    expect(await cluster.store.listSettings()).toEqual(before);
+    expect(await settings()).toEqual(before);
     await call('rebalance_set_policy', { policy: 'from_devices=1' });
     await call('fsck_start');
     await expect(call('rebalance_start')).rejects.toMatchObject({ code: 'FSCK_RUNNING' });

@@ -130,6 +130,15 @@ describe('a schema that MogileFS made', () => {
       );
       const found = await Promise.all(fids.map((fid) => store.findTempfile(fid)));
       expect(found.map((row) => row?.dkey)).toEqual(fids.map((_, index) => `key ${index}`));
+      // A file of another server lies between the next ones, and hinders none of them.
+      const other = Math.max(...fids) + 4;
+      await database.sql(`INSERT INTO file (fid, dmid, dkey, length, classid, devcount)
+        VALUES (${other}, 1, 'of another', 1, 0, 1)`);
+      const next = await atOnce(20, (index) =>
+        store.openTempfile({ dmid: 1, dkey: `next ${index}`, classid: 0, devids: [1] }),
+      );
+      expect(Math.min(...next)).toBeLessThan(other);
+      expect(Math.max(...next)).toBeGreaterThan(other);
     } finally {
       await database.sql(`SET GLOBAL auto_increment_increment = ${before[0]?.step}`);
       await database.drop();

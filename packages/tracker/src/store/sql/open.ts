@@ -28,10 +28,8 @@ export class FidSource {
   async open(requests: readonly OpenRequest[]): Promise<number[]> {
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const fids = await this.#insert(requests);
-      const first = fids[0] as number;
-      const last = fids.at(-1) as number;
       const highest = await this.#highestInUse();
-      if (first > highest && !(await anyInUse(this.#engine, first, last))) return fids;
+      if ((fids[0] as number) > highest && !(await anyInUse(this.#engine, fids))) return fids;
       await this.#correct(fids);
     }
     throw new OmgfsError('FAILURE', { message: 'No free fid was found; look at tempfile.fid.' });
@@ -51,7 +49,7 @@ export class FidSource {
       await this.#engine.transaction(
         async (session) => {
           await session.runLiteral(this.#insertText([request], fid));
-          if (await anyInUse(session, fid, fid)) throw new OmgfsError('DUPLICATE');
+          if (await anyInUse(session, [fid])) throw new OmgfsError('DUPLICATE');
         },
         async (session) => (await session.rows(tempfileByFid, [fid])).length > 0,
       );
@@ -126,8 +124,12 @@ const tempfileByFid = 'SELECT fid FROM tempfile WHERE fid = ?';
 /** Ranges of three primary keys. */
 const fidsInUse = `SELECT fid FROM file WHERE fid BETWEEN ? AND ?
   UNION ALL SELECT fid FROM file_on WHERE fid BETWEEN ? AND ?
-  UNION ALL SELECT fid FROM file_to_delete2 WHERE fid BETWEEN ? AND ? LIMIT 1`;
+  UNION ALL SELECT fid FROM file_to_delete2 WHERE fid BETWEEN ? AND ?`;
 
-async function anyInUse(session: Session, first: number, last: number): Promise<boolean> {
-  return (await session.rows(fidsInUse, [first, last, first, last, first, last])).length > 0;
+/** Where ids step by more than one, fids of other servers lie between these: they are not meant. */
+async function anyInUse(session: Session, fids: readonly number[]): Promise<boolean> {
+  const first = fids[0] as number;
+  const last = fids.at(-1) as number;
+  const rows = await session.rows(fidsInUse, [first, last, first, last, first, last]);
+  return rows.length > 0 && rows.some((row) => fids.includes(int(row, 'fid')));
 }

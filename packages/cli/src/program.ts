@@ -4,6 +4,7 @@ import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { Argument, Command, CommanderError } from 'commander';
 import type { WithAdmin } from './admin/context.ts';
 import { addAdminCommands } from './admin/program.ts';
+import { type DoctorFlags, doctorCommand, NotFine } from './commands/doctor.ts';
 import { getCommand } from './commands/get.ts';
 import { getTreeCommand } from './commands/get-tree.ts';
 import { infoCommand, listCommand, removeCommand, renameCommand } from './commands/keys.ts';
@@ -49,6 +50,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
       process.stderr.write('omgfs: interrupted\n');
       return exitCodes.interrupted;
     }
+    if (error instanceof NotFine) return error.exitCode;
     printError(error, { json });
     return toOmgfsError(error).code === 'BAD_ARGS' ? exitCodes.usage : exitCodes.failed;
   }
@@ -103,6 +105,7 @@ function createProgram({ json }: { json: boolean }): Command {
     };
   addNginxConfig(program, withAdmin);
   addAdminCommands(program, withAdmin);
+  addDoctor(program);
   return program;
 }
 
@@ -288,6 +291,19 @@ function addNginxConfig(program: Command, withAdmin: WithAdmin): void {
     );
 }
 
+function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('look at a MogileFS database before omgfs takes it over; changes nothing')
+    .requiredOption('--db <dsn>', 'the database, as db_dsn of mogilefsd.conf names it')
+    .option('--dbuser <name>', 'as db_user', 'mogile')
+    .option('--dbpass <password>', 'as db_pass', '')
+    .addHelpText('after', doctorHelp)
+    .action((flags: DoctorFlags) => {
+      return doctorCommand({ ...flags, json: program.opts<GlobalOptions>().json });
+    });
+}
+
 function addCompletion(program: Command): void {
   program
     .command('completion')
@@ -323,6 +339,14 @@ Examples:
   nginx -p ./nginx -c nginx.conf             try it
   omgfs nginx-config > /etc/nginx/omgfs-targets.conf && nginx -s reload
                                              after hosts came or went
+`;
+
+const doctorHelp = `
+Examples:
+  omgfs doctor --db 'DBI:mysql:mogilefs;host=db1' --dbuser mogile --dbpass secret
+  omgfs --json doctor --db DBI:SQLite:/var/lib/mogilefs.db
+
+Exit codes: 0 nothing unsafe, 1 something is unsafe, 2 the database could not be looked at.
 `;
 
 const completionExamples = `

@@ -15,13 +15,13 @@ export interface SqliteDatabase {
 }
 
 interface SqliteModule {
-  DatabaseSync: new (file: string) => SqliteDatabase;
+  DatabaseSync: new (file: string, options: { readOnly: boolean }) => SqliteDatabase;
 }
 
-/** Opens a database file, creating it when it is missing. */
-export async function openSqlite(file: string): Promise<SqliteDatabase> {
+/** Opens a database file, creating it when it is missing, unless it is only to be read. */
+export async function openSqlite(file: string, { readOnly = false } = {}): Promise<SqliteDatabase> {
   const { DatabaseSync } = await loadDriver();
-  return new DatabaseSync(file);
+  return new DatabaseSync(file, { readOnly });
 }
 
 async function loadDriver(): Promise<SqliteModule> {

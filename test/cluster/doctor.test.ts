@@ -1,0 +1,175 @@
+/**
+ * Goal: `omgfs doctor` names every fault of a database prepared with them, tells fine from
+ * unsafe by its exit code, and changes nothing.
+ * Method: the built command on databases of the MariaDB of the run, and on SQLite files.
+ */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { RowDataPacket } from 'mysql2';
+import { afterAll, describe, expect, inject, test } from 'vitest';
+import { openSqlite } from '../../packages/tracker/src/store/sqlite/driver.ts';
+import { oldSchema } from '../../packages/tracker/test/setup/old-schema.ts';
+import { runOmgfs } from '../helpers/command-line.ts';
+import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'omgfs-doctor-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+interface Found {
+  level: string;
+  about: string;
+  text: string;
+}
+
+async function examine(dsn: string, login?: { user: string; password: string }) {
+  const { user, password } = login ?? inject('mysql');
+  const args = ['doctor', '--db', dsn, '--dbuser', user, '--dbpass', password];
+  const { code, out, err } = await runOmgfs(['--json', ...args], { cwd: dir });
+  const lines = out.toString().split('\n').filter(Boolean);
+  const findings = lines.map((line) => JSON.parse(line) as Found);
+  const levels = (level: string) =>
+    [...new Set(findings.filter((one) => one.level === level).map(({ about }) => about))].sort();
+  const textOf = (about: string) =>
+    findings.flatMap((one) => (one.about === about ? [one.text] : [])).join('\n');
+  return { code, err, levels, textOf };
+}
+
+async function databaseWith(...statements: string[]): Promise<string> {
+  const database = await createDatabaseOn(inject('mysql'));
+  const connection = await connectTo(inject('mysql'), database);
+  for (const sql of statements) await connection.query(sql);
+  connection.destroy();
+  return database;
+}
+
+/** Definition and checksum of every table. */
+async function contentOf(database: string): Promise<unknown[]> {
+  const connection = await connectTo(inject('mysql'), database);
+  const [tables] = await connection.query<RowDataPacket[]>('SHOW TABLES');
+  const content: unknown[] = [];
+  for (const table of tables.map((row) => Object.values(row)[0] as string)) {
+    for (const sql of [`SHOW CREATE TABLE ${table}`, `CHECKSUM TABLE ${table} EXTENDED`]) {
+      content.push((await connection.query<RowDataPacket[]>(sql))[0]);
+    }
+  }
+  connection.destroy();
+  return content;
+}
+
+const dsn = (database: string) => dsnOf(inject('mysql'), database);
+const whole = ["INSERT INTO device (devid, hostid, status) VALUES (2, 1, 'alive')"];
+
+const faults = [
+  'ALTER TABLE fsck_log ENGINE=MyISAM',
+  "INSERT INTO file VALUES (4200000000, 9, 'lost', 1, 0, 1), (7, 1, 'unclassed', 1, 77, 1)",
+  `INSERT INTO class (dmid, classid, classname, mindevcount, replpolicy)
+     VALUES (1, 2, 'odd', 2, 'Bogus(3)'), (1, 3, 'good', 2, 'MultipleDevices()')`,
+  'INSERT INTO file_on VALUES (7, 555)',
+  "INSERT INTO device (devid, hostid, status) VALUES (3, 99, 'alive')",
+  'INSERT INTO file_to_replicate (fid, nexttry) VALUES (7, 2147483647), (5, 0)',
+  `INSERT INTO server_settings VALUES ('fsck_host', 'old1'), ('rebal_host', 'old2'),
+     ('memcache_servers', '127.0.0.1:11211'), ('slave_keys', 'r1'),
+     ('slave_r1', 'DBI:mysql:x|u|hidden')`,
+];
+
+describe('MariaDB', () => {
+  test('a sound database is fine, also with wide fids', async () => {
+    const database = await databaseWith(...oldSchema({ version: 17, fid: 'BIGINT' }), ...whole);
+    const { code, levels, textOf } = await examine(dsn(database));
+    expect({ code, unsafe: levels('unsafe') }).toEqual({ code: 0, unsafe: [] });
+    expect(levels('fine')).toEqual(['fids', 'grants', 'queues', 'schema', 'server']);
+    expect(levels('note')).toEqual(['keys']);
+    expect(textOf('keys')).toContain('latin1');
+    expect(textOf('fids')).toContain('64 bits');
+  });
+
+  test('every fault is named, nothing is changed, no password is shown', async () => {
+    const database = await databaseWith(...oldSchema({ version: 17, fid: 'INT' }), ...faults);
+    const before = await contentOf(database);
+    const { code, levels, textOf } = await examine(dsn(database));
+    expect(await contentOf(database)).toEqual(before);
+    expect(code).toBe(1);
+    expect(levels('unsafe')).toEqual(['engine', 'fids', 'memcache']);
+    expect(levels('note')).toEqual(
+      [
+        ...['classes', 'devices', 'domains', 'fsck', 'keys', 'policies', 'queues', 'rebalance'],
+        ...['replica-databases', 'replicas'],
+      ].sort(),
+    );
+    expect(textOf('engine')).toContain('fsck_log (myisam)');
+    expect(textOf('fids')).toMatch(/32 bits, the highest is 4200000000, 97\.8 %/);
+    expect(textOf('domains')).toMatch(/: 9\/0$/);
+    expect(textOf('classes')).toMatch(/1\/77/);
+    expect(textOf('policies')).toMatch(/: odd Bogus\(3\)$/);
+    expect(textOf('replicas')).toMatch(/: 2, 555$/);
+    expect(textOf('devices')).toMatch(/: 3$/);
+    expect(textOf('queues')).toContain('file_to_replicate: 2 rows, 1 parked');
+    expect(textOf('replica-databases')).not.toContain('hidden');
+  });
+
+  test('an old schema is unsafe, and the tables it lacks are named', async () => {
+    const database = await databaseWith(...oldSchema({ version: 9, fid: 'INT' }), ...whole);
+    const { code, levels, textOf } = await examine(dsn(database));
+    expect({ code, unsafe: levels('unsafe') }).toEqual({ code: 1, unsafe: ['schema', 'tables'] });
+    expect(textOf('tables')).toContain('file_to_delete2, file_to_queue, checksum');
+  });
+
+  test('an account that may only read is enough to look, and its lack is said', async () => {
+    const database = await databaseWith(...oldSchema({ version: 17, fid: 'INT' }), ...whole);
+    const connection = await connectTo(inject('mysql'));
+    const login = { user: `r_${database}`.slice(0, 30), password: 'only-reads' };
+    const who = `'${login.user}'@'%'`;
+    await connection.query(`CREATE USER ${who} IDENTIFIED BY '${login.password}'`);
+    await connection.query(`GRANT SELECT ON ${database}.* TO ${who}`);
+    await connection.query(`GRANT ALL ON other_${database}.* TO ${who}`);
+    const reader = await examine(dsn(database), login);
+    expect({ code: reader.code, notes: reader.levels('note') }).toEqual({
+      code: 0,
+      notes: ['grants', 'keys'],
+    });
+    const pattern = database.replaceAll('_', '\\_');
+    await connection.query(`GRANT SELECT, CREATE ON \`${pattern}\`.* TO ${who}`);
+    expect((await examine(dsn(database), login)).levels('note')).toEqual(['keys']);
+    await connection.query(`DROP USER ${who}`);
+    connection.destroy();
+  });
+
+  test('what cannot be looked at ends with 2', async () => {
+    const { code, err, levels } = await examine(dsn('no_such_database'));
+    expect({ code, unsafe: levels('unsafe') }).toEqual({ code: 2, unsafe: [] });
+    expect(JSON.parse(err)).toMatchObject({ error: { code: 'DB_DOWN' } });
+    expect((await examine('DBI:Pg:dbname=x')).code).toBe(2);
+  });
+});
+
+describe('SQLite', () => {
+  test('text keys of MogileFS are unsafe; the file stays as it is', async () => {
+    const file = join(dir, 'mogile.db');
+    const database = await openSqlite(file);
+    // What the original's types come to on SQLite.
+    for (const sql of oldSchema({ version: 17, fid: 'INT' })) {
+      const plain = sql
+        .replace(/\) ENGINE=.*$/s, ')')
+        .replace(/,\s*(?:UNIQUE )?(?:INDEX|KEY) \w*\s*\([^)]*\)/g, '')
+        .replace(/UNIQUE dkey/, 'UNIQUE')
+        .replace(/ENUM\([^)]*\)/g, 'TEXT')
+        .replace(/ AUTO_INCREMENT/g, '');
+      database.exec(plain);
+    }
+    database.close();
+    const before = readFileSync(file);
+    const { code, levels, textOf } = await examine(`DBI:SQLite:${file}`);
+    expect({ code, unsafe: levels('unsafe') }).toEqual({ code: 1, unsafe: ['keys'] });
+    expect(textOf('fids')).toContain('64 bits');
+    expect(textOf('replicas')).toMatch(/: 2$/);
+    expect(readFileSync(file).equals(before)).toBe(true);
+    expect(readdirSync(dir)).toEqual(['mogile.db']);
+  });
+
+  test('a missing file is not made', async () => {
+    const file = join(dir, 'missing.db');
+    expect((await examine(`DBI:SQLite:${file}`)).code).toBe(2);
+    expect(existsSync(file)).toBe(false);
+  });
+});

@@ -139,10 +139,10 @@ test('a fuzz run ends nothing, leaves nothing and shows nothing', async () => {
       // A 5xx is for what is wrong with the node: a device, or an impossible amount.
       expect(/^HTTP\/1\.1 50[^37]/.test(all), context).toBe(false);
     }
-    const again = await put(`${url}/dev1/f`, 'content');
+    const again = await put(`${url}/dev1/honest`, 'content');
     expect([seed, again.status]).toEqual([seed, 200]);
   }
-  expect((await ask(`${url}/dev1/f`)).text).toBe('content');
+  expect((await ask(`${url}/dev1/honest`)).text).toBe('content');
   await until('no file is open', () => openFilesBelow(docroot) === 0);
   await until('no temporary file is left', async () => {
     return (await readdir(join(docroot, 'dev1/.tmp'))).length === 0;

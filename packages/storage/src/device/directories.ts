@@ -86,7 +86,12 @@ export class Directories {
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
       created = false;
-      if (!(await this.#run(() => lstat(path))).isDirectory()) {
+      const found = await this.#run(() => lstat(path)).catch((failure: unknown) => {
+        if (errnoOf(failure) !== 'ENOENT') throw failure;
+      });
+      // What stood in the way was deleted since.
+      if (found === undefined) return this.#make(directory);
+      if (!found.isDirectory()) {
         throw new OmgfsError('PATH_CONFLICT', { message: `${directory} is not a directory.` });
       }
     }

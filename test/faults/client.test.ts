@@ -8,6 +8,7 @@ import { buffer } from 'node:stream/consumers';
 import { type LocalCluster, type LocalHost, startLocalCluster } from '@omgfs/cli';
 import { type Client, type ClientOptions, createClient, createTrackerPool } from '@omgfs/client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { freeze } from '../helpers/freeze.ts';
 import { until } from '../helpers/wait.ts';
 
 const domain = 'd';
@@ -96,7 +97,7 @@ describe('a replica that fails', () => {
     const chunks: Buffer[] = [];
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       chunks.push(chunk);
-      if (chunks.length === 1) process.kill(pid ?? 0, 'SIGSTOP');
+      if (chunks.length === 1) await freeze(pid);
     }
     process.kill(pid ?? 0, 'SIGCONT');
     expect(Buffer.concat(chunks).equals(body)).toBe(true);
@@ -110,7 +111,7 @@ describe('a replica that fails', () => {
       await storeCopies(key, small);
       const host = hostOf((await client.paths(key))[index]);
       const patient = newClient({ headersTimeoutMs: 1_000 });
-      process.kill(host.pid ?? 0, 'SIGSTOP');
+      await freeze(host.pid);
       try {
         for (let n = 0; n < 4; n += 1) expect((await read(key, patient)).equals(small)).toBe(true);
       } finally {
@@ -160,7 +161,7 @@ describe('an upload while nodes fail', () => {
   test('goes to another device when the first hangs', async () => {
     const [host] = cluster.hosts;
     const hasty = newClient({ stallMs: 1_500 });
-    process.kill(host?.pid ?? 0, 'SIGSTOP');
+    await freeze(host?.pid);
     try {
       for (let n = 0; n < 4; n += 1) {
         await hasty.put(`hung/${n}`, large);

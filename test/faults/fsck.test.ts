@@ -12,6 +12,7 @@ import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { type Client, createClient } from '@omgfs/client';
 import { type Fields, fidPath } from '@omgfs/protocol';
 import { describe, expect, inject, type TestContext, test } from 'vitest';
+import { freeze } from '../helpers/freeze.ts';
 import { databaseOf } from '../helpers/mariadb.ts';
 import { RawClient } from '../helpers/raw-client.ts';
 import { until } from '../helpers/wait.ts';
@@ -125,7 +126,7 @@ async function trackerKilled(site: Site): Promise<void> {
 async function nodeHangs(site: Site): Promise<void> {
   const pid = site.cluster.hosts[2]?.pid ?? 0;
   await site.call(0, 'set_server_setting', { key: 'queue_rate_for_fsck', value: '' });
-  process.kill(pid, 'SIGSTOP');
+  await freeze(pid);
   try {
     await site.call(1, 'fsck_reset');
     await site.call(1, 'fsck_start');

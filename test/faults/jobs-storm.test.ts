@@ -6,6 +6,7 @@
  * queues have to drain, and `omgfs admin verify` reads everything.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { freeze } from '../helpers/freeze.ts';
 import { JobSite } from '../helpers/job-site.ts';
 import { type MariaDb, startMariaDb } from '../helpers/mariadb.ts';
 import { until } from '../helpers/wait.ts';
@@ -51,7 +52,7 @@ test('I1, I2, I5: a storage node hangs for a while', async () => {
   const pid = site.cluster.hosts[1]?.pid ?? 0;
   const [devid = 0] = site.cluster.hosts[1]?.devids ?? [];
   await site.storm(async () => {
-    process.kill(pid, 'SIGSTOP');
+    await freeze(pid);
     try {
       await until('the trackers to notice', async () => {
         const fields = await site.call('get_devices', { devid });

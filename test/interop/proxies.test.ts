@@ -14,6 +14,7 @@ import { fidPath } from '@omgfs/protocol';
 import type { FastifyInstance } from 'fastify';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freeze } from '../helpers/freeze.ts';
 import { type FrontProxy, startNginx, startPerlbal } from '../helpers/proxies.ts';
 import { until } from '../helpers/wait.ts';
 
@@ -144,7 +145,7 @@ describe('nginx', () => {
     const key = 'nginx/hung.png';
     await store(proxy, key);
     const { pid } = firstHost();
-    process.kill(pid ?? 0, 'SIGSTOP');
+    await freeze(pid);
     try {
       await expectEveryFetchWhole(proxy, key);
     } finally {

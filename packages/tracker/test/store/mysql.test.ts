@@ -4,6 +4,7 @@
  * run; faults on servers of their own.
  */
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { freeze } from '../../../../test/helpers/freeze.ts';
 import {
   connectTo,
   createDatabaseOn,
@@ -260,7 +261,7 @@ describe('faults', () => {
     const database = await openOn(server);
     const store = await database.open();
     await store.createDomain('one');
-    process.kill(server.pid(), 'SIGSTOP');
+    await freeze(server.pid());
     try {
       const codes = await Promise.all([
         codeOf(store.queueDepths()),

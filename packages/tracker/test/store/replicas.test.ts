@@ -4,12 +4,14 @@
  * far it is behind.
  */
 import { afterEach, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { freeze } from '../../../../test/helpers/freeze.ts';
 import {
   connectTo,
   createDatabaseOn,
   dsnOf,
   startMariaDb,
 } from '../../../../test/helpers/mariadb.ts';
+
 import { until } from '../../../../test/helpers/wait.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
 import { Lookups } from '../../src/store/replicas/lookups.ts';
@@ -144,7 +146,7 @@ describe('a replica that fails', () => {
       const setting = `${dsnOf(frozen, name)}|${frozen.user}|${frozen.password}`;
       const { lookups, key, said } = await failing(setting);
       expect(await lookups.findFile(key)).toMatchObject({ length: 2 });
-      process.kill(frozen.pid(), 'SIGSTOP');
+      await freeze(frozen.pid());
       let found: number | undefined;
       const finding = lookups.findFile(key).then((file) => {
         found = file?.length;

@@ -18,7 +18,7 @@ import { Healer } from './upkeep/healer.ts';
 import { Reaper } from './upkeep/reaper.ts';
 
 export interface JobSettings extends Partial<MonitorOptions> {
-  /** Replications that run at once; 0 for none. */
+  /** Replications that run at once; 0 for none, and then this tracker heals nothing either. */
   replicateJobs: number;
   /** Deletions that run at once; 0 for none, and then no upload is given up either. */
   deleteJobs: number;
@@ -234,6 +234,7 @@ function createHealer(
     settleSeconds: settings.settleSeconds ?? 10,
     reloadTopology: () => monitor.reload(),
     onQueued: () => replicateJob.wake(),
+    takesPart: () => replicateJob.status().concurrency > 0,
   });
 }
 

@@ -3,8 +3,10 @@
  * loses a copy it needs on the way (I2, I5, I9).
  * Method: the jobs on a real database and real storage nodes that are stopped and started.
  */
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
+import { Healer } from '../../src/jobs/upkeep/healer.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
 
 const settings = { upkeepEveryMs: 20, reaperGraceMs: 0, settleSeconds: 0 };
@@ -153,5 +155,38 @@ describe.each(engines)('healing on %s', (engine) => {
       async () => (await cluster.replicas(after)).length === 2,
     );
     expect(await cluster.replicas(before)).toEqual([1]);
+  });
+
+  test('a tracker that copies nothing heals nothing, until it is wanted to', async () => {
+    const cluster = await startCluster({
+      engine,
+      hosts: 2,
+      settings: { ...settings, replicateJobs: 0 },
+    });
+    const fid = await cluster.upload({ ...file, on: [1] });
+    const field = `omg_sweep_class_${cluster.dmid}_${cluster.classid}`;
+    await cluster.store.setSetting({ field, value: '0' });
+    let asked = 0;
+    const resting = new Healer(
+      { ...cluster, log: pino({ level: 'silent' }), random: Math.random },
+      {
+        everyMs: 1,
+        settleSeconds: 0,
+        reloadTopology: async () => {},
+        onQueued: () => {},
+        takesPart: () => {
+          asked += 1;
+          return false;
+        },
+      },
+    );
+    resting.start();
+    await until('some rounds passed', () => asked > 3);
+    await resting.stop();
+    expect(await cluster.store.findSetting(field)).toBe('0');
+    expect(await cluster.replicas(fid)).toEqual([1]);
+    cluster.jobs.want('replicate', 4);
+    await replicasBecome(cluster, fid, [1, 2]);
+    await until('the walk is over', async () => !(await cluster.store.findSetting(field)));
   });
 });

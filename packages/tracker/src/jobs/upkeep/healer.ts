@@ -22,6 +22,8 @@ export interface HealerOptions {
   reloadTopology: () => Promise<void>;
   /** Told when files wait for replication. */
   onQueued: () => void;
+  /** Whether this tracker takes part now; asked before each round. */
+  takesPart: () => boolean;
 }
 
 const batchFiles = 250;
@@ -80,7 +82,7 @@ export class Healer {
   }
 
   async #round(): Promise<void> {
-    if (this.#paused) return;
+    if (this.#paused || !this.#options.takesPart()) return;
     const { store } = this.#services;
     await store.withLock({ name: 'omg:heal', waitMs: 0 }, async (lost) => {
       await this.#noteLost();

@@ -4,17 +4,21 @@
  */
 import type { Stats } from 'node:fs';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import { parseFidPath } from '@omgfs/protocol';
+import {
+  type ByteRange,
+  chooseRanges,
+  evaluateConditions,
+  parseFidPath,
+  rangeApplies,
+} from '@omgfs/protocol';
 import type { Buffers } from '../device/buffers.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { closeNow, readFully } from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
 import { type OpenFile, openFid, openFile } from '../device/reader.ts';
-import { evaluate, rangeApplies, type Validators } from '../http/conditional.ts';
 import { multipart } from '../http/multipart.ts';
 import { parseReadTarget } from '../http/path.ts';
-import { type ByteRange, chooseRanges } from '../http/range.ts';
 import { type Exchange, sendHead, sendHeadList, sendText, serverHeader } from '../http/reply.ts';
 import type { Scrubs } from '../integrity/scrubs.ts';
 import { digestHeaders, type WantedDigests, wantedDigests } from './wanted-digests.ts';
@@ -109,7 +113,7 @@ async function sendFile(
       etag: etagOf(found, stats),
       modifiedSeconds: Math.floor(stats.mtimeMs / 1000),
     };
-    const verdict = evaluate(req.headers, validators);
+    const verdict = evaluateConditions(req.headers, validators);
     const headers = fileHeaders(validators);
     if (verdict !== 'send') {
       sendHead(res, verdict, verdict === 412 ? { 'Content-Length': 0 } : headers);
@@ -148,7 +152,8 @@ async function sendFile(
  */
 const contentType = 'application/octet-stream';
 
-function fileHeaders({ etag, modifiedSeconds }: Validators): OutgoingHttpHeaders {
+function fileHeaders(validators: { etag: string; modifiedSeconds: number }): OutgoingHttpHeaders {
+  const { etag, modifiedSeconds } = validators;
   return {
     'Accept-Ranges': 'bytes',
     ETag: etag,

@@ -4,20 +4,20 @@
  */
 import type { Stats } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
-import { OmgfsError } from '@omgfs/protocol';
+import {
+  type DigestCheck,
+  type Digests,
+  digestCheckOf,
+  digestField,
+  OmgfsError,
+  wantedAlgorithm,
+} from '@omgfs/protocol';
 import { type Buffers, discard } from '../device/buffers.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { statNow, writeFully } from '../device/files.ts';
 import type { Claim } from '../device/space.ts';
 import { storeFile } from '../device/writer.ts';
-import {
-  type DigestCheck,
-  type Digests,
-  digestCheckOf,
-  digestField,
-  wantedAlgorithm,
-} from '../http/digest.ts';
 import { parseWriteTarget, type WriteTarget } from '../http/path.ts';
 import { type Exchange, sendEmpty } from '../http/reply.ts';
 

@@ -1,6 +1,6 @@
 /** Digests that a reader asks for (RFC 9530): of what is sent, and of the whole file. */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { type Digests, digestField, digestOf, wantedAlgorithm } from '../http/digest.ts';
+import { type Digests, digestField, digestOf, wantedAlgorithm } from '@omgfs/protocol';
 
 export interface WantedDigests {
   content: string | undefined;

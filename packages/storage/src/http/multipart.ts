@@ -1,6 +1,6 @@
 /** The layout of a `multipart/byteranges` answer (RFC 9110 §14.6). Pure but for the boundary. */
 import { randomBytes } from 'node:crypto';
-import type { ByteRange } from './range.ts';
+import type { ByteRange } from '@omgfs/protocol';
 
 export interface Multipart {
   /** For the Content-Type header. */

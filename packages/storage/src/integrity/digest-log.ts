@@ -12,10 +12,10 @@ import * as fs from 'node:fs';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
+import type { Digests } from '@omgfs/protocol';
 import { parentOf } from '../device/directories.ts';
 import { errnoOf, lstat, readFile, rename, writeAtomically, writeFully } from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
-import type { Digests } from '../http/digest.ts';
 
 export interface DigestEntry {
   size: number;

@@ -6,9 +6,9 @@
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Digests } from '@omgfs/protocol';
 import type { Device } from '../device/device.ts';
 import { closeNow, lstat, mkdir, openForRead, readFully, rename } from '../device/files.ts';
-import type { Digests } from '../http/digest.ts';
 import type { Log } from '../log.ts';
 import { type DigestDirectory, isOf } from './digest-log.ts';
 import { ScrubReport, stateDirectory } from './scrub-report.ts';

@@ -1,6 +1,6 @@
 /** Goal: preconditions in the order of RFC 9110 §13.2.2. Method: a table. */
 import { expect, test } from 'vitest';
-import { evaluate, rangeApplies } from '../../src/http/conditional.ts';
+import { evaluateConditions, rangeApplies } from '../../src/http/conditional.ts';
 
 const modifiedSeconds = 1_700_000_000;
 const validators = { etag: '"5-3"', modifiedSeconds };
@@ -27,7 +27,7 @@ test.each([
   [{ 'if-unmodified-since': at(-1) }, 412],
   [{ 'if-match': '"5-3"', 'if-none-match': '"5-3"' }, 304],
 ])('%o', (headers, expected) => {
-  expect(evaluate(headers, validators)).toBe(expected);
+  expect(evaluateConditions(headers, validators)).toBe(expected);
 });
 
 test.each([

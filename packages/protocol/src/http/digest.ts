@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { OmgfsError } from '@omgfs/protocol';
+import { OmgfsError } from '../errors.ts';
 
 /** Lower-case hex by algorithm of node:crypto. */
 export type Digests = Readonly<Record<string, string>>;

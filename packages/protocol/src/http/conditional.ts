@@ -5,28 +5,30 @@ import type { IncomingHttpHeaders } from 'node:http';
 export interface Validators {
   /** A strong entity tag with its quotes. */
   etag: string;
-  /** Modification time, in whole seconds since 1970. */
-  modifiedSeconds: number;
+  /** Modification time, in whole seconds since 1970; undefined where it is not known. */
+  modifiedSeconds: number | undefined;
 }
 
 /** `send`: answer with the file; otherwise the status to answer with. */
 export type Verdict = 'send' | 304 | 412;
 
 /** Evaluates the preconditions in the order of RFC 9110 §13.2.2, `If-Range` aside. */
-export function evaluate(headers: IncomingHttpHeaders, validators: Validators): Verdict {
+export function evaluateConditions(headers: IncomingHttpHeaders, validators: Validators): Verdict {
+  const { modifiedSeconds } = validators;
   const ifMatch = headers['if-match'];
   if (ifMatch !== undefined) {
     if (!matches(ifMatch, validators.etag, { weak: false })) return 412;
   } else {
     const since = secondsOf(headers['if-unmodified-since']);
-    if (since !== undefined && validators.modifiedSeconds > since) return 412;
+    if (since !== undefined && modifiedSeconds !== undefined && modifiedSeconds > since) return 412;
   }
   const ifNoneMatch = headers['if-none-match'];
   if (ifNoneMatch !== undefined) {
     return matches(ifNoneMatch, validators.etag, { weak: true }) ? 304 : 'send';
   }
   const since = secondsOf(headers['if-modified-since']);
-  return since !== undefined && validators.modifiedSeconds <= since ? 304 : 'send';
+  if (since === undefined || modifiedSeconds === undefined) return 'send';
+  return modifiedSeconds <= since ? 304 : 'send';
 }
 
 /** Whether a `Range` may be honoured (§13.1.5); a date must be exactly the one sent before. */
@@ -37,7 +39,8 @@ export function rangeApplies(
   if (ifRange === undefined) return true;
   if (typeof ifRange !== 'string') return false;
   if (/^(?:W\/)?"/.test(ifRange)) return ifRange === validators.etag;
-  return secondsOf(ifRange) === validators.modifiedSeconds;
+  const date = secondsOf(ifRange);
+  return date !== undefined && date === validators.modifiedSeconds;
 }
 
 function matches(list: string, etag: string, { weak }: { weak: boolean }): boolean {

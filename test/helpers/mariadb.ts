@@ -183,11 +183,14 @@ async function launch(place: {
   return server;
 }
 
-/** Kills the server when this process is gone, however it went; ends with the server itself. */
-export function guard(serverPid: number): void {
+/**
+ * Ends the server when this process is gone, however it went; ends with the server itself. One with
+ * workers of its own needs SIGTERM, or they go on alone.
+ */
+export function guard(serverPid: number, signal: 'KILL' | 'TERM' = 'KILL'): void {
   const script =
     `while kill -0 ${process.pid} 2>/dev/null && kill -0 ${serverPid} 2>/dev/null; ` +
-    `do sleep 1; done; kill -9 ${serverPid} 2>/dev/null`;
+    `do sleep 1; done; kill -${signal} ${serverPid} 2>/dev/null`;
   spawn('/bin/sh', ['-c', script], { stdio: 'ignore', detached: true }).unref();
 }
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
+import { guard } from './mariadb.ts';
 import { until } from './wait.ts';
 
 export interface FrontProxy {
@@ -70,18 +71,16 @@ async function ready(proxy: {
 }): Promise<FrontProxy> {
   const { child, dir, port } = proxy;
   const url = `http://127.0.0.1:${port}`;
+  if (child.pid !== undefined) guard(child.pid, 'TERM');
   await until('the proxy to answer', async () => {
     if (child.exitCode !== null) throw new Error(`it ended with code ${child.exitCode}`);
     const { statusCode, body } = await request(`${url}/files/none`);
     await body.dump();
     return statusCode === 404;
   });
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
   return {
     url,
     stop: async () => {
-      process.off('exit', kill);
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
       await ended;

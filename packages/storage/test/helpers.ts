@@ -9,7 +9,12 @@ import { fileURLToPath } from 'node:url';
 import { type Dispatcher, request } from 'undici';
 import { onTestFinished } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
-import { createStorageNode, type StorageNode, type StorageOptions } from '../src/index.ts';
+import {
+  createStorageNode,
+  endLeftoverNginx,
+  type StorageNode,
+  type StorageOptions,
+} from '../src/index.ts';
 import { createLog } from '../src/log.ts';
 
 /** Errors of a test are asserted on its answers; the log would only repeat them. */
@@ -37,8 +42,9 @@ export async function launch(docroot: string, ...more: string[]): Promise<Proces
   const listen = ['--httplisten', '127.0.0.1:0', '--mgmtlisten', 'none'];
   const args = [program, '--skipconfig', '--docroot', docroot, ...listen];
   const child = spawn(process.execPath, [...args, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
-  onTestFinished(() => {
+  onTestFinished(async () => {
     child.kill('SIGKILL');
+    await endLeftoverNginx(join(docroot, '.omgfs-nginx'));
   });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => {

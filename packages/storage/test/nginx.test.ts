@@ -3,7 +3,7 @@
  * Method: the same requests, to a node of each kind with the same files; the answers are compared.
  * nginx is the real one; it is killed, and its node as well, with SIGKILL.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -191,13 +191,40 @@ describe('disks and processes', () => {
     expect((await ask(`${url}/dev2/0/000/000/0000000042.fid`)).status).toBe(404);
   });
 
-  test('nginx is started again when it dies', async () => {
+  test('nginx is started again when its master is killed, without the old workers', async () => {
     const { docroot, url } = await startWithNginx();
     await put(`${url}${fid}`, 'hello');
-    process.kill(nginxPid(docroot), 'SIGKILL');
+    const killed = nginxPid(docroot);
+    const workers = childrenOf(killed);
+    expect(workers.length).toBe(1);
+    process.kill(killed, 'SIGKILL');
+    await until('another nginx in its place', () => {
+      return existsSync(nginxPidFile(docroot)) && nginxPid(docroot) !== killed;
+    });
     await until('it serves again', async () => {
       return (await ask(`${url}${fid}`).catch(() => undefined))?.status === 200;
     });
+    expect(workers.filter(isAlive)).toEqual([]);
+  });
+
+  test('workers that a killed node and a killed master left are ended at the start', async () => {
+    const docroot = await createDocroot(1);
+    const [port, management] = [await freePort(), await freePort()];
+    const flags = [
+      ...['--server', 'nginx', '--httplisten', `127.0.0.1:${port}`],
+      ...['--mgmtlisten', `127.0.0.1:${management}`],
+    ];
+    const { child } = await launch(docroot, ...flags);
+    const master = nginxPid(docroot);
+    const workers = childrenOf(master);
+    expect(workers.length).toBeGreaterThan(0);
+    child.kill('SIGKILL');
+    process.kill(master, 'SIGKILL');
+    await until('both to be gone', () => !isAlive(master) && !isAlive(child.pid ?? 0));
+    expect(workers.filter(isAlive)).toEqual(workers);
+    const { url } = await launch(docroot, ...flags);
+    expect(workers.filter(isAlive)).toEqual([]);
+    expect((await put(`${url}${fid}`, 'hello')).status).toBe(200);
   });
 
   test('a killed node leaves an nginx behind, which its successor ends', async () => {
@@ -284,6 +311,24 @@ function isClosed(port: number): Promise<boolean> {
   });
 }
 
+function nginxPidFile(docroot: string): string {
+  return join(docroot, '.omgfs-nginx/nginx.pid');
+}
+
 function nginxPid(docroot: string): number {
-  return Number(readFileSync(join(docroot, '.omgfs-nginx/nginx.pid'), 'utf8'));
+  return Number(readFileSync(nginxPidFile(docroot), 'utf8'));
+}
+
+function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return text.split(' ').filter(Boolean).map(Number);
+}
+
+/** Not when it has ended and waits for its parent to notice. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
 }

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError } from '@omgfs/protocol';
 import type { Log } from '../log.ts';
+import { endLeftoverNginx } from './leftovers.ts';
 import { type NginxPlan, nginxConfig } from './nginx-config.ts';
 
 export interface NginxOptions extends NginxPlan {
@@ -47,7 +48,8 @@ export class Nginx {
 
   /** Resolves when it accepts connections. @throws FAILURE with its last words. */
   async start(): Promise<void> {
-    await this.#endLeftover();
+    // One that a killed node left behind holds the port.
+    await endLeftoverNginx(this.#options.runDir);
     writeFileSync(this.#configFile, nginxConfig(this.#options));
     process.once('exit', this.#onExit);
     await this.#launch();
@@ -64,22 +66,6 @@ export class Nginx {
     const hurry = setTimeout(() => child.kill('SIGTERM'), graceMs);
     await ended;
     clearTimeout(hurry);
-  }
-
-  /** One that a killed node left behind holds the port; it is told by the configuration it runs. */
-  async #endLeftover(): Promise<void> {
-    const pid = this.#pid();
-    const isOurs = () => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.#configFile);
-      } catch {
-        return false;
-      }
-    };
-    if (pid === undefined || !isOurs()) return;
-    process.kill(pid, 'SIGTERM');
-    const deadlineMs = performance.now() + startMsMax;
-    while (isOurs() && performance.now() < deadlineMs) await delay(pollMs);
   }
 
   get #pidFile(): string {
@@ -101,7 +87,8 @@ export class Nginx {
     const args = ['-p', this.#options.runDir, '-c', this.#configFile, '-e', 'stderr'];
     // It appears when nginx has its ports: until then whatever accepts there is somebody else.
     rmSync(this.#pidFile, { force: true });
-    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const stdio = ['ignore', 'ignore', 'pipe'] as const;
+    const child = spawn(program, args, { cwd: this.#options.runDir, stdio: [...stdio] });
     this.#child = child;
     const lastWords: string[] = [];
     createInterface({ input: child.stderr }).on('line', (reason) => {
@@ -117,7 +104,8 @@ export class Nginx {
     child.once('error', (error) => {
       gone = failure(`could not be started (${error.message})`);
     });
-    child.once('close', (code, signal) => {
+    // Not 'close': workers of a killed master keep its standard error open.
+    child.once('exit', (code, signal) => {
       gone ??= failure(`ended (${signal ?? `exit code ${code}`})`);
     });
     const deadlineMs = performance.now() + startMsMax;
@@ -131,7 +119,8 @@ export class Nginx {
     if (gone !== undefined) throw gone;
     log.info({ program, pid: child.pid }, 'nginx.started');
     this.#restarts = 0;
-    child.once('close', () => void this.#restart());
+    if (child.exitCode !== null || child.signalCode !== null) void this.#restart();
+    else child.once('exit', () => void this.#restart());
   }
 
   async #restart(): Promise<void> {
@@ -142,6 +131,7 @@ export class Nginx {
       await delay(waitMs);
       if (this.#stopping) return;
       try {
+        await endLeftoverNginx(this.#options.runDir, { orphansOnly: true });
         await this.#launch();
         return;
       } catch (error) {

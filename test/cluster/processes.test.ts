@@ -47,6 +47,13 @@ async function pidsOf(job: string): Promise<number[]> {
   return (pids.match(/\d+/g) ?? []).map(Number);
 }
 
+/** @returns the pids of those that were. */
+async function killAll(): Promise<number[]> {
+  const victims = await pidsOf('queryworker');
+  for (const pid of victims) process.kill(pid, 'SIGKILL');
+  return victims;
+}
+
 async function counter(name: string): Promise<number> {
   const lines = await dial().admin('!stats');
   return Number(lines.find((line) => line.startsWith(`${name} `))?.split(' ')[1] ?? 0);
@@ -112,25 +119,79 @@ test('!watch shows the log of every process', async () => {
   });
 });
 
-test('a query process that is killed: others go on, it comes back, counters stay', async () => {
+test('query processes that are killed: clients notice nothing, counters stay', async () => {
   const before = await counter('queries');
-  for (const client of await dialAll()) {
+  const all = await dialAll();
+  for (const client of all) {
     for (let i = 0; i < 20; i += 1) await client.ask('noop\r\n');
   }
   const counted = before + queryProcesses * 21;
-  const all = await dialAll();
-  const [victim] = await pidsOf('queryworker');
-  // A survey tells the front the counters as they stand.
+  // A survey tells the front the counters as they stand, and comes after a turn of each process.
   expect(await counter('queries')).toBeGreaterThanOrEqual(counted);
-  process.kill(victim ?? 0, 'SIGKILL');
-  const alive = await Promise.all(all.map((client) => client.ask('noop\r\n')));
-  expect(alive.filter((reply) => reply === 'OK \r\n')).toHaveLength(queryProcesses - 1);
-  await until('another to take its place', async () => {
+  const victims = await killAll();
+  for (const client of all) expect(await client.ask('noop\r\n')).toBe('OK \r\n');
+  await until('others to take their place', async () => {
     const pids = await pidsOf('queryworker');
-    return pids.length === queryProcesses && !pids.includes(victim ?? 0);
+    return pids.length === queryProcesses && !pids.some((pid) => victims.includes(pid));
   });
   for (const client of await dialAll()) expect(await client.code('get_domains')).toBe('OK');
   expect(await counter('queries')).toBeGreaterThanOrEqual(counted);
+});
+
+test('I4: what a killed query process owed is answered with errors, in order', async () => {
+  const [cut, plain] = (await dialAll()) as [RawClient, RawClient];
+  const admin = await dialAll();
+  cut.write('sleep duration=30\r\n\r\nnoop\r\nnoop callid=1\r\nno');
+  plain.write('sleep duration=30\r\n');
+  // The answer to an admin command has another form, so its connection cannot go on.
+  for (const client of admin) client.write('sleep duration=30\r\n!version\r\n');
+  await until('all to be in work', async () => {
+    return (await dial().admin('!stats')).includes('processing_queries 4\r\n');
+  });
+  await killAll();
+  for (let i = 0; i < 3; i += 1) expect(await cut.line()).toMatch(/^ERR failure /);
+  expect(await plain.line()).toMatch(/^ERR failure /);
+  cut.write('op callid=2\r\nnoop callid=3\r\n');
+  expect(await cut.line()).toMatch(/^ERR failure /);
+  expect(await cut.line()).toBe('OK callid=3\r\n');
+  expect(await plain.ask('noop callid=4\r\n')).toBe('OK callid=4\r\n');
+  for (const client of admin) expect(await client.line()).toBeUndefined();
+});
+
+test('I4: killed again and again, no client gets a reply of another request', async () => {
+  let stopped = false;
+  const outcomes = { answered: 0, failed: 0, closed: 0 };
+  const work = Array.from({ length: 8 }, async (_, caller) => {
+    let client = dial();
+    for (let i = 0; !stopped; i += 1) {
+      const callids = Array.from({ length: 1 + (i % 3) }, (__, n) => `${caller}.${i}.${n}`);
+      client.write(
+        callids.map((id) => `file_info domain=${domain}&key=none&callid=${id}\r\n`).join(''),
+      );
+      for (const id of callids) {
+        const line = await client.line();
+        if (line === undefined) {
+          outcomes.closed += 1;
+          client = dial();
+          break;
+        }
+        // An error for the death of the process knows no callid.
+        if (/^ERR failure \S+\r\n$/.test(line)) outcomes.failed += 1;
+        else expect(line).toBe(`ERR unknown_key unknown_key ${id}\r\n`);
+        outcomes.answered += 1;
+      }
+    }
+  });
+  const load = Promise.all(work);
+  load.catch(() => {});
+  for (let round = 0; round < 4; round += 1) {
+    const answered = outcomes.answered;
+    await until('some answers', () => outcomes.answered > answered + 200);
+    const [victim] = await pidsOf('queryworker');
+    if (victim !== undefined) process.kill(victim, 'SIGKILL');
+  }
+  stopped = true;
+  await load;
 });
 
 test('a jobs process that is killed comes back with what was wanted', async () => {

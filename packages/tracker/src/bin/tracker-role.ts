@@ -3,9 +3,6 @@ import { readConfig } from '../config.ts';
 import { JobsRole } from '../roles/jobs-role.ts';
 import { QueryRole } from '../roles/query-role.ts';
 
-/** Long enough for the kernel to take the last lines. */
-const lastWordsMs = 50;
-
 const [name, ...options] = process.argv.slice(2);
 const commandLine = readConfig(options);
 if (commandLine.action !== 'run' || process.send === undefined) process.exit(2);
@@ -20,5 +17,6 @@ const Kind = name === 'jobs' ? JobsRole : QueryRole;
 const role = new Kind(commandLine.config, () => process.exit(0));
 process.on('uncaughtException', (error) => {
   role.fail(error);
-  setTimeout(() => process.exit(70), lastWordsMs);
+  // At once: what is read from now on would be lost.
+  process.exit(70);
 });

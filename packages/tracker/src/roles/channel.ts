@@ -42,15 +42,8 @@ export class Channel {
     peer.on('disconnect', () => this.close());
   }
 
-  /**
-   * A socket goes to the other side as a copy; this side's stays open.
-   * @throws what the other side threw; FAILURE when it ended meanwhile.
-   */
-  call<M extends Method>(
-    method: M,
-    payload: Methods[M][0],
-    socket?: Socket,
-  ): Promise<Methods[M][1]> {
+  /** @throws what the other side threw; FAILURE when it ended meanwhile. */
+  call<M extends Method>(method: M, payload: Methods[M][0]): Promise<Methods[M][1]> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
         reject(gone());
@@ -59,13 +52,16 @@ export class Channel {
       const id = this.#nextId;
       this.#nextId += 1;
       this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.#send({ method, id, payload }, socket);
+      this.#send({ method, id, payload });
     });
   }
 
-  /** Sends without an answer; a message to a process that ended is lost. */
-  tell<M extends Method>(method: M, payload: Methods[M][0]): void {
-    this.#send({ method, payload });
+  /**
+   * Sends without an answer; a message to a process that ended is lost. A socket goes to the other
+   * side as a copy; this side's stays open.
+   */
+  tell<M extends Method>(method: M, payload: Methods[M][0], socket?: Socket): void {
+    this.#send({ method, payload }, socket);
   }
 
   #send(message: Message, socket?: Socket): void {

@@ -13,11 +13,16 @@ export interface ChildOptions {
   args: readonly string[];
   log: Log;
   handlers: Handlers;
+  /** A file that it gets as descriptor `sharedFd`. */
+  fd?: number;
   /** It can be spoken to. */
   onUp: (hello: { httpPort: number | undefined }) => void;
   /** It ended, wanted or not. */
   onDown: () => void;
 }
+
+/** The descriptor after standard input, output, errors and the channel. */
+export const sharedFd = 4;
 
 const script = fileURLToPath(new URL('../bin/tracker-role.js', import.meta.url));
 const restartMsMin = 100;
@@ -63,10 +68,13 @@ export class Child {
   }
 
   #start(): void {
-    const { role, args, log, handlers, onUp, onDown } = this.#options;
+    const { role, args, log, handlers, fd, onUp, onDown } = this.#options;
     const startedAtMs = performance.now();
     // Values of V8 pass through as they are, undefined and large numbers included.
-    const child = fork(script, [role, ...args], { serialization: 'advanced' });
+    const child = fork(script, [role, ...args], {
+      serialization: 'advanced',
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...(fd === undefined ? [] : [fd])],
+    });
     this.#process = child;
     const channel = new Channel(child, {
       ...handlers,

@@ -3,7 +3,7 @@
  * process, keeps the processes alive, and is the hub of what they say to each other. No request
  * passes through it, so that it is no bottleneck.
  */
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';
 import type { TrackerConfig } from '../config.ts';
 import { createLog, type Log } from '../log.ts';
@@ -13,9 +13,8 @@ import type { TopologySnapshot } from '../topology/topology.ts';
 import type { StopOptions, Tracker, TrackerHooks } from '../tracker.ts';
 import type { Channel, Handlers } from './channel.ts';
 import { Child } from './child.ts';
+import { HandedConnections, type Orphan, untouched } from './survival/handed.ts';
 
-/** Connections kept while no query process is up; further ones are closed. */
-const unservedMax = 1_000;
 /** How long a barrier waits for the jobs process to come back. */
 const jobsWaitMs = 10_000;
 /** A query process retired by `!want` lets its requests in flight end. */
@@ -28,7 +27,8 @@ export class FrontTracker implements Tracker {
   readonly #queries = new Set<QueryProcess>();
   readonly #jobs: Child;
   readonly #servers: Server[] = [];
-  readonly #unserved: Socket[] = [];
+  /** Connections kept while no query process is up. */
+  readonly #unserved: Orphan[] = [];
   readonly #startedAtMs = performance.now();
   readonly #wanted = new Map<string, number>();
   readonly #past = { queries: 0, waited: 0, sent: new Map<string, number>() };
@@ -60,7 +60,8 @@ export class FrontTracker implements Tracker {
     const addresses = [];
     for (const address of this.#config.listen) {
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-        this.#place(socket);
+        socket.on('error', () => {});
+        this.#place({ socket, account: untouched });
       });
       const bound = await bindServer(server, address);
       this.#servers.push(server);
@@ -73,7 +74,7 @@ export class FrontTracker implements Tracker {
   async close({ graceMs }: StopOptions): Promise<void> {
     this.#stopping = true;
     for (const server of this.#servers) server.close();
-    for (const socket of this.#unserved.splice(0)) socket.destroy();
+    for (const { socket } of this.#unserved.splice(0)) socket.destroy();
     await Promise.all([...this.#queries].map(({ child }) => child.stop(graceMs)));
     await this.#jobs.stop(graceMs);
     this.#log.info({}, 'tracker.stopped');
@@ -117,15 +118,17 @@ export class FrontTracker implements Tracker {
   }
 
   #startQuery(): void {
+    const handed = new HandedConnections();
     const child = new Child({
       role: 'query',
+      fd: handed.fd,
       args: this.#config.args,
       log: this.#log,
       handlers: this.#queryHandlers(() => query),
       onUp: () => {
         if (this.#picture !== undefined) child.channel?.tell('picture', this.#picture);
         child.channel?.tell('watch', this.#watched);
-        for (const socket of this.#unserved.splice(0)) this.#place(socket);
+        for (const orphan of this.#unserved.splice(0)) this.#place(orphan);
       },
       onDown: () => {
         this.#past.queries += query.counted.queries;
@@ -133,9 +136,12 @@ export class FrontTracker implements Tracker {
         query.counted = { queries: 0, waited: 0 };
         query.watches = false;
         this.#announceWatch();
+        if (this.#stopping || !this.#queries.has(query)) handed.end();
+        else void this.#rehome(handed);
       },
     });
-    const query: QueryProcess = { child, counted: { queries: 0, waited: 0 }, watches: false };
+    const counted = { queries: 0, waited: 0 };
+    const query: QueryProcess = { child, handed, counted, watches: false };
     this.#queries.add(query);
   }
 
@@ -149,6 +155,7 @@ export class FrontTracker implements Tracker {
       shutdown: (how) => this.#hooks.onShutdown(how),
       line: (line) => this.#showLine(line),
       fatal: (message) => this.#fatal(message),
+      closed: (ids) => queryOf().handed.closed(ids),
       counted: (counted) => {
         queryOf().counted = counted;
       },
@@ -160,22 +167,27 @@ export class FrontTracker implements Tracker {
   }
 
   /** Gives a connection to the next query process that is up. */
-  #place(socket: Socket): void {
-    const up = this.#channels();
-    const channel = up[this.#turn % Math.max(1, up.length)];
+  #place(orphan: Orphan): void {
+    const up = [...this.#queries].filter(({ child }) => child.channel !== undefined);
+    const query = up[this.#turn % Math.max(1, up.length)];
     this.#turn += 1;
-    socket.on('error', () => {});
-    if (channel === undefined) {
-      if (this.#unserved.length < unservedMax && !this.#stopping) this.#unserved.push(socket);
-      else socket.destroy();
-      return;
+    const channel = query?.child.channel;
+    if (query !== undefined && channel !== undefined) query.handed.hand(channel, orphan);
+    else if (this.#stopping || this.#unserved.length >= this.#config.connectionsMax) {
+      orphan.socket.destroy();
+    } else this.#unserved.push(orphan);
+  }
+
+  /** Gives the connections of a process that has died to others, where that is safe. */
+  async #rehome(handed: HandedConnections): Promise<void> {
+    try {
+      const { orphans, closed } = await handed.release();
+      for (const orphan of orphans) this.#place(orphan);
+      const owed = orphans.reduce((sum, { account }) => sum + account.owed, 0);
+      this.#log.warn({ kept: orphans.length, owed, closed }, 'connections.moved');
+    } catch (error) {
+      this.#log.error({ err: error }, 'connections.lost');
     }
-    channel.call('connection', undefined, socket).then(
-      // Closes the copy here; the connection lives on there.
-      () => socket.destroy(),
-      // That process ended before it took the connection, so nothing was read from it.
-      () => this.#place(socket),
-    );
   }
 
   #channels(): Channel[] {
@@ -262,6 +274,7 @@ export class FrontTracker implements Tracker {
 
 interface QueryProcess {
   child: Child;
+  handed: HandedConnections;
   /** Counters as it last told them. */
   counted: { queries: number; waited: number };
   /** Somebody follows the log there. */

@@ -4,6 +4,7 @@
  */
 import type { JobsReport, ServerReport, Survey } from '../server/survey.ts';
 import type { TopologySnapshot } from '../topology/topology.ts';
+import type { Handed } from './survival/ledger.ts';
 
 export interface Methods {
   /** Child to front: it can be spoken to. With the port of the HTTP API where it serves that. */
@@ -11,7 +12,9 @@ export interface Methods {
   /** Child to front: it can never work as configured. */
   fatal: [string, unknown];
   /** Front to query process, with a socket. */
-  connection: [undefined, unknown];
+  connection: [Handed, unknown];
+  /** Query process to front: these connections have ended. */
+  closed: [number[], unknown];
   /** Jobs process to front to query processes, which answer when they have taken it over. */
   picture: [TopologySnapshot, unknown];
   /** Query process to front to jobs process; answered when every query process knows the effect. */

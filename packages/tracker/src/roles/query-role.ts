@@ -2,13 +2,15 @@
  * A query process: it gets sockets from the front, executes their commands with a database
  * connection of its own, and knows the cluster as the jobs process describes it.
  */
-import { encodeError, OmgfsError, wireError } from '@omgfs/protocol';
+import type { Socket } from 'node:net';
 import type { TrackerConfig } from '../config.ts';
 import { answerAdmin, isAdminLine } from '../server/admin.ts';
 import { LineServer } from '../server/line-server.ts';
 import { Channel } from './channel.ts';
+import { sharedFd } from './child.ts';
 import { type Background, Core } from './core.ts';
 import type { Role } from './role.ts';
+import { type Handed, LedgerWriter } from './survival/ledger.ts';
 import { Watchers } from './watchers.ts';
 
 /** How often counters are told to the front, where they survive this process. */
@@ -20,6 +22,8 @@ export class QueryRole implements Role {
   readonly #server: LineServer;
   readonly #watchers = new Watchers((any) => this.#channel.tell('watch', any));
   readonly #toWake = new Set<string>();
+  readonly #closed: number[] = [];
+  readonly #ledger: LedgerWriter;
   readonly #counting: NodeJS.Timeout;
   #linesWanted = false;
   #counted = -1;
@@ -41,10 +45,12 @@ export class QueryRole implements Role {
       },
     });
     this.#server = this.#createServer(config);
+    // Another process would not know who watches.
+    this.#ledger = new LedgerWriter(sharedFd, (connection) =>
+      this.#watchers.has(connection) ? undefined : connection.account(),
+    );
     this.#channel = new Channel(process, {
-      connection: (_, socket) => {
-        if (socket !== undefined) this.#server.adopt(socket);
-      },
+      connection: (handed, socket) => this.#adopt(handed, socket),
       picture: (picture) => {
         this.#core.topology.restore(picture);
         this.#announcePicture();
@@ -58,6 +64,7 @@ export class QueryRole implements Role {
         this.#core.beginStop();
         await this.#server.close(graceMs);
         this.#count();
+        this.#announceClosed();
         await this.#core.close();
         setImmediate(end);
       },
@@ -67,11 +74,30 @@ export class QueryRole implements Role {
     this.#counting.unref();
   }
 
-  /** Answers the requests in flight with an error, before the process ends for a fault of ours. */
   fail(error: unknown): void {
+    this.#ledger.flush();
     this.#core.log.error({ err: error }, 'process.failed');
     this.#count();
-    this.#server.abort(encodeError(wireError(new OmgfsError('FAILURE'))));
+  }
+
+  #adopt(handed: Handed, socket: Socket | undefined): void {
+    const connection = socket && this.#server.adopt(socket);
+    if (connection === undefined) {
+      this.#noteClosed(handed.id);
+      return;
+    }
+    this.#ledger.add(connection, handed);
+    connection.inherit(handed.account);
+  }
+
+  #noteClosed(id: number): void {
+    if (this.#closed.length === 0) setImmediate(() => this.#announceClosed());
+    this.#closed.push(id);
+  }
+
+  /** The front closes its copies, and only then the clients see the end. */
+  #announceClosed(): void {
+    if (this.#closed.length > 0) this.#channel.tell('closed', this.#closed.splice(0));
   }
 
   #createServer(config: TrackerConfig): LineServer {
@@ -85,7 +111,12 @@ export class QueryRole implements Role {
     };
     return new LineServer({
       connectionsMax: Math.ceil(config.connectionsMax / config.queryProcesses),
-      onClose: (connection) => this.#watchers.remove(connection),
+      onChange: (connection) => this.#ledger.touch(connection),
+      onClose: (connection) => {
+        this.#watchers.remove(connection);
+        const id = this.#ledger.remove(connection);
+        if (id !== undefined) this.#noteClosed(id);
+      },
       handle: (line, connection) =>
         isAdminLine(line)
           ? answerAdmin(admin, { line, connection })

@@ -25,6 +25,10 @@ export class Watchers {
     return watched;
   }
 
+  has(connection: Connection): boolean {
+    return this.#connections.has(connection);
+  }
+
   /** Shows a line of the log to all. */
   show(line: string): void {
     for (const connection of this.#connections) connection.push(`:: ${line.trimEnd()}\r\n`);

@@ -16,10 +16,28 @@ const linesPerTurn = 64;
 const countedBytesMin = 16 * 1024;
 /** What a piece of a line costs besides its text. */
 const pieceBytes = 64;
+/** Of more waiting input no account is given: it would be gone through at every turn. */
+const accountCharsMax = 4096;
+
+/**
+ * Where a connection stands between two turns of the event loop, so that another process can go on
+ * with it: it answers what is owed with errors and reads on.
+ */
+export interface Account {
+  /** Bytes taken from the connection, and given to it. */
+  read: number;
+  written: number;
+  /** Complete requests that were read and not answered. */
+  owed: number;
+  /** The beginning of a further request was read. */
+  midLine: boolean;
+}
 
 export interface ConnectionOptions {
   handle: LineHandler;
   budget: Budget;
+  /** Called when `account` may have changed since it was asked for. */
+  onChange?: (connection: Connection) => void;
 }
 
 export class Connection implements Holder {
@@ -35,6 +53,18 @@ export class Connection implements Holder {
   #input = '';
   #taken = 0;
   #busy = false;
+  /** What was taken from the socket's stream and put into it; one byte is one character. */
+  #readBytes = 0;
+  #writtenBytes = 0;
+  /** The request in flight. */
+  #asked: string | undefined;
+  /** Input and output belong together; not so in the middle of a change that failed. */
+  #settled = true;
+  /** The line that comes next began in another process, so nobody knows it whole. */
+  #cutLine = false;
+  /** `account` was not asked for since the last change. */
+  #changed = false;
+  readonly #onChange: (connection: Connection) => void;
   /** The line being received is longer than the limit: answer what came before it, then close. */
   #overlong = false;
   #inputEnded = false;
@@ -43,10 +73,11 @@ export class Connection implements Holder {
   #finishing = false;
   #stallTimer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, { handle, budget }: ConnectionOptions) {
+  constructor(socket: Socket, { handle, budget, onChange = () => {} }: ConnectionOptions) {
     this.#socket = socket;
     this.#handle = handle;
     this.#budget = budget;
+    this.#onChange = onChange;
     this.address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
     socket.setEncoding('latin1');
     socket.setNoDelay(true);
@@ -90,7 +121,7 @@ export class Connection implements Holder {
   /** Writes lines that no request asked for (`!watch`); dropped when the client does not read. */
   push(text: string): void {
     if (!this.#closing && this.#socket.writableLength < limits.clientOutputBytesMax) {
-      this.#socket.write(text, 'latin1');
+      this.#write(text);
     }
   }
 
@@ -107,11 +138,37 @@ export class Connection implements Holder {
     else this.#run();
   }
 
-  /** Ends the connection now; a request in flight gets `text` for an answer. */
-  abort(text: string): void {
-    if (this.#busy) this.#write(text);
-    this.#closing = true;
-    this.#socket.destroySoon();
+  /** Goes on after another process: what that one owed is answered with errors. */
+  inherit({ owed, midLine }: Account): void {
+    if (midLine) {
+      this.#cutLine = true;
+      // Not empty, so that the end of the line makes it one.
+      this.#keepPartial('?');
+    }
+    this.#write(failure().repeat(owed));
+  }
+
+  /**
+   * Bytes count from the construction of this object. Undefined when no other process could go on:
+   * output is unread, much input waits, the connection ends, or an admin command is owed an answer,
+   * which has another form.
+   */
+  account(): Account | undefined {
+    this.#changed = false;
+    const { writableLength, destroyed } = this.#socket;
+    const read = this.#readBytes;
+    const written = this.#writtenBytes;
+    if (!this.#settled || destroyed || this.#closing || this.#inputEnded) return undefined;
+    if (writableLength > 0 || this.#input.length - this.#taken > accountCharsMax) return undefined;
+    const begun = this.#partial[0];
+    const midLine = begun !== undefined;
+    // A return alone may be the end of an empty line, which has no answer, or the start of another.
+    if (midLine && (begun === '\r' || begun.startsWith('!'))) return undefined;
+    if (this.#input === '' && this.#asked === undefined) return { read, written, owed: 0, midLine };
+    const lines = this.#input.slice(this.#taken).split('\n');
+    const owed = [...lines, this.#asked ?? ''].filter((line) => line !== '' && line !== '\r');
+    if (owed.some((line) => line.startsWith('!'))) return undefined;
+    return { read, written, owed: owed.length, midLine };
   }
 
   destroy(): void {
@@ -119,7 +176,10 @@ export class Connection implements Holder {
   }
 
   #read(chunk: string): void {
+    this.#readBytes += chunk.length;
+    this.#noteChange();
     if (this.#closing || this.#inputEnded) return;
+    this.#settled = false;
     const lineEnd = chunk.lastIndexOf('\n');
     if (lineEnd < 0) {
       this.#keepPartial(chunk);
@@ -133,6 +193,7 @@ export class Connection implements Holder {
     }
     if (this.#busy) this.#socket.pause();
     else this.#run();
+    this.#settled = true;
     this.#account();
   }
 
@@ -142,6 +203,12 @@ export class Connection implements Holder {
     if (!counts && !this.#counted) return;
     this.#counted = counts || this.heldBytes > 0;
     this.#budget.update(this);
+  }
+
+  #noteChange(): void {
+    if (this.#changed) return;
+    this.#changed = true;
+    this.#onChange(this);
   }
 
   #keepPartial(text: string): void {
@@ -170,6 +237,12 @@ export class Connection implements Holder {
 
   #run(answered = ''): void {
     if (this.#busy || this.#closing) return;
+    this.#settled = false;
+    this.#answerLines(answered);
+    this.#settled = true;
+  }
+
+  #answerLines(answered: string): void {
     let output = answered;
     for (let count = 0; ; count += 1) {
       if (output.length + this.#socket.writableLength > limits.clientOutputBytesMax) {
@@ -194,7 +267,7 @@ export class Connection implements Holder {
         continue;
       }
       this.#write(output);
-      this.#await(reply);
+      this.#await(line, reply);
       return;
     }
     if (this.#overlong) output += encodeError(wireError(new OmgfsError('REQUEST_TOO_LONG')));
@@ -205,6 +278,10 @@ export class Connection implements Holder {
 
   /** Whatever a handler throws, the line is answered and the process lives. */
   #answer(line: string): string | Promise<string> {
+    if (this.#cutLine) {
+      this.#cutLine = false;
+      return failure();
+    }
     try {
       return this.#handle(line, this);
     } catch {
@@ -212,10 +289,12 @@ export class Connection implements Holder {
     }
   }
 
-  #await(reply: Promise<string>): void {
+  #await(line: string, reply: Promise<string>): void {
     this.#busy = true;
+    this.#asked = line;
     void reply.catch(failure).then((text) => {
       this.#busy = false;
+      this.#asked = undefined;
       this.#run(text);
     });
   }
@@ -245,6 +324,8 @@ export class Connection implements Holder {
 
   #write(text: string): void {
     if (text === '') return;
+    this.#writtenBytes += text.length;
+    this.#noteChange();
     if (!this.#socket.write(text, 'latin1')) this.#account();
   }
 

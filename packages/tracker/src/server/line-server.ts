@@ -8,6 +8,8 @@ export interface LineServerOptions {
   handle: LineHandler;
   /** Called when a connection has ended. */
   onClose?: (connection: Connection) => void;
+  /** Called when the account of a connection may have changed. */
+  onChange?: (connection: Connection) => void;
   /** Further connections are refused by closing them. */
   connectionsMax: number;
 }
@@ -39,26 +41,30 @@ export class LineServer {
     return bound;
   }
 
-  /** Serves a connection that was accepted here or elsewhere. */
-  adopt(socket: Socket): void {
+  /**
+   * Serves a connection that was accepted here or elsewhere.
+   * @returns undefined when it was closed, because there are too many or this server stops.
+   */
+  adopt(socket: Socket): Connection | undefined {
     if (this.#closing || this.#connections.size >= this.#options.connectionsMax) {
       socket.destroy();
-      return;
+      return undefined;
     }
     socket.allowHalfOpen = true;
-    const { handle } = this.#options;
-    const connection = new Connection(socket, { handle, budget: this.#budget });
+    const { handle, onChange } = this.#options;
+    const budget = this.#budget;
+    const connection = new Connection(socket, {
+      handle,
+      budget,
+      ...(onChange === undefined ? {} : { onChange }),
+    });
     this.#connections.add(connection);
     socket.on('close', () => {
       this.#connections.delete(connection);
       this.#options.onClose?.(connection);
       if (this.#connections.size === 0) this.#onEmpty();
     });
-  }
-
-  /** Ends every connection at once; one that waits for a reply gets `text`. */
-  abort(text: string): void {
-    for (const connection of this.#connections) connection.abort(text);
+    return connection;
   }
 
   /**

@@ -141,6 +141,11 @@ test("the node's own names and links out of a device are neither seen nor change
     expect(moved.status, path).toBeGreaterThanOrEqual(400);
   }
   await dav('PUT', '/dev2/f', {}, 'x');
+  // What cannot be removed keeps what is in it, too.
+  for (const path of ['/dev2', '/']) expect((await dav('DELETE', path)).status, path).toBe(403);
+  const over = await dav('COPY', '/dev1', { Destination: url('/dev2') });
+  expect(over.status).toBe(403);
+  expect((await dav('PROPFIND', '/dev2/f', { Depth: '0' })).status).toBe(207);
   for (const to of ['/dev2/usage', '/dev2/.tmp/x', '/dev3', '/dev2/link/x', '/dev2/../../x']) {
     const copied = await raw(
       `COPY /dev2/f HTTP/1.1\r\nHost: x\r\nDestination: ${to}\r\nConnection: close\r\n\r\n`,

@@ -1,20 +1,34 @@
-/** What WebDAV needs of a file system. Paths are decoded and normalised: `/`, `/a`, `/a/b`. */
+/**
+ * What WebDAV needs of a file system. Paths are decoded and normalised: `/`, `/a`, `/a/b`. They and
+ * names are byte strings (code units 0 to 255), because nothing says that names are UTF-8.
+ */
 
 export interface FileFacts {
   kind: 'file' | 'collection';
   bytes: number;
-  modified: Date;
-  created: Date;
+  /** Undefined where nobody knows. */
+  modified?: Date | undefined;
+  created?: Date | undefined;
   /** With its quotes; the same as GET sends. */
   etag?: string;
+  /** Of a file; `application/octet-stream` without. */
+  contentType?: string | undefined;
+  /** A collection that cannot be removed, moved or replaced. */
+  fixed?: true;
+}
+
+export interface DavEntry {
+  name: string;
+  /** What `stat` would tell, where listing tells it too. */
+  facts?: FileFacts;
 }
 
 /** Errors that are no DavError are left to the host, which knows what they mean. */
 export interface DavFileSystem {
   /** @returns undefined when nothing that may be seen is there. */
   stat(path: string): Promise<FileFacts | undefined>;
-  /** Names in a collection, one at a time. */
-  list(path: string): AsyncIterable<string>;
+  /** What is in a collection, one at a time. */
+  list(path: string): AsyncIterable<DavEntry>;
   makeCollection(path: string): Promise<void>;
   /** An empty file where nothing was (RFC 4918 §7.3). */
   createEmpty(path: string): Promise<void>;

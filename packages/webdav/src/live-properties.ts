@@ -16,14 +16,26 @@ const scopes = ['exclusive', 'shared'].map(
 export const liveProperties: ReadonlyMap<string, Compute> = new Map<string, Compute>([
   ['resourcetype', ({ kind }) => (kind === 'collection' ? '<D:collection/>' : '')],
   ['getcontentlength', ({ kind, bytes }) => (kind === 'file' ? String(bytes) : undefined)],
-  ['getlastmodified', ({ modified }) => modified.toUTCString()],
-  ['creationdate', ({ created }) => created.toISOString()],
+  ['getlastmodified', ({ modified }) => modified?.toUTCString()],
+  ['creationdate', ({ created }) => created?.toISOString()],
   ['getetag', ({ etag }) => (etag === undefined ? undefined : escapeXml(etag))],
-  ['getcontenttype', ({ kind }) => (kind === 'file' ? 'application/octet-stream' : undefined)],
-  ['displayname', (_facts, path) => escapeXml(path.slice(path.lastIndexOf('/') + 1))],
+  [
+    'getcontenttype',
+    ({ kind, contentType }) => (kind === 'file' ? typeOf(contentType) : undefined),
+  ],
+  ['displayname', (_facts, path) => escapeXml(textOf(path.slice(path.lastIndexOf('/') + 1)))],
   ['supportedlock', () => scopes.join('')],
   ['lockdiscovery', (_facts, path, locks) => locks.covering(path).map(lockXml).join('')],
 ]);
+
+function typeOf(contentType = 'application/octet-stream'): string {
+  return escapeXml(contentType);
+}
+
+/** A name to be read; bytes that are no UTF-8 become replacement characters. */
+function textOf(name: string): string {
+  return Buffer.from(name, 'latin1').toString('utf8');
+}
 
 export function lockXml(lock: Lock): string {
   return (

@@ -1,4 +1,4 @@
-/** Paths of requests: decoded once, normalised, bounded. */
+/** Paths of requests: decoded once to byte strings, normalised, bounded. */
 import { DavError } from './errors.ts';
 
 const pathBytesMax = 4096;
@@ -8,12 +8,9 @@ export function parsePath(target: string): string {
   if (target.length > pathBytesMax) throw new DavError(414, 'The path is too long.');
   const relative = target.replace(/^https?:\/\/[^/?#]*(?=[/?#]|$)/i, '');
   if (relative.includes('#')) throw new DavError(400, 'A fragment is no part of a request.');
-  let path: string;
-  try {
-    path = decodeURIComponent(relative.replace(/\?.*$/s, ''));
-  } catch {
-    throw new DavError(400, 'A percent escape is malformed.');
-  }
+  const encoded = relative.replace(/\?.*$/s, '');
+  if (/%(?![0-9a-f]{2})/i.test(encoded)) throw new DavError(400, 'A percent escape is malformed.');
+  const path = encoded.replace(/%(..)/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
   const segments = path.split('/').filter((segment) => segment !== '');
   if (!path.startsWith('/') || path.includes('\0')) {
     throw new DavError(400, 'The path must begin with a slash and hold no NUL byte.');
@@ -49,6 +46,8 @@ export function isWithin(path: string, root: string): boolean {
 }
 
 export function hrefOf(path: string, collection: boolean): string {
-  const encoded = path.split('/').map(encodeURIComponent).join('/');
+  const encoded = path.replace(/[^\w.!~*'()/-]/g, (character) => {
+    return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+  });
   return collection && path !== '/' ? `${encoded}/` : encoded;
 }

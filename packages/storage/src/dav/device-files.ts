@@ -5,8 +5,8 @@
 import { constants, opendir } from 'node:fs';
 import { open as openHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { OmgfsError } from '@omgfs/protocol';
-import type { DavFileSystem, FileFacts } from '@omgfs/webdav';
+import { fromByteString, OmgfsError, toByteString } from '@omgfs/protocol';
+import type { DavEntry, DavFileSystem, FileFacts } from '@omgfs/webdav';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { parentOf } from '../device/directories.ts';
@@ -37,7 +37,7 @@ export class DeviceFiles implements DavFileSystem {
   async stat(path: string): Promise<FileFacts | undefined> {
     if (path === '/') {
       const epoch = new Date(0);
-      return { kind: 'collection', bytes: 0, modified: epoch, created: epoch };
+      return { kind: 'collection', bytes: 0, modified: epoch, created: epoch, fixed: true };
     }
     const place = await this.#place(path);
     if (place === undefined) return undefined;
@@ -46,7 +46,10 @@ export class DeviceFiles implements DavFileSystem {
       await device.directories.check(parentOf(name));
       const stats = await device.run(() => lstat(place.path));
       const { size: bytes, mtime: modified, birthtime: created } = stats;
-      if (stats.isDirectory()) return { kind: 'collection', bytes: 0, modified, created };
+      if (stats.isDirectory()) {
+        const facts = { bytes: 0, modified, created };
+        return { kind: 'collection', ...facts, ...(name === '' ? { fixed: true } : {}) };
+      }
       if (!stats.isFile()) return undefined;
       return { kind: 'file', bytes, modified, created, etag: etagOf({ device, name }, stats) };
     } catch (error) {
@@ -55,16 +58,17 @@ export class DeviceFiles implements DavFileSystem {
     }
   }
 
-  async *list(path: string): AsyncGenerator<string> {
+  async *list(path: string): AsyncGenerator<DavEntry> {
     if (path === '/') {
-      for (const { devid } of this.#devices.all()) yield `dev${devid}`;
+      for (const { devid } of this.#devices.all()) yield { name: `dev${devid}` };
       return;
     }
     const place = await this.#mustPlace(path);
     // One at a time: names of a large directory must not be in memory all at once.
     const entries = await place.device.run(() => openDirectory(place.path));
     for await (const { name } of entries) {
-      if (!isPrivate(name) && !(place.name === '' && reserved.includes(name))) yield name;
+      if (isPrivate(name) || (place.name === '' && reserved.includes(name))) continue;
+      yield { name: toByteString(name) };
     }
   }
 
@@ -134,7 +138,10 @@ export class DeviceFiles implements DavFileSystem {
   }
 
   /** @returns undefined where nothing can be, or nothing that may be seen. */
-  async #place(path: string): Promise<Place | undefined> {
+  async #place(bytes: string): Promise<Place | undefined> {
+    const path = fromByteString(bytes);
+    // The names that Node gives and takes are text.
+    if (toByteString(path) !== bytes) return undefined;
     const [first = '', ...rest] = path.slice(1).split('/');
     const devid = devidOf(first);
     if (devid === undefined || rest.some(isPrivate)) return undefined;

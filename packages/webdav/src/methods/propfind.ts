@@ -24,10 +24,10 @@ export async function propfind(call: Call): Promise<void> {
   res.writeHead(207, xmlType);
   res.write(`${xmlHead}<D:multistatus xmlns:D="DAV:">${describe(call, path, facts, wanted)}`);
   if (depth === '1' && facts.kind === 'collection') {
-    for await (const name of share.files.list(path)) {
+    for await (const { name, facts: known } of share.files.list(path)) {
       signal.throwIfAborted();
       const child = childOf(path, name);
-      const found = await share.files.stat(child);
+      const found = known ?? (await share.files.stat(child));
       if (found === undefined) continue;
       if (!res.write(describe(call, child, found, wanted))) await once(res, 'drain', { signal });
     }

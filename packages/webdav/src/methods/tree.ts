@@ -8,6 +8,7 @@ import {
   sendStatus,
 } from '../context.ts';
 import { DavError } from '../errors.ts';
+import type { FileFacts } from '../file-system.ts';
 import { childOf, isWithin, parseDestination } from '../path.ts';
 
 const depthMax = 64;
@@ -24,7 +25,7 @@ export async function mkcol(call: Call): Promise<void> {
 
 export async function remove(call: Call): Promise<void> {
   const { share, path } = call;
-  await mustExist(call);
+  mustNotBeFixed(await mustExist(call));
   checkLocks(share, call.tokens, path, { member: true, deep: true });
   await removeTree(call, path);
   sendStatus(call, 204);
@@ -48,6 +49,8 @@ export async function copyOrMove(call: Call): Promise<void> {
   if (before !== undefined && /^f$/i.test((headers.overwrite ?? 'T').toString())) {
     throw new DavError(412, 'The destination exists.');
   }
+  mustNotBeFixed(before);
+  if (moving) mustNotBeFixed(facts);
   if (moving) checkLocks(share, tokens, path, { member: true, deep: true });
   checkLocks(share, tokens, to, { member: before === undefined, deep: true });
   const deep = depth === 'infinity';
@@ -68,6 +71,12 @@ export async function copyOrMove(call: Call): Promise<void> {
   sendStatus(call, before === undefined ? 201 : 204);
 }
 
+/** Before anything in it is touched. @throws DavError 403. */
+function mustNotBeFixed(facts: FileFacts | undefined): void {
+  if (facts?.fixed)
+    throw new DavError(403, 'This collection cannot be removed, moved or replaced.');
+}
+
 interface Visit {
   path: string;
   collection: boolean;
@@ -76,18 +85,20 @@ interface Visit {
 /** Parents before members. @throws DavError 507 beyond the bounds. */
 async function* walk({ share, signal }: Call, root: string): AsyncGenerator<Visit> {
   let seen = 0;
-  async function* visit(path: string, depth: number): AsyncGenerator<Visit> {
+  async function* visit(path: string, depth: number, known?: FileFacts): AsyncGenerator<Visit> {
     signal.throwIfAborted();
     seen += 1;
     if (seen > share.entriesMax || depth > depthMax) {
       throw new DavError(507, `The tree holds more than ${share.entriesMax} resources.`);
     }
-    const facts = await share.files.stat(path);
+    const facts = known ?? (await share.files.stat(path));
     if (facts === undefined) return;
     const collection = facts.kind === 'collection';
     yield { path, collection };
     if (!collection) return;
-    for await (const name of share.files.list(path)) yield* visit(childOf(path, name), depth + 1);
+    for await (const { name, facts: told } of share.files.list(path)) {
+      yield* visit(childOf(path, name), depth + 1, told);
+    }
   }
   yield* visit(root, 0);
 }

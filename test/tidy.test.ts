@@ -182,7 +182,8 @@ describe('structure', () => {
       commands: ['commands', 'store', 'placement', 'devices', 'topology', 'log.ts'],
       jobs: ['jobs', 'store', 'placement', 'devices', 'topology', 'log.ts'],
       server: ['server', 'commands', 'log.ts'],
-      http: ['http', 'commands', 'store', 'placement', 'devices', 'topology', 'jobs', 'log.ts'],
+      files: ['files', 'commands', 'log.ts'],
+      http: ['http', 'files', 'commands', 'log.ts'],
       setup: ['setup', 'store', 'placement', 'log.ts'],
     };
     const base = 'packages/tracker/src/';

@@ -110,6 +110,15 @@ export const errorTable = facts({
   BAD_DIGEST: input('failure', 'The body does not have the digest that was announced.'),
   PATH_FORBIDDEN: { ...input('failure', 'The path is reserved for the node.'), status: 403 },
   METHOD_NOT_ALLOWED: { ...input('failure', 'The method is not offered.'), status: 405 },
+  PRECONDITION_FAILED: {
+    ...input('failure', 'The key does not stand for the file that the request names.'),
+    status: 412,
+  },
+  BODY_TOO_LARGE: { ...input('failure', 'The body is longer than is allowed.'), status: 413 },
+  BODY_TIMEOUT: {
+    ...input('failure', 'The body of the request did not go on in time.'),
+    status: 408,
+  },
   RANGE_NOT_SATISFIABLE: {
     wire: 'failure',
     status: 416,

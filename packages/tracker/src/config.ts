@@ -8,6 +8,7 @@ import type { BlockList } from 'node:net';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { AccessRules } from './http/access.ts';
+import { type DownloadShape, downloadShapes } from './http/files/download.ts';
 import { type OptionName, optionTable, type TrackerOption } from './options.ts';
 import type { ListenAddress } from './server/line-server.ts';
 import { parseNetwork } from './topology/topology.ts';
@@ -55,6 +56,10 @@ export interface TrackerConfig {
   /** Addresses of the HTTP API; none turns it off. */
   httpListen: readonly ListenAddress[];
   httpAccess: AccessRules;
+  /** How the HTTP API answers downloads. */
+  httpDownload: DownloadShape;
+  /** Longest upload to the HTTP API, in bytes; undefined for no limit. */
+  httpUploadBytesMax: number | undefined;
   logLevel: string;
   /** Sentences about options that are accepted but without effect. */
   warnings: readonly string[];
@@ -68,6 +73,7 @@ export type CommandLine =
 
 const queryProcessesDefault = 4;
 const queryProcessesMax = 100;
+const bytesPerMb = 1024 * 1024;
 const configFileDefault = '/etc/mogilefs/mogilefsd.conf';
 
 /** Reads arguments, the file they name and the environment; a mistake of a person is refused. */
@@ -193,6 +199,8 @@ function buildConfig(
       readToken: text('http_read_token') || undefined,
       networks: networks(text('http_allow')),
     },
+    httpDownload: downloadShape(text('http_download')),
+    httpUploadBytesMax: number('http_upload_mb') * bytesPerMb || undefined,
     logLevel: on('debug') ? 'debug' : text('log_level'),
     warnings,
   };
@@ -217,6 +225,12 @@ function queryProcesses(options: {
 /** Options that may be given again, each time for one more value. */
 function isList(name: string): boolean {
   return name === 'listen' || name === 'http_listen' || name === 'http_allow';
+}
+
+function downloadShape(text: string): DownloadShape {
+  const shape = downloadShapes.find((known) => known === text);
+  if (shape !== undefined) return shape;
+  throw new Error(`http_download must be one of ${downloadShapes.join(', ')}, not '${text}'`);
 }
 
 function networks(text: string): BlockList[] {

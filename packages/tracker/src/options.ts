@@ -157,6 +157,19 @@ const table = [
     kind: 'TEXT',
     help: 'networks whose clients may use the HTTP API, for example 10.0.0.0/8,127.0.0.1',
   },
+  {
+    name: 'http_download',
+    flags: [],
+    kind: 'TEXT',
+    fallback: 'stream',
+    help: 'how downloads of files are answered: stream, redirect, nginx, perlbal or single',
+  },
+  {
+    name: 'http_upload_mb',
+    flags: [],
+    kind: 'NUMBER',
+    help: 'MiB that an upload to the HTTP API may have; no limit by default',
+  },
   { name: 'pidfile', flags: [], kind: 'FILE', help: 'write the process id here' },
   {
     name: 'log_level',

@@ -41,7 +41,7 @@ export class DigestCheck {
     return this.#announced.length > 0;
   }
 
-  update(chunk: Buffer): void {
+  update(chunk: Uint8Array): void {
     for (const hash of this.#hashes.values()) hash.update(chunk);
   }
 

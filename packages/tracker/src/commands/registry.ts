@@ -16,6 +16,7 @@ import { fsckCommands } from './fsck.ts';
 import { getPaths } from './get-paths.ts';
 import { hostCommands } from './hosts.ts';
 import { keyCommands } from './keys.ts';
+import { listFiles } from './list-files.ts';
 import { listingCommands } from './listing.ts';
 import { maintenanceCommands } from './maintenance.ts';
 import { OpenUploads } from './open-uploads.ts';
@@ -31,6 +32,8 @@ export interface CommandRequest {
 }
 
 export type Command = (request: CommandRequest) => ReplyFields | Promise<ReplyFields>;
+/** Runs a command as a client of the line protocol would. Rejects with OmgfsError. */
+export type CallCommand = (request: CommandRequest & { command: string }) => Promise<ReplyFields>;
 export type CommandTable = ReadonlyMap<string, Command>;
 
 export function createCommands(services: CommandServices): CommandTable {
@@ -42,6 +45,7 @@ export function createCommands(services: CommandServices): CommandTable {
       get_paths: getPaths(services),
       file_info: fileInfo(services),
       file_debug: fileDebug(services),
+      list_files: listFiles(services),
       ...copyCommands(services, opened),
       ...explainCommands(services),
       ...keyCommands(services),

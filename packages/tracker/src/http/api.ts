@@ -2,19 +2,12 @@
  * Between JSON and commands: every route runs a command of the tracker, so that HTTP, the line
  * protocol and their checks can never differ. Texts are UTF-8 here and byte strings there.
  */
-import { type Fields, fromByteString, type ReplyFields, toByteString } from '@omgfs/protocol';
+import { type Fields, fromByteString, toByteString } from '@omgfs/protocol';
 import type { FastifyRequest } from 'fastify';
+import type { CallCommand } from '../commands/registry.ts';
 
 export type JsonScalar = string | number | boolean | null;
 export type JsonFields = Record<string, JsonScalar>;
-
-/** Runs a command as a client of the line protocol would. Rejects with OmgfsError. */
-export type CallCommand = (request: {
-  command: string;
-  args: Fields;
-  /** IP address of the client. */
-  address: string;
-}) => Promise<ReplyFields>;
 
 /** Arguments as a person writes them; what is undefined is not sent. */
 export type Arguments = Record<string, JsonScalar | undefined>;

@@ -4,11 +4,14 @@
  */
 import type { AddressInfo } from 'node:net';
 import swagger from '@fastify/swagger';
-import { errorTable, OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import { errorTable, limits, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import type { CallCommand } from '../commands/registry.ts';
 import type { Log } from '../log.ts';
 import { type AccessRules, checkAccess, checkNetwork } from './access.ts';
-import { Api, type ApiRoute, type CallCommand, Input, scalar } from './api.ts';
+import { Api, type ApiRoute, Input, scalar } from './api.ts';
+import { addFileRoutes, type FilesOptions } from './files/routes.ts';
+import { boundBodies, lingerAfterRefusals } from './patience.ts';
 import { fileRoutes } from './routes/files.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { namespaceRoutes } from './routes/namespace.ts';
@@ -19,6 +22,9 @@ export interface HttpServerOptions {
   /** Why requests cannot be served now, in words; undefined when they can. */
   readiness: () => Promise<string | undefined>;
   access: AccessRules;
+  files: FilesOptions;
+  /** Clients at once; further ones are closed. */
+  connectionsMax: number;
   log: Log;
 }
 
@@ -27,7 +33,6 @@ const protocolVersion = '1';
 const bodyBytesMax = 1024 * 1024;
 /** A key of 255 bytes, every byte escaped. */
 const paramLengthMax = 3 * 255;
-const requestMsMax = 60_000;
 const drainPollMs = 50;
 const routes = [...namespaceRoutes, ...machineRoutes, ...fileRoutes, ...operationRoutes];
 
@@ -64,7 +69,10 @@ function createApp(options: HttpServerOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: bodyBytesMax,
-    requestTimeout: requestMsMax,
+    // Of a connection that nothing moves on. How long a request may take depends on its body, see
+    // patience.ts.
+    connectionTimeout: limits.clientStallMs,
+    requestTimeout: 0,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: paramLengthMax },
     // What the router itself refuses: an address it cannot decode, or with too long a part.
@@ -76,6 +84,8 @@ function createApp(options: HttpServerOptions): FastifyInstance {
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true, allowUnionTypes: true } },
   });
   app.removeContentTypeParser('text/plain');
+  app.server.maxConnections = options.connectionsMax;
+  lingerAfterRefusals(app);
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
     const { status, body } = failureOf(thrown);
     if (status >= 500) {
@@ -83,6 +93,8 @@ function createApp(options: HttpServerOptions): FastifyInstance {
       options.log.error(facts, 'http.failed');
     }
     if (status === 401) reply.header('www-authenticate', 'Bearer');
+    const { length } = toOmgfsError(thrown).details;
+    if (status === 416) reply.header('content-range', `bytes */${length}`);
     return reply.code(status).send(body);
   });
   app.setNotFoundHandler((request) => {
@@ -104,7 +116,11 @@ function createApp(options: HttpServerOptions): FastifyInstance {
   });
   app.register(async (scope) => {
     addHealth(scope, options);
-    addRoutes(scope, options);
+    await scope.register(async (guarded) => {
+      guardAccess(guarded, options.access);
+      await guarded.register(async (inner) => addRoutes(inner, options));
+      await guarded.register(async (inner) => addFileRoutes(inner, options.files));
+    });
   });
   return app;
 }
@@ -125,9 +141,8 @@ function addHealth(app: FastifyInstance, { access, readiness }: HttpServerOption
   });
 }
 
-function addRoutes(app: FastifyInstance, { access, call }: HttpServerOptions): void {
+function guardAccess(app: FastifyInstance, access: AccessRules): void {
   app.addHook('onRequest', async (request) => {
-    if (/^\/(?:healthz|readyz)$/.test(request.routeOptions.url ?? '')) return;
     checkAccess(access, {
       address: request.ip,
       readOnly: request.method === 'GET' || request.method === 'HEAD',
@@ -136,6 +151,10 @@ function addRoutes(app: FastifyInstance, { access, call }: HttpServerOptions): v
       host: request.headers.host,
     });
   });
+}
+
+function addRoutes(app: FastifyInstance, { call }: HttpServerOptions): void {
+  boundBodies(app);
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   for (const route of routes) {
     app.route({

@@ -1,13 +1,17 @@
 /** The HTTP API of a tracker on all its addresses; it runs where the jobs run. */
+import { createFileStore, type FileStore } from '../files/file-store.ts';
 import { HttpServer } from '../http/server.ts';
 import type { Core } from './core.ts';
 
 export class HttpServers {
   readonly #core: Core;
+  readonly #files: FileStore;
   readonly #servers: HttpServer[] = [];
 
   constructor(core: Core) {
     this.#core = core;
+    const { config, dispatcher } = core;
+    this.#files = createFileStore({ ...config, call: (request) => dispatcher.call(request) });
   }
 
   /** @returns the real port of the first address; undefined without one. */
@@ -19,6 +23,12 @@ export class HttpServers {
         call: (request) => dispatcher.call(request),
         readiness: () => this.#core.readiness(),
         access: config.httpAccess,
+        files: {
+          files: this.#files,
+          shape: config.httpDownload,
+          uploadBytesMax: config.httpUploadBytesMax,
+        },
+        connectionsMax: config.connectionsMax,
         log,
       });
       this.#servers.push(server);
@@ -30,5 +40,6 @@ export class HttpServers {
 
   async close(options: { graceMs: number }): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.close(options)));
+    await this.#files.close();
   }
 }

@@ -315,6 +315,8 @@ export interface LockStore {
 
 export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore {
   readonly engine: 'mysql' | 'sqlite';
+  /** Keys are compared and ordered byte by byte. Not so on schemas that MogileFS made. */
+  readonly exactKeys: boolean;
   readonly fsck: FsckStore;
   readonly rebalance: RebalanceStore;
   readonly notes: NoteStore;

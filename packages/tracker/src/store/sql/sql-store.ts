@@ -48,6 +48,7 @@ function keyConflict({ dmid, dkey }: files.Key): string {
 
 class SqlStore implements contract.Store {
   readonly engine: 'mysql' | 'sqlite';
+  readonly exactKeys: boolean;
   readonly fsck: contract.Store['fsck'];
   readonly rebalance: contract.Store['rebalance'];
   readonly notes: contract.Store['notes'];
@@ -65,6 +66,7 @@ class SqlStore implements contract.Store {
   constructor(engine: Engine, options: contract.StoreOptions) {
     const db = new BoundedEngine(engine, unbatchedAtOnce);
     this.engine = engine.name;
+    this.exactKeys = engine.dialect.exactKeys;
     this.fsck = createFsckStore(db);
     this.rebalance = createRebalanceStore(db);
     this.notes = createNoteStore(db);

@@ -1,0 +1,289 @@
+/**
+ * Files as a whole, for HTTP: facts, bytes in and out, keys and folders. It runs the commands that
+ * clients run and moves the bytes itself, so whatever holds for a client of the line protocol holds
+ * here: an upload is seen when it is closed, and not before (I1, I3). Domains, classes and keys are
+ * byte strings. Memory is a few buffers for each transfer (I7).
+ */
+import type { Readable } from 'node:stream';
+import {
+  type DigestCheck,
+  listOf,
+  OmgfsError,
+  parseFidPath,
+  type ReplyFields,
+  valuesOf,
+} from '@omgfs/protocol';
+import { Agent } from 'undici';
+import type { CallCommand } from '../commands/registry.ts';
+import { FanOut } from './fan-out.ts';
+import {
+  argumentsOf,
+  type Description,
+  type FileFacts,
+  type FilePlace,
+  factsOf,
+} from './file-facts.ts';
+import type { PutTarget } from './put-stream.ts';
+import { openReplicas } from './replica-reader.ts';
+
+export interface FileStoreOptions {
+  call: CallCommand;
+  /** For a connection to a storage node, and for its first answer. */
+  connTimeoutMs: number;
+  nodeTimeoutMs: number;
+}
+
+export interface OpenFile {
+  facts: FileFacts;
+  /** First and last byte of the stream, counted from 0; of an empty file 0 and -1. */
+  start: number;
+  end: number;
+  /** Fails with NO_REPLICA_UP when all replicas break on the way. */
+  stream: Readable;
+}
+
+export interface PutOptions extends Description {
+  /** Byte string; empty for the default class. */
+  class?: string | undefined;
+  /** Bytes that must come; undefined when nobody knows. */
+  length?: number | undefined;
+  /** At most so many bytes; by default no limit. */
+  bytesMax?: number | undefined;
+  /** Devices that shall have stored it before the answer, 1 to 3. */
+  replicas?: number | undefined;
+  /** What was announced of the bytes. */
+  digests?: DigestCheck | undefined;
+  /** Store only when the key stands for this fid, or with 0 for none. */
+  replacing?: number | undefined;
+}
+
+export interface StoredFile {
+  fid: number;
+  length: number;
+  etag: string;
+  devcount: number;
+}
+
+export interface Page {
+  files: FileFacts[];
+  /** Prefixes up to and with the delimiter that stand for all keys below. */
+  folders: string[];
+  /** Where the next page begins; undefined after the last one. A page may be short before. */
+  after: string | undefined;
+}
+
+export interface FileStore {
+  /** @throws UNREG_DOMAIN, NO_KEY, UNKNOWN_KEY. */
+  stat(place: FilePlace): Promise<FileFacts>;
+  /** Where the file can be read by `address`, an IP address, best place first. */
+  paths(place: FilePlace, request: { count: number; address: string }): Promise<string[]>;
+  /** Opens a file, or the part of it that is in `range`. @throws as `stat`; NO_REPLICA_UP. */
+  open(
+    place: FilePlace,
+    options?: {
+      range?: (facts: FileFacts) => { start: number; end: number };
+      signal?: AbortSignal;
+    },
+  ): Promise<OpenFile>;
+  /**
+   * Stores what `body` yields; the key stands for the old file until all of it is stored, and for
+   * ever when that fails.
+   * @throws UNREG_DOMAIN, UNREG_CLASS, NO_KEY, KEY_TOO_LONG, NO_DEVICES, DEVICE_DOWN,
+   * SIZE_MISMATCH, BAD_DIGEST, PRECONDITION_FAILED, BODY_TOO_LARGE; what `body` throws.
+   */
+  put(place: FilePlace, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<StoredFile>;
+  /** @throws UNKNOWN_KEY. */
+  remove(place: FilePlace): Promise<void>;
+  /** Never overwrites. @throws UNKNOWN_KEY, KEY_EXISTS. */
+  rename(request: { domain: string; from: string; to: string }): Promise<void>;
+  /** Files below a prefix in the order of their keys, strictly after a key. */
+  list(
+    domain: string,
+    request?: {
+      prefix?: string | undefined;
+      /** Keys that have it behind the prefix are shown as one folder. */
+      delimiter?: string | undefined;
+      after?: string | undefined;
+      limit?: number | undefined;
+    },
+  ): Promise<Page>;
+  close(): Promise<void>;
+}
+
+/** The tracker is its own client. */
+const ownAddress = '127.0.0.1';
+/** A transfer that makes no progress for so long is given up. */
+const stallMs = 45_000;
+const pathsMax = 16;
+/** How often a file is looked up again that is replaced in between. */
+const looksMax = 5;
+
+export function createFileStore(options: FileStoreOptions): FileStore {
+  return new CommandFileStore(options);
+}
+
+class CommandFileStore implements FileStore {
+  readonly #call: CallCommand;
+  readonly #agent: Agent;
+  readonly #answerMs: number;
+
+  constructor({ call, connTimeoutMs, nodeTimeoutMs }: FileStoreOptions) {
+    this.#call = call;
+    this.#answerMs = connTimeoutMs + nodeTimeoutMs;
+    // As many connections as transfers: a slow client must not hold up another's node.
+    this.#agent = new Agent({ connect: { timeout: connTimeoutMs } });
+  }
+
+  async stat({ domain, key }: FilePlace): Promise<FileFacts> {
+    return factsOf(await this.#run('file_info', { domain, key }));
+  }
+
+  async paths(
+    { domain, key }: FilePlace,
+    { count, address }: { count: number; address: string },
+  ): Promise<string[]> {
+    const args = argumentsOf({ domain, key, noverify: 1, pathcount: count });
+    const reply = await this.#call({ command: 'get_paths', args, address });
+    return valuesOf(reply, { prefix: 'path', total: reply.paths ?? 0 }).map(String);
+  }
+
+  async open(place: FilePlace, options: Parameters<FileStore['open']>[1] = {}): Promise<OpenFile> {
+    for (let look = 1; ; look += 1) {
+      const facts = await this.stat(place);
+      const paths = await this.paths(place, { count: pathsMax, address: ownAddress });
+      const [first] = paths;
+      const fid = first === undefined ? facts.fid : parseFidPath(new URL(first).pathname)?.fid;
+      // Replaced between the two looks.
+      if (fid !== facts.fid && look < looksMax) continue;
+      const whole = { start: 0, end: facts.length - 1 };
+      const { start, end } = options.range?.(facts) ?? whole;
+      const { length } = facts;
+      const stream = await openReplicas(this.#agent, {
+        ...{ paths, length, start, end, answerMs: this.#answerMs, stallMs },
+        signal: options.signal,
+      });
+      return { facts, start, end, stream };
+    }
+  }
+
+  async put(
+    place: FilePlace,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<StoredFile> {
+    if (place.key === '') throw new OmgfsError('NO_KEY');
+    const { length, replicas = 1 } = options;
+    const opened = await this.#run('create_open', {
+      ...{ ...place, class: options.class, size: length, multi_dest: 1 },
+    });
+    const targets = targetsOf(opened);
+    const fid = Number(opened.fid);
+    try {
+      const measure = new Measure(options);
+      const stored = await new FanOut({
+        ...{ agent: this.#agent, targets, copies: replicas, length, stallMs },
+        onBytes: (chunk) => measure.add(chunk),
+        verify: () => measure.verify(),
+      }).write(body);
+      const { bytes } = measure;
+      const devcount = await this.#close(place, { fid, stored, bytes, options });
+      return { fid, length: bytes, etag: `"${fid}-${bytes}"`, devcount };
+    } catch (error) {
+      await this.#abandon(place, fid, targets);
+      throw error;
+    }
+  }
+
+  async remove({ domain, key }: FilePlace): Promise<void> {
+    await this.#run('delete', { domain, key });
+  }
+
+  async rename(request: { domain: string; from: string; to: string }): Promise<void> {
+    const { domain, from, to } = request;
+    await this.#run('rename', { domain, from_key: from, to_key: to });
+  }
+
+  async list(domain: string, request: Parameters<FileStore['list']>[1] = {}): Promise<Page> {
+    const { prefix, delimiter, after, limit } = request;
+    const reply = await this.#run('list_files', { domain, prefix, delimiter, after, limit });
+    const files = listOf(reply, { prefix: 'file_', total: reply.file_count ?? 0 });
+    const folders = valuesOf(reply, { prefix: 'folder_', total: reply.folder_count ?? 0 });
+    const next = reply.next_after;
+    return {
+      files: files.map((file) => factsOf({ ...file, domain })),
+      folders: folders.map(String),
+      after: typeof next === 'string' ? next : undefined,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  /** Makes the upload the file of its key. @returns on how many devices it is. */
+  async #close(
+    { domain, key }: FilePlace,
+    upload: { fid: number; stored: readonly PutTarget[]; bytes: number; options: PutOptions },
+  ): Promise<number> {
+    const { fid, stored, bytes } = upload;
+    const [first] = stored;
+    await this.#run('create_close', {
+      ...{ domain, key, fid, devid: first?.devid, path: first?.url, size: bytes },
+    });
+    return 1;
+  }
+
+  /** Lets the bytes go away at once; failing that, they do so in an hour. */
+  async #abandon({ domain }: FilePlace, fid: number, targets: readonly PutTarget[]): Promise<void> {
+    const [first] = targets;
+    if (first === undefined) return;
+    const { devid, url: path } = first;
+    await this.#run('create_close', { domain, key: '', fid, devid, path }).catch(() => {});
+  }
+
+  #run(command: string, args: Parameters<typeof argumentsOf>[0]): Promise<ReplyFields> {
+    return this.#call({ command, args: argumentsOf(args), address: ownAddress });
+  }
+}
+
+/** What passes by of a body, compared with what was announced of it. */
+class Measure {
+  bytes = 0;
+  readonly #options: PutOptions;
+
+  constructor(options: PutOptions) {
+    this.#options = options;
+  }
+
+  add(chunk: Uint8Array): void {
+    const { length, bytesMax, digests } = this.#options;
+    this.bytes += chunk.length;
+    if (length !== undefined && this.bytes > length) this.#refuseLength();
+    if (bytesMax !== undefined && this.bytes > bytesMax) {
+      throw new OmgfsError('BODY_TOO_LARGE', {
+        message: `The body has more than ${bytesMax} bytes.`,
+      });
+    }
+    digests?.update(chunk);
+  }
+
+  verify(): void {
+    const { length, digests } = this.#options;
+    if (length !== undefined && this.bytes !== length) this.#refuseLength();
+    digests?.verify();
+  }
+
+  #refuseLength(): never {
+    const { length } = this.#options;
+    const message = `${length} bytes were announced, and ${this.bytes} or more came.`;
+    throw new OmgfsError('SIZE_MISMATCH', { message });
+  }
+}
+
+function targetsOf(opened: ReplyFields): PutTarget[] {
+  const total = opened.dev_count ?? 0;
+  const devids = valuesOf(opened, { prefix: 'devid_', total });
+  return valuesOf(opened, { prefix: 'path_', total }).flatMap((url, at) =>
+    typeof url === 'string' ? [{ devid: String(devids[at]), url }] : [],
+  );
+}

@@ -1,0 +1,76 @@
+/** What headers of the files API say of a file, both ways (docs/files-api.md). Pure. */
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
+import { contentDisposition, fromByteString, OmgfsError, toByteString } from '@omgfs/protocol';
+import type { Description, FileFacts } from '../../files/file-facts.ts';
+
+const metadataPrefix = 'x-meta-';
+const contentTypeDefault = 'application/octet-stream';
+
+/** What an upload says of itself. @throws BAD_REQUEST for what cannot be kept. */
+export function descriptionOf(headers: IncomingHttpHeaders): Description {
+  const encoding = headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    const message = 'Content-Encoding is not kept: send the bytes as they shall be stored.';
+    throw new OmgfsError('BAD_REQUEST', { message });
+  }
+  const metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (!name.startsWith(metadataPrefix) || value === undefined) continue;
+    metadata[name.slice(metadataPrefix.length)] = fromByteString(String(value));
+  }
+  const filename = filenameOf(headers['content-disposition']);
+  const contentType = headers['content-type'];
+  return {
+    ...(contentType === undefined ? {} : { contentType: fromByteString(contentType) }),
+    ...(filename === undefined ? {} : { filename }),
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata }),
+  };
+}
+
+/** Headers that tell of a file, whoever sends its bytes. */
+export function headersOf(facts: FileFacts): OutgoingHttpHeaders {
+  const { contentType = contentTypeDefault, filename, metadata = {}, checksum, storedAt } = facts;
+  const headers: OutgoingHttpHeaders = {
+    'Content-Type': toByteString(contentType),
+    ETag: facts.etag,
+    'X-Fid': facts.fid,
+    'X-Class': facts.class === '' ? 'default' : headerText(facts.class),
+    'X-Devcount': facts.devcount,
+    // The type is what the uploader said; a browser shall not find another one.
+    'X-Content-Type-Options': 'nosniff',
+  };
+  if (storedAt !== undefined) headers['Last-Modified'] = storedAt.toUTCString();
+  if (filename !== undefined)
+    headers['Content-Disposition'] = contentDisposition('inline', filename);
+  if (checksum?.type === 'MD5') {
+    headers['Repr-Digest'] = `md5=:${Buffer.from(checksum.hex, 'hex').toString('base64')}:`;
+  }
+  for (const [name, value] of Object.entries(metadata)) {
+    headers[`X-Meta-${name}`] = headerText(toByteString(value));
+  }
+  return headers;
+}
+
+/** What cannot stand in a header is left out of it. */
+function headerText(bytes: string): string {
+  return bytes.replace(/[^\t\x20-\x7e\x80-\xff]/g, '');
+}
+
+/** The file name of a `Content-Disposition` (RFC 6266), its last part. */
+function filenameOf(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  const extended = /;\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)/i.exec(header)?.[1];
+  const decoded = extended === undefined ? undefined : decodedOf(extended);
+  const quoted = /;\s*filename\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))/i.exec(header);
+  const plain = quoted?.[1]?.replace(/\\(.)/g, '$1') ?? quoted?.[2];
+  const name = decoded ?? (plain === undefined ? undefined : fromByteString(plain));
+  return name?.replace(/^.*[/\\]/s, '') || undefined;
+}
+
+function decodedOf(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

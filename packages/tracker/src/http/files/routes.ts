@@ -1,0 +1,138 @@
+/**
+ * The files API (docs/files-api.md): a file of a domain has an address, and is read, stored and
+ * deleted there. For who has no client library, and for a proxy directly in front of trackers.
+ */
+import { fromByteString, OmgfsError, toByteString } from '@omgfs/protocol';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FileFacts, FilePlace } from '../../files/file-facts.ts';
+import type { FileStore, Page } from '../../files/file-store.ts';
+import { count, text } from '../api.ts';
+import { type DownloadShape, download } from './download.ts';
+import { type UploadQuery, upload } from './upload.ts';
+
+export interface FilesOptions {
+  files: FileStore;
+  /** How a download is answered that does not ask for anything else. */
+  shape: DownloadShape;
+  /** Longest upload, in bytes; undefined for no limit. */
+  uploadBytesMax: number | undefined;
+}
+
+const tags = ['files'];
+const security = [{ token: [] }];
+const url = '/files/:domain/*';
+const params = {
+  type: 'object',
+  properties: { domain: { type: 'string' }, '*': { type: 'string', description: 'the key' } },
+};
+const replicasMax = 3;
+
+/** Adds the routes to a scope of their own: bodies there are streams. */
+export function addFileRoutes(app: FastifyInstance, options: FilesOptions): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_, __, done) => done(null));
+  addReading(app, options);
+  addWriting(app, options);
+}
+
+function addReading(app: FastifyInstance, { files, shape }: FilesOptions): void {
+  const querystring = {
+    type: 'object',
+    properties: {
+      prefix: text('list: only keys that begin with it'),
+      delimiter: text('list: keys that have it behind the prefix are shown as one folder'),
+      after: text('list: start behind this key, `after` of the page before'),
+      limit: { ...count('list: 1 to 1000, by default 1000'), minimum: 1 },
+    },
+  };
+  app.route({
+    method: ['GET', 'HEAD'],
+    url,
+    schema: { tags, security, params, querystring, summary: 'Read a file; list without a key' },
+    handler: async (request, reply) => {
+      const place = placeOf(request);
+      if (place.key === '') return listing(files, place.domain, request.query as ListQuery);
+      return download({ files, shape }, { request, reply, place });
+    },
+  });
+}
+
+function addWriting(app: FastifyInstance, { files, uploadBytesMax: bytesMax }: FilesOptions): void {
+  const querystring = {
+    type: 'object',
+    properties: {
+      class: text('class; none for the default one'),
+      replicas: {
+        ...count('devices that shall have stored it before the answer, by default 1'),
+        minimum: 1,
+        maximum: replicasMax,
+      },
+    },
+  };
+  app.put(
+    url,
+    { schema: { tags, security, params, querystring, summary: 'Store a file' } },
+    async (request, reply) => {
+      const place = placeOf(request);
+      const { class: className, replicas } = request.query as UploadQuery;
+      const options = {
+        replicas,
+        ...(className === undefined ? {} : { class: toByteString(className) }),
+      };
+      const stored = await upload({ files, bytesMax }, { request, place, options });
+      const key = fromByteString(place.key);
+      return reply
+        .code(201)
+        .header('etag', stored.etag)
+        .send({ key, ...stored });
+    },
+  );
+  app.delete(
+    url,
+    { schema: { tags, security, params, summary: 'Delete a file' } },
+    async (request, reply) => {
+      await files.remove(placeOf(request));
+      return reply.code(204).send();
+    },
+  );
+}
+
+function placeOf(request: FastifyRequest): FilePlace {
+  const { domain = '', '*': key = '' } = request.params as Record<string, string>;
+  return { domain: toByteString(domain), key: toByteString(key) };
+}
+
+interface ListQuery {
+  prefix?: string;
+  delimiter?: string;
+  after?: string;
+  limit?: number;
+}
+
+async function listing(files: FileStore, domain: string, query: ListQuery): Promise<unknown> {
+  const bytes = (value: string | undefined) => value && toByteString(value);
+  const { prefix, delimiter, after, limit } = query;
+  const page: Page = await files.list(domain, {
+    ...{ prefix: bytes(prefix), delimiter: bytes(delimiter), after: bytes(after), limit },
+  });
+  const next = page.after === undefined ? null : fromByteString(page.after);
+  // In JSON it would be another key, and the next page the same one or one further on.
+  if (next?.includes('\ufffd')) {
+    const message = 'The last key of this page is not UTF-8: list with omgfs ls, or another limit.';
+    throw new OmgfsError('BAD_PARAMS', { message });
+  }
+  return { files: page.files.map(shown), folders: page.folders.map(fromByteString), after: next };
+}
+
+function shown(facts: FileFacts): Record<string, unknown> {
+  const { key, fid, length, etag, devcount, contentType, filename, metadata, storedAt } = facts;
+  return {
+    key: fromByteString(key),
+    ...{ length, fid, etag, devcount },
+    class: fromByteString(facts.class),
+    content_type: contentType,
+    filename,
+    metadata,
+    stored_at: storedAt?.toISOString(),
+  };
+}

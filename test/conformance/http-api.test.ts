@@ -255,6 +255,14 @@ describe('access', () => {
     expect((await ask(method, '/v1/domains', options)).status).toBe(status);
   });
 
+  test('metrics need one', async () => {
+    const url = `${guarded.apis[0]}/metrics`;
+    expect((await request(url)).statusCode).toBe(401);
+    expect((await request(url, { headers: { authorization: 'Bearer look' } })).statusCode).toBe(
+      200,
+    );
+  });
+
   test('health needs no token', async () => {
     expect((await ask('GET', '/readyz', { api: guarded.apis[0] ?? '' })).status).toBe(200);
   });

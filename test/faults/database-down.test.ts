@@ -33,6 +33,9 @@ test('requests fail clearly while the database is away, and work again after', a
       expect(`${command} ${await client.code(command, args)}`).toBe(`${command} failure`);
     }
     expect(await client.ask('noop\r\n')).toBe('OK \r\n');
+    const metrics = await (await fetch(`${cluster.apis[0]}/metrics`)).text();
+    expect(metrics).toContain('omgfs_database_up 0\n');
+    expect(metrics).toContain('omgfs_command_failures_total{command="list_keys"} 1\n');
 
     // A tracker that is started meanwhile waits for the database instead of giving up.
     const tracker = cluster.trackerDaemons[0];

@@ -8,9 +8,12 @@ import { errorTable, limits, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { CallCommand } from '../commands/registry.ts';
 import type { Log } from '../log.ts';
+import type { Survey } from '../server/survey.ts';
 import { type AccessRules, checkAccess, checkNetwork } from './access.ts';
 import { Api, type ApiRoute, Input, scalar } from './api.ts';
+import { contentType } from './exposition.ts';
 import { addFileRoutes, type FilesOptions } from './files/routes.ts';
+import { Metrics } from './metrics.ts';
 import { boundBodies, lingerAfterRefusals } from './patience.ts';
 import { fileRoutes } from './routes/files.ts';
 import { machineRoutes } from './routes/machines.ts';
@@ -21,6 +24,8 @@ export interface HttpServerOptions {
   call: CallCommand;
   /** Why requests cannot be served now, in words; undefined when they can. */
   readiness: () => Promise<string | undefined>;
+  /** Figures of all processes of the tracker. */
+  survey: () => Promise<Survey>;
   access: AccessRules;
   files: FilesOptions;
   /** Clients at once; further ones are closed. */
@@ -153,9 +158,15 @@ function guardAccess(app: FastifyInstance, access: AccessRules): void {
   });
 }
 
-function addRoutes(app: FastifyInstance, { call }: HttpServerOptions): void {
+function addRoutes(app: FastifyInstance, { call, survey }: HttpServerOptions): void {
   boundBodies(app);
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  const metrics = new Metrics();
+  const summary = 'Figures of tracker and cluster, in the text format of Prometheus';
+  app.get('/metrics', { schema: { tags: ['health'], summary } }, async (request, reply) => {
+    const text = await metrics.text(new Api(call, request.ip), survey);
+    return reply.type(contentType).send(text);
+  });
   for (const route of routes) {
     app.route({
       method: route.method,

@@ -7,8 +7,9 @@ import { createServer, type Server } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';
 import type { TrackerConfig } from '../config.ts';
 import { createLog, type Log } from '../log.ts';
+import { sumCounts } from '../server/command-counts.ts';
 import { bindServer, type ListenAddress } from '../server/line-server.ts';
-import type { JobsReport, ServerReport, Survey } from '../server/survey.ts';
+import type { JobsReport, PastCounters, ServerReport, Survey } from '../server/survey.ts';
 import type { TopologySnapshot } from '../topology/topology.ts';
 import type { StopOptions, Tracker, TrackerHooks } from '../tracker.ts';
 import type { Channel, Handlers } from './channel.ts';
@@ -19,6 +20,13 @@ import { HandedConnections, type Orphan, untouched } from './survival/handed.ts'
 const jobsWaitMs = 10_000;
 /** A query process retired by `!want` lets its requests in flight end. */
 const retireGraceMs = 10_000;
+
+const noneCounted: PastCounters = { queries: 0, waited: 0, commands: [] };
+/** While the jobs process is away. */
+const noJobs: JobsReport = {
+  ...{ pid: 0, jobs: [], depths: [], sent: [], ready: false },
+  ...{ commands: [], residentBytes: 0 },
+};
 
 export class FrontTracker implements Tracker {
   readonly #config: TrackerConfig;
@@ -31,7 +39,7 @@ export class FrontTracker implements Tracker {
   readonly #unserved: Orphan[] = [];
   readonly #startedAtMs = performance.now();
   readonly #wanted = new Map<string, number>();
-  readonly #past = { queries: 0, waited: 0, sent: new Map<string, number>() };
+  readonly #past = { ...noneCounted, sent: new Map<string, number>() };
   #turn = 0;
   #picture: TopologySnapshot | undefined;
   /** Settles when every query process has taken over the last picture. */
@@ -90,6 +98,7 @@ export class FrontTracker implements Tracker {
         settle: async () => {
           await this.#settled;
         },
+        survey: () => this.#survey(),
         line: (line) => this.#showLine(line),
         fatal: (message) => this.#fatal(message),
       },
@@ -103,6 +112,8 @@ export class FrontTracker implements Tracker {
         for (const [job, count] of this.#lastJobs?.sent ?? []) {
           this.#past.sent.set(job, (this.#past.sent.get(job) ?? 0) + count);
         }
+        const lastCommands = this.#lastJobs?.commands ?? [];
+        this.#past.commands = sumCounts([...this.#past.commands, ...lastCommands]);
         this.#lastJobs = undefined;
       },
     });
@@ -133,15 +144,15 @@ export class FrontTracker implements Tracker {
       onDown: () => {
         this.#past.queries += query.counted.queries;
         this.#past.waited += query.counted.waited;
-        query.counted = { queries: 0, waited: 0 };
+        this.#past.commands = sumCounts([...this.#past.commands, ...query.counted.commands]);
+        query.counted = noneCounted;
         query.watches = false;
         this.#announceWatch();
         if (this.#stopping || !this.#queries.has(query)) handed.end();
         else void this.#rehome(handed);
       },
     });
-    const counted = { queries: 0, waited: 0 };
-    const query: QueryProcess = { child, handed, counted, watches: false };
+    const query: QueryProcess = { child, handed, counted: noneCounted, watches: false };
     this.#queries.add(query);
   }
 
@@ -227,13 +238,13 @@ export class FrontTracker implements Tracker {
     const servers = (await Promise.all(reports)).flatMap((report) => report ?? []);
     const jobs = await this.#jobs.channel?.call('jobsReport', undefined).catch(() => undefined);
     this.#lastJobs = jobs ?? this.#lastJobs;
-    const { queries, waited, sent } = this.#past;
+    const { queries, waited, commands, sent } = this.#past;
     return {
       uptimeSeconds: Math.floor((performance.now() - this.#startedAtMs) / 1000),
       servers,
       queryworkers: { count: servers.length, desired: this.#queries.size },
-      past: { queries, waited, sent: [...sent] },
-      jobs: jobs ?? { pid: 0, jobs: [], depths: [], sent: [], ready: false },
+      past: { queries, waited, commands, sent: [...sent] },
+      jobs: jobs ?? noJobs,
     };
   }
 
@@ -242,7 +253,8 @@ export class FrontTracker implements Tracker {
     const report = await channel?.call('serverReport', undefined).catch(() => undefined);
     // Of a process that ended meanwhile the counters are in the past already.
     if (report === undefined || query.child.channel !== channel) return undefined;
-    query.counted = { queries: report.queries, waited: report.waited };
+    const { queries, waited, commands } = report;
+    query.counted = { queries, waited, commands };
     return report;
   }
 
@@ -276,7 +288,7 @@ interface QueryProcess {
   child: Child;
   handed: HandedConnections;
   /** Counters as it last told them. */
-  counted: { queries: number; waited: number };
+  counted: PastCounters;
   /** Somebody follows the log there. */
   watches: boolean;
 }

@@ -1,17 +1,21 @@
 /** The HTTP API of a tracker on all its addresses; it runs where the jobs run. */
 import { createFileStore, type FileStore } from '../files/file-store.ts';
 import { HttpServer } from '../http/server.ts';
+import type { Survey } from '../server/survey.ts';
 import type { Core } from './core.ts';
 
 export class HttpServers {
   readonly #core: Core;
   readonly #files: FileStore;
+  readonly #survey: () => Promise<Survey>;
   readonly #servers: HttpServer[] = [];
 
-  constructor(core: Core) {
+  /** `survey` tells figures of all processes of the tracker. */
+  constructor(core: Core, survey: () => Promise<Survey>) {
     this.#core = core;
     const { config, dispatcher } = core;
     this.#files = createFileStore({ ...config, call: (request) => dispatcher.call(request) });
+    this.#survey = survey;
   }
 
   /** @returns the real port of the first address; undefined without one. */
@@ -21,6 +25,7 @@ export class HttpServers {
     for (const address of config.httpListen) {
       const server = new HttpServer({
         call: (request) => dispatcher.call(request),
+        survey: this.#survey,
         readiness: () => this.#core.readiness(),
         access: config.httpAccess,
         files: {

@@ -33,13 +33,16 @@ export class JobsRole implements Role {
         return { store, background: this.#background() };
       },
     });
-    this.#http = new HttpServers(this.#core);
+    this.#http = new HttpServers(this.#core, () => this.#channel.call('survey', undefined));
     this.#channel = new Channel(process, {
       refresh: () => this.#afterwards(this.#jobs.refresh()),
       nextSweep: () => this.#afterwards(this.#jobs.nextSweep()),
       wake: (job) => this.#jobs.wake(job),
       want: ({ job, count }) => this.#jobs.want(job, count),
-      jobsReport: () => this.#jobs.report(),
+      jobsReport: () => ({
+        ...this.#jobs.report(),
+        commands: this.#core.dispatcher.counts.entries(),
+      }),
       watch: (wanted) => {
         this.#linesWanted = wanted;
       },

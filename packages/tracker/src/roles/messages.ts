@@ -2,7 +2,7 @@
  * What the processes of one tracker say to each other, as method → what is sent and what comes
  * back. The front process is the hub: query processes and the jobs process know only it.
  */
-import type { JobsReport, ServerReport, Survey } from '../server/survey.ts';
+import type { JobsReport, PastCounters, ServerReport, Survey } from '../server/survey.ts';
 import type { TopologySnapshot } from '../topology/topology.ts';
 import type { Handed } from './survival/ledger.ts';
 
@@ -24,14 +24,14 @@ export interface Methods {
   settle: [undefined, unknown];
   wake: [string, unknown];
   want: [{ job: string; count: number }, unknown];
-  /** Query process to front. */
+  /** Child to front. */
   survey: [undefined, Survey];
   /** Front to query process. */
   serverReport: [undefined, ServerReport];
   /** Front to jobs process. */
   jobsReport: [undefined, JobsReport];
   /** Query process to front, unasked: counters that shall survive it. */
-  counted: [{ queries: number; waited: number }, unknown];
+  counted: [PastCounters, unknown];
   /** Query process to front: it has watchers. Front to child: log lines are wanted. */
   watch: [boolean, unknown];
   /** A log line, to front and on to those who watch. */

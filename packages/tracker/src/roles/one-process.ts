@@ -27,7 +27,7 @@ export class OneProcessTracker implements Tracker {
       open: (core) => this.#jobs.open(core),
     });
     for (const warning of config.warnings) this.#core.log.warn({ warning }, 'config.unused');
-    this.#http = new HttpServers(this.#core);
+    this.#http = new HttpServers(this.#core, () => this.#survey());
     const { dispatcher } = this.#core;
     const admin = {
       survey: () => this.#survey(),
@@ -64,12 +64,12 @@ export class OneProcessTracker implements Tracker {
     this.#core.log.info({}, 'tracker.stopped');
   }
 
-  #survey(): Survey {
+  async #survey(): Promise<Survey> {
     return {
       uptimeSeconds: Math.floor((performance.now() - this.#startedAtMs) / 1000),
       servers: [this.#core.dispatcher.report()],
       queryworkers: { count: 1, desired: 1 },
-      past: { queries: 0, waited: 0, sent: [] },
+      past: { queries: 0, waited: 0, commands: [], sent: [] },
       jobs: this.#jobs.report(),
     };
   }

@@ -144,9 +144,9 @@ export class QueryRole implements Role {
   }
 
   #count(): void {
-    const { queries, waited } = this.#core.dispatcher;
+    const { queries, waited, counts } = this.#core.dispatcher;
     if (queries === this.#counted) return;
     this.#counted = queries;
-    this.#channel.tell('counted', { queries, waited });
+    this.#channel.tell('counted', { queries, waited, commands: counts.entries() });
   }
 }

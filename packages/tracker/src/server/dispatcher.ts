@@ -14,6 +14,7 @@ import {
 } from '@omgfs/protocol';
 import type { CommandTable } from '../commands/registry.ts';
 import type { Log } from '../log.ts';
+import { CommandCounts } from './command-counts.ts';
 import { cut, RecentQueries } from './recent-queries.ts';
 import type { ServerReport } from './survey.ts';
 
@@ -36,6 +37,7 @@ export interface CommandCall {
 
 export class Dispatcher {
   readonly #recent = new RecentQueries();
+  readonly counts = new CommandCounts();
   /** Requests answered since the start. */
   queries = 0;
   /** Requests being executed now. */
@@ -71,6 +73,8 @@ export class Dispatcher {
       waitingCount: this.#waiting.size,
       waiting: [...this.#waiting.values()].slice(0, waitingShownMax),
       recent: this.#recent.entries(),
+      commands: this.counts.entries(),
+      residentBytes: process.memoryUsage.rss(),
     };
   }
 
@@ -80,15 +84,17 @@ export class Dispatcher {
     const { command, args } = decodeRequest(line);
     const callid = args.callid;
     this.processing += 1;
-    const finish = (reply: string): string => {
+    const finish = (reply: string, failed: boolean): string => {
+      const ms = performance.now() - startedMs;
       this.processing -= 1;
       this.queries += 1;
-      this.#recent.add(address, line, performance.now() - startedMs);
+      this.#recent.add(address, line, ms);
+      this.#count(command, { seconds: ms / 1000, failed });
       return reply;
     };
     const succeed = (fields: ReplyFields): string =>
-      finish(encodeOk(callid === undefined ? fields : { ...fields, callid }));
-    const fail = (thrown: unknown): string => finish(this.#failure(thrown, { line, callid }));
+      finish(encodeOk(callid === undefined ? fields : { ...fields, callid }), false);
+    const fail = (thrown: unknown): string => finish(this.#failure(thrown, { line, callid }), true);
     try {
       const outcome =
         this.#commands === undefined
@@ -105,14 +111,23 @@ export class Dispatcher {
    * Rejects with OmgfsError.
    */
   async call({ command, args, address }: CommandCall): Promise<ReplyFields> {
+    const startedMs = performance.now();
+    let failed = true;
     this.processing += 1;
     try {
       const commands = this.#commands ?? (await this.#whenReady(command, address));
-      return await run(commands, command, args, address);
+      const fields = await run(commands, command, args, address);
+      failed = false;
+      return fields;
     } finally {
       this.processing -= 1;
       this.queries += 1;
+      this.#count(command, { seconds: (performance.now() - startedMs) / 1000, failed });
     }
+  }
+
+  #count(command: string, outcome: { seconds: number; failed: boolean }): void {
+    this.counts.add(this.#commands?.has(command) === true ? command : 'unknown', outcome);
   }
 
   async #whenReady(line: string, address: string): Promise<CommandTable> {

@@ -3,6 +3,8 @@
  * here (spec §1.6). Plain data, because it travels between processes.
  */
 
+import type { CommandCount } from './command-counts.ts';
+
 /** What one process that serves clients did. */
 export interface ServerReport {
   pid: number;
@@ -16,6 +18,15 @@ export interface ServerReport {
   waiting: string[];
   /** Requests finished last, oldest first. */
   recent: { text: string; endedAtMs: number }[];
+  commands: CommandCount[];
+  residentBytes: number;
+}
+
+/** Counters that outlive their process. */
+export interface PastCounters {
+  queries: number;
+  waited: number;
+  commands: CommandCount[];
 }
 
 /** One kind of worker as `!jobs` shows it. */
@@ -37,6 +48,9 @@ export interface JobsReport {
   sent: [string, number][];
   /** The monitor has seen the whole cluster once. */
   ready: boolean;
+  /** Of the HTTP API, where that process is none that serves clients. */
+  commands: CommandCount[];
+  residentBytes: number;
 }
 
 export interface Survey {
@@ -45,7 +59,7 @@ export interface Survey {
   /** How many processes serve clients, and how many should. */
   queryworkers: { count: number; desired: number };
   /** Counters of processes that ended. */
-  past: { queries: number; waited: number; sent: [string, number][] };
+  past: PastCounters & { sent: [string, number][] };
   jobs: JobsReport;
 }
 

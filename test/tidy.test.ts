@@ -181,9 +181,10 @@ describe('structure', () => {
       devices: ['devices', 'log.ts'],
       commands: ['commands', 'store', 'placement', 'devices', 'topology', 'log.ts'],
       jobs: ['jobs', 'store', 'placement', 'devices', 'topology', 'log.ts'],
-      server: ['server', 'commands', 'log.ts'],
+      figures: ['figures'],
+      server: ['server', 'figures', 'commands', 'log.ts'],
       files: ['files', 'commands', 'log.ts'],
-      http: ['http', 'files', 'commands', 'log.ts'],
+      http: ['http', 'figures', 'files', 'commands', 'log.ts'],
       setup: ['setup', 'store', 'placement', 'log.ts'],
     };
     const base = 'packages/tracker/src/';

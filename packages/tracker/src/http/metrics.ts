@@ -3,8 +3,8 @@
  * whole cluster's queues and devices, so that a monitoring system needs only one that answers.
  */
 import { listOf } from '@omgfs/protocol';
-import { bucketSeconds, type CommandCount, sumCounts } from '../server/command-counts.ts';
-import type { Survey } from '../server/survey.ts';
+import { bucketSeconds, type CommandCount, sumCounts } from '../figures/command-counts.ts';
+import type { Survey } from '../figures/survey.ts';
 import type { Api, JsonFields } from './api.ts';
 import { expose, type Family, type Labels, type Sample } from './exposition.ts';
 

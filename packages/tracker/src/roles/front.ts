@@ -6,10 +6,10 @@
 import { createServer, type Server } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';
 import type { TrackerConfig } from '../config.ts';
+import { sumCounts } from '../figures/command-counts.ts';
+import type { JobsReport, PastCounters, ServerReport, Survey } from '../figures/survey.ts';
 import { createLog, type Log } from '../log.ts';
-import { sumCounts } from '../server/command-counts.ts';
 import { bindServer, type ListenAddress } from '../server/line-server.ts';
-import type { JobsReport, PastCounters, ServerReport, Survey } from '../server/survey.ts';
 import type { TopologySnapshot } from '../topology/topology.ts';
 import type { StopOptions, Tracker, TrackerHooks } from '../tracker.ts';
 import type { Channel, Handlers } from './channel.ts';

@@ -1,7 +1,8 @@
 /** The HTTP API of a tracker on all its addresses; it runs where the jobs run. */
+
+import type { Survey } from '../figures/survey.ts';
 import { createFileStore, type FileStore } from '../files/file-store.ts';
 import { HttpServer } from '../http/server.ts';
-import type { Survey } from '../server/survey.ts';
 import type { Core } from './core.ts';
 
 export class HttpServers {

@@ -1,7 +1,7 @@
 /** Runs the jobs of a tracker in this process, alone or beside the query processes. */
 import type { TrackerConfig } from '../config.ts';
+import type { JobsReport } from '../figures/survey.ts';
 import { createJobs, type Jobs } from '../jobs/jobs.ts';
-import type { JobsReport } from '../server/survey.ts';
 import type { Store } from '../store/store.ts';
 import type { Background, Core } from './core.ts';
 

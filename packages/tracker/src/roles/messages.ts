@@ -2,7 +2,7 @@
  * What the processes of one tracker say to each other, as method → what is sent and what comes
  * back. The front process is the hub: query processes and the jobs process know only it.
  */
-import type { JobsReport, PastCounters, ServerReport, Survey } from '../server/survey.ts';
+import type { JobsReport, PastCounters, ServerReport, Survey } from '../figures/survey.ts';
 import type { TopologySnapshot } from '../topology/topology.ts';
 import type { Handed } from './survival/ledger.ts';
 

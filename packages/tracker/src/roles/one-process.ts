@@ -1,8 +1,8 @@
 /** A tracker in one process: line server, HTTP API, commands and jobs share an event loop. */
 import type { TrackerConfig } from '../config.ts';
+import type { Survey } from '../figures/survey.ts';
 import { answerAdmin, isAdminLine } from '../server/admin.ts';
 import { LineServer, type ListenAddress } from '../server/line-server.ts';
-import type { Survey } from '../server/survey.ts';
 import type { StopOptions, Tracker, TrackerHooks } from '../tracker.ts';
 import { Core } from './core.ts';
 import { HttpServers } from './http-servers.ts';

@@ -2,8 +2,9 @@
  * The `!` commands of operators (spec §1.6): plain lines ended by a line with a dot. They are
  * answered in order with ordinary commands on the same connection.
  */
+
+import { jobLines, recentLines, type Survey, statsLines } from '../figures/survey.ts';
 import type { Connection } from './connection.ts';
-import { jobLines, recentLines, type Survey, statsLines } from './survey.ts';
 
 /** The protocol version that tools compare; ours speaks that of MogileFS 2.73. */
 export const protocolVersion = '2.73';

@@ -13,10 +13,10 @@ import {
   wireError,
 } from '@omgfs/protocol';
 import type { CommandTable } from '../commands/registry.ts';
+import { CommandCounts } from '../figures/command-counts.ts';
+import type { ServerReport } from '../figures/survey.ts';
 import type { Log } from '../log.ts';
-import { CommandCounts } from './command-counts.ts';
 import { cut, RecentQueries } from './recent-queries.ts';
-import type { ServerReport } from './survey.ts';
 
 /** Waiting requests that `!queue` lists at most. */
 const waitingShownMax = 1000;

@@ -175,6 +175,7 @@ export const errorTable = facts({
     'Another file is stored under the target key.',
     "Target key name already exists; can't overwrite.",
   ),
+  TOO_MANY_KEYS: conflict('failure', 'So many keys are not renamed at once; nothing was renamed.'),
   DOMAIN_EXISTS: conflict(
     'domain_exists',
     'The domain exists already.',

@@ -15,6 +15,8 @@ export const limits = {
   keyBytesMax: 255,
   /** Keys in one `list_keys` answer (spec §2.1). */
   listKeysMax: 1000,
+  /** Keys that one `rename_prefix` renames in its transaction. */
+  renameKeysMax: 50_000,
   /** Fids in one `list_fids` answer (spec §2.1). */
   listFidsMax: 500,
   /** Devices offered by a `create_open` with `multi_dest` (spec §2.1). */

@@ -1,5 +1,8 @@
-/** Commands that change what a key stands for: `delete`, `rename`, `updateclass` (spec §2.1). */
-import { OmgfsError } from '@omgfs/protocol';
+/**
+ * Commands that change what a key stands for: `delete`, `rename`, `updateclass` (spec §2.1), and
+ * `rename_prefix`, which is ours.
+ */
+import { isTrue, limits, OmgfsError } from '@omgfs/protocol';
 import { checkKeyLength, domainOf, keyOf, requiredArg } from './arguments.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
@@ -8,6 +11,7 @@ export function keyCommands(services: CommandServices): Record<string, Command> 
   return {
     delete: deleteKey(services),
     rename: renameKey(services),
+    rename_prefix: renamePrefix(services),
     updateclass: updateClass(services),
   };
 }
@@ -23,16 +27,33 @@ function deleteKey({ store, lookups, topology, wakeDelete }: CommandServices): C
   };
 }
 
-function renameKey({ store, lookups, topology }: CommandServices): Command {
+/** With `overwrite`, an argument of ours, a file that has the other key goes in the same instant. */
+function renameKey({ store, lookups, topology, wakeDelete }: CommandServices): Command {
   return async ({ args }) => {
     const { dmid } = domainOf(topology, args);
     const from = keyOf(args, 'from_key');
     const to = checkKeyLength(keyOf(args, 'to_key'));
     for (const dkey of [from, to]) lookups.wrote({ dmid, dkey });
-    const outcome = await store.renameKey({ dmid, from, to });
+    const outcome = await store.renameKey({ dmid, from, to, replace: isTrue(args.overwrite) });
     if (outcome === 'unknown_key') throw new OmgfsError('UNKNOWN_KEY');
     if (outcome === 'key_exists') throw new OmgfsError('KEY_EXISTS');
+    if (isTrue(args.overwrite)) wakeDelete();
     return {};
+  };
+}
+
+/** All keys that begin with a prefix, or none: a folder changes its name in one instant. */
+function renamePrefix({ store, topology }: CommandServices): Command {
+  return async ({ args }) => {
+    const { dmid } = domainOf(topology, args);
+    const from = keyOf(args, 'from_prefix');
+    const to = keyOf(args, 'to_prefix');
+    if (from.startsWith(to) || to.startsWith(from)) {
+      throw new OmgfsError('BAD_PARAMS', { message: 'One prefix must not begin with the other.' });
+    }
+    const count = await store.renamePrefix({ dmid, from, to, max: limits.renameKeysMax });
+    if (count === 0) throw new OmgfsError('UNKNOWN_KEY');
+    return { count };
   };
 }
 

@@ -214,11 +214,18 @@ export interface FilesStore {
   }): Promise<string[]>;
   /** Removes the key and queues its fid for deletion, in one transaction. *Batched.* */
   deleteKey(request: { dmid: number; dkey: string }): Promise<boolean>;
+  /** With `replace`, a file of the other key is deleted in the same transaction. */
   renameKey(request: {
     dmid: number;
     from: string;
     to: string;
+    replace?: boolean;
   }): Promise<'renamed' | 'unknown_key' | 'key_exists'>;
+  /**
+   * Gives all keys that begin with `from` a name that begins with `to` instead, in one transaction.
+   * @returns how many. @throws KEY_EXISTS, KEY_TOO_LONG, and TOO_MANY_KEYS for more than `max`.
+   */
+  renamePrefix(request: { dmid: number; from: string; to: string; max: number }): Promise<number>;
   /** Changes the class of a fid and queues it for replication, in one transaction. */
   changeClass(request: { fid: number; classid: number }): Promise<void>;
   /**

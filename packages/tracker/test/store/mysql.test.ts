@@ -107,6 +107,10 @@ describe('a schema that MogileFS made', () => {
       expect(await store.listKeys(page)).toEqual([dkey]);
       expect(await store.listKeys({ ...page, prefix: 'GR' })).toEqual([]);
       expect(await store.listKeys({ ...page, prefix: 'GR', caseSensitive: false })).toEqual([dkey]);
+      await put(store, { dmid, dkey: 'GR' });
+      expect(await store.renamePrefix({ dmid, from: 'gr', to: 'to/', max: 9 })).toBe(1);
+      expect(await store.findFile({ dmid, dkey: `to/${dkey.slice(2)}` })).toMatchObject({ fid });
+      expect(await store.findFile({ dmid, dkey: 'GR' })).toBeDefined();
       await drop();
     }
   });

@@ -6,12 +6,14 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { endOfTime, type Store } from '../../src/store/store.ts';
 import { filesSuite } from './files-suite.ts';
 import { atOnce, codeOf, type FreshDatabase, type OpenFresh, put } from './fixture.ts';
+import { renameSuite } from './rename-suite.ts';
 import { topologySuite } from './topology-suite.ts';
 import { uploadsSuite } from './uploads-suite.ts';
 
 export function storeSuite(openFresh: OpenFresh): void {
   uploadsSuite(openFresh);
   filesSuite(openFresh);
+  renameSuite(openFresh);
   topologySuite(openFresh);
   queuesAndLocks(openFresh);
 }

@@ -1,5 +1,5 @@
 /** Changes to stored files: keys, classes, replicas, and uploads that were given up. */
-import { type Checksum, hashTypes, OmgfsError } from '@omgfs/protocol';
+import { type Checksum, hashTypes } from '@omgfs/protocol';
 import { deleteFids, queueDeletions } from './close.ts';
 import type { Dialect, Engine, Session, SqlValue } from './engine.ts';
 import { currentFiles, type Key } from './files.ts';
@@ -30,41 +30,6 @@ async function anyLocked(engine: Engine, session: Session, fids: number[]): Prom
   const list = padded(fids);
   const sql = `SELECT fid FROM file WHERE fid IN ${marks(list.length)}${engine.dialect.forUpdate}`;
   return (await session.rows(sql, list)).length > 0;
-}
-
-/** Gives a file another key; never overwrites. */
-export async function renameKey(
-  engine: Engine,
-  request: { dmid: number; from: string; to: string },
-): Promise<'renamed' | 'unknown_key' | 'key_exists'> {
-  const { dmid, from, to } = request;
-  const { dialect } = engine;
-  let fid = 0;
-  try {
-    return await engine.transaction(
-      async (session) => {
-        const [row] = await currentFiles({
-          session,
-          dialect,
-          keys: [{ dmid, dkey: from }],
-          lock: true,
-        });
-        if (row === undefined) return 'unknown_key';
-        fid = int(row, 'fid');
-        // Primary key; the unique key refuses a name that is taken.
-        await session.run('UPDATE file SET dkey = ? WHERE fid = ?', [bytes(to), fid]);
-        return 'renamed';
-      },
-      async (session, result) => {
-        const sql = `SELECT ${dialect.keyColumn} AS dkey FROM file f WHERE fid = ?`;
-        const [row] = await session.rows(sql + dialect.forUpdate, [fid]);
-        return result === 'unknown_key' || (row !== undefined && text(row, 'dkey') === to);
-      },
-    );
-  } catch (error) {
-    if (error instanceof OmgfsError && error.code === 'DUPLICATE') return 'key_exists';
-    throw error;
-  }
 }
 
 /** Changes the class of a file, if it still exists, and queues it for replication. */

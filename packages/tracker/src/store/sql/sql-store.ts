@@ -18,6 +18,7 @@ import { createNoteStore } from './notes.ts';
 import { FidSource } from './open.ts';
 import { Queues } from './queues.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
+import { renameKey, renamePrefix } from './rename.ts';
 import { fidRecords } from './reports/fid-records.ts';
 import { countReplicas, queueStats } from './reports/queue-stats.ts';
 import { createUpkeepStore } from './upkeep/store.ts';
@@ -156,7 +157,11 @@ class SqlStore implements contract.Store {
   renameKey(
     request: Parameters<contract.FilesStore['renameKey']>[0],
   ): ReturnType<contract.FilesStore['renameKey']> {
-    return keys.renameKey(this.#db, request);
+    return renameKey(this.#db, request);
+  }
+
+  renamePrefix(request: Parameters<contract.FilesStore['renamePrefix']>[0]): Promise<number> {
+    return renamePrefix(this.#db, request);
   }
 
   changeClass(request: { fid: number; classid: number }): Promise<void> {

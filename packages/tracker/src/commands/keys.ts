@@ -27,7 +27,7 @@ function deleteKey({ store, lookups, topology, wakeDelete }: CommandServices): C
   };
 }
 
-/** With `overwrite`, an argument of ours, a file that has the other key goes in the same instant. */
+/** With `overwrite`, an argument of ours, a file of the other key goes in the same instant. */
 function renameKey({ store, lookups, topology, wakeDelete }: CommandServices): Command {
   return async ({ args }) => {
     const { dmid } = domainOf(topology, args);

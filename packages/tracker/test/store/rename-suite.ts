@@ -21,7 +21,7 @@ export function renameSuite(openFresh: OpenFresh): void {
     Promise.all(names.map((dkey) => put(store, { dmid, dkey })));
 
   describe('rename', () => {
-    test('onto a key replaces its file in one step, and queues that for deletion (I3)', async () => {
+    test('onto a key replaces its file in one step and queues that (I3)', async () => {
       const [fid, old] = await putAll(['a', 'b']);
       expect(await store.renameKey({ dmid, from: 'a', to: 'b', replace: true })).toBe('renamed');
       expect(await store.findFile({ dmid, dkey: 'b' })).toMatchObject({ fid });

@@ -18,3 +18,12 @@ export function deviceId(text: string): number {
   if (devid !== undefined) return Number(devid);
   throw new InvalidArgumentError('It must be a device, like 3 or dev3.');
 }
+
+/** Bytes a second: `500K`, `20M`, `1G`, or a number of bytes. */
+export function byteRate(text: string): number {
+  const match = /^(\d{1,9}(?:\.\d{1,3})?)([kmg]?)(?:i?b)?$/i.exec(text);
+  const power = { '': 0, k: 1, m: 2, g: 3 }[match?.[2]?.toLowerCase() ?? ''] ?? 0;
+  const rate = Number(match?.[1]) * 1024 ** power;
+  if (rate >= 1) return rate;
+  throw new InvalidArgumentError('It must be bytes a second, like 500K or 20M.');
+}

@@ -24,18 +24,47 @@ export function createProgress(options: {
   const { unit, total } = options;
   const bytes = unit === 'bytes';
   const measured = `{bar} {percentage}% {value}/{total}${bytes ? '' : ' files'} {eta_formatted}`;
+  const rate = new Rate();
   const bar = new SingleBar({
-    format: `{label} ${total === undefined ? '{value} in {duration_formatted}' : measured}`,
+    format: `{label} ${total === undefined ? '{value} in {duration_formatted}' : measured}{rate}`,
     formatValue: (value, _, type) =>
       bytes && (type === 'value' || type === 'total') ? formatBytes(value) : String(value),
     hideCursor: true,
     stream: process.stderr,
   });
-  bar.start(Math.max(1, total ?? 1), 0, { label: printable(options.label) });
+  bar.start(Math.max(1, total ?? 1), 0, { label: printable(options.label), rate: '' });
   return {
-    add: (step) => bar.increment((bytes ? step.bytes : step.items) ?? 0),
+    add: (step) => {
+      rate.add(step.bytes ?? 0);
+      bar.increment((bytes ? step.bytes : step.items) ?? 0, { rate: rate.text() });
+    },
     stop: () => bar.stop(),
   };
+}
+
+/** Time over which a rate is taken, in milliseconds. */
+const rateWindowMs = 5_000;
+
+/** Bytes a second, of late. */
+class Rate {
+  #bytes = 0;
+  #older = { atMs: performance.now(), bytes: 0 };
+  #newer = this.#older;
+
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    const atMs = performance.now();
+    if (atMs - this.#newer.atMs < rateWindowMs) return;
+    this.#older = this.#newer;
+    this.#newer = { atMs, bytes: this.#bytes };
+  }
+
+  /** Nothing before bytes were moved. */
+  text(): string {
+    if (this.#bytes === 0) return '';
+    const seconds = Math.max(0.001, (performance.now() - this.#older.atMs) / 1000);
+    return ` ${formatBytes(Math.round((this.#bytes - this.#older.bytes) / seconds))}/s`;
+  }
 }
 
 /** `1.5 MiB`. */

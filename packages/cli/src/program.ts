@@ -5,8 +5,10 @@ import { Argument, Command, CommanderError } from 'commander';
 import type { WithAdmin } from './admin/context.ts';
 import { addAdminCommands } from './admin/program.ts';
 import { type DoctorFlags, doctorCommand, NotFine } from './commands/doctor.ts';
+import { addExportCommand } from './commands/export.ts';
 import { getCommand } from './commands/get.ts';
 import { getTreeCommand } from './commands/get-tree.ts';
+import { addImportCommand } from './commands/import.ts';
 import { infoCommand, listCommand, removeCommand, renameCommand } from './commands/keys.ts';
 import { type NginxConfigFlags, nginxConfigCommand } from './commands/nginx-config.ts';
 import { putCommand } from './commands/put.ts';
@@ -103,6 +105,8 @@ function createProgram({ json }: { json: boolean }): Command {
         await admin.close();
       }
     };
+  addExportCommand(program, withAdmin);
+  addImportCommand(program, withAdmin);
   addNginxConfig(program, withAdmin);
   addAdminCommands(program, withAdmin);
   addDoctor(program);

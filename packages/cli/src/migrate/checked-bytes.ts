@@ -1,0 +1,80 @@
+/** Bytes on their way, counted and digested; a file that is not what was promised never ends. */
+import { createHash } from 'node:crypto';
+import {
+  type Checksum,
+  formatChecksum,
+  type HashType,
+  hashTypes,
+  OmgfsError,
+} from '@omgfs/protocol';
+
+export interface Promised {
+  /** In bytes. */
+  length: number;
+  /** Undefined where nobody knows it. */
+  checksum: Checksum | undefined;
+}
+
+/** What digests are of when nothing says otherwise. */
+export const hashTypeDefault: HashType = 'MD5';
+
+export class CheckedBytes implements AsyncIterable<Buffer> {
+  readonly #source: AsyncIterable<Buffer>;
+  readonly #promised: Promised;
+  readonly #onBytes: ((bytes: number) => Promise<void> | void) | undefined;
+  readonly type: HashType;
+  #checksum: Checksum | undefined;
+
+  constructor(
+    source: AsyncIterable<Buffer>,
+    promised: Promised,
+    options: { type?: HashType; onBytes?: (bytes: number) => Promise<void> | void } = {},
+  ) {
+    this.#source = source;
+    this.#promised = promised;
+    this.#onBytes = options.onBytes;
+    this.type = promised.checksum?.type ?? options.type ?? hashTypeDefault;
+  }
+
+  /** @throws SIZE_MISMATCH, CHECKSUM_MISMATCH before the end. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    const { length, checksum } = this.#promised;
+    const hash = createHash(hashTypes[this.type].algorithm);
+    let bytes = 0;
+    for await (const chunk of this.#source) {
+      bytes += chunk.length;
+      if (bytes > length) break;
+      hash.update(chunk);
+      await this.#onBytes?.(chunk.length);
+      yield chunk;
+    }
+    if (bytes !== length) {
+      const found = bytes > length ? `more than ${length}` : bytes;
+      const message = `there are ${found} bytes where ${length} belong`;
+      throw new OmgfsError('SIZE_MISMATCH', { message });
+    }
+    this.#checksum = { type: this.type, hex: hash.digest('hex') };
+    if (checksum === undefined || checksum.hex === this.#checksum.hex) return;
+    const message =
+      `the bytes have the checksum ${formatChecksum(this.#checksum)}, ` +
+      `${formatChecksum(checksum)} is kept`;
+    throw new OmgfsError('CHECKSUM_MISMATCH', { message });
+  }
+
+  /** Of all bytes, when they were read to the end. */
+  get checksum(): Checksum {
+    if (this.#checksum === undefined) throw new OmgfsError('FAILURE');
+    return this.#checksum;
+  }
+}
+
+/** Reads to the end and keeps nothing. @throws as CheckedBytes. */
+export async function digestOf(
+  source: AsyncIterable<Buffer>,
+  promised: Promised,
+  type: HashType,
+): Promise<Checksum> {
+  const bytes = new CheckedBytes(source, promised, { type });
+  for await (const _ of bytes);
+  return bytes.checksum;
+}

@@ -26,7 +26,8 @@ export async function importDirectory(
     const run = new ImportRun(place, { ...options, total: manifest.entries.count });
     try {
       await run.prepare(head);
-      await eachParallel(manifest.entries, { concurrency: options.jobs }, async ({ value }) => {
+      const { entries } = manifest;
+      await eachParallel(entries, { concurrency: options.jobs }, async ({ value }) => {
         const entry: Entry & { checksum: Checksum } = JSON.parse(value);
         await run.one(entry, { open: () => openFile(root, entry.file) });
       });
@@ -45,7 +46,8 @@ export function checkFinished(
   { name, partial }: { name: string; partial: boolean },
 ): ManifestHead {
   if (head === undefined) {
-    const message = `${name} is no export: it has no ${manifestName}; 'omgfs put -r' stores any tree`;
+    const message =
+      `${name} is no export: it has no ${manifestName}; ` + "'omgfs put -r' stores any tree";
     throw new OmgfsError('BAD_ARGS', { message });
   }
   if (end !== undefined || partial) return head;

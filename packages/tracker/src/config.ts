@@ -3,10 +3,11 @@
  * Names are those of the original; what this version cannot honour is said at the start, and an
  * unknown flag refuses the start.
  */
-import { readFileSync } from 'node:fs';
 import type { BlockList } from 'node:net';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
+import { isTrue } from '@omgfs/protocol';
+import { readConfigFile } from './config-file.ts';
 import type { AccessRules } from './http/access.ts';
 import { type DownloadShape, downloadShapes } from './http/files/download.ts';
 import { type OptionName, optionTable, type TrackerOption } from './options.ts';
@@ -49,6 +50,10 @@ export interface TrackerConfig {
   args: readonly string[];
   /** Age from which an unclosed upload is given up, in seconds. */
   tempfileAgeSeconds: number;
+  /** Hooks of the original's test-suite are on: failed replications are tried again at once. */
+  testing: boolean;
+  /** By devid, instead of what storage nodes measure. */
+  fakeUtilization: ReadonlyMap<number, string>;
   pidfile: string | undefined;
   daemonize: boolean;
   /** PATH of the environment. */
@@ -81,9 +86,11 @@ export function readConfig(argv: readonly string[], env = process.env): CommandL
   try {
     const flags = readFlags(argv);
     if (flags.has('help')) return { action: 'help', text: helpText() };
-    const fromFile = flags.has('skipconfig') ? new Map<string, string>() : readFile(flags, env);
-    const values = new Map([...fromFile, ...flags]);
-    return { action: 'run', config: Object.freeze({ ...buildConfig(values, env), args: argv }) };
+    const file = readFile(flags, env);
+    const values = new Map([...file.values, ...flags]);
+    const config = buildConfig(values, env);
+    const warnings = [...config.warnings, ...file.warnings];
+    return { action: 'run', config: Object.freeze({ ...config, warnings, args: argv }) };
   } catch (error) {
     return { action: 'refuse', reason: error instanceof Error ? error.message : String(error) };
   }
@@ -100,9 +107,13 @@ function readFlags(argv: readonly string[]): Map<string, string> {
     }
   }
   // The original's parser takes dashes for underscores and `no_` or `no-` before a flag.
-  const args = argv.map((arg) =>
-    arg.replace(/^--[a-z_-]+/, (flag) => `--${flag.slice(2).replaceAll('-', '_')}`),
-  );
+  const args = argv
+    .map((arg) => arg.replace(/^--[a-z_-]+/, (flag) => `--${flag.slice(2).replaceAll('-', '_')}`))
+    .map((arg, index, all) => {
+      const option = names.get(arg.slice(2));
+      const hasValue = all[index + 1]?.startsWith('-') === false;
+      return option?.valueOptional === true && !hasValue ? `${arg}=` : arg;
+    });
   const { tokens } = parseArgs({ args, options, strict: false, tokens: true });
   const values = new Map<string, string>();
   for (const token of tokens) {
@@ -115,30 +126,17 @@ function readFlags(argv: readonly string[]): Map<string, string> {
     }
     const { name, kind } = (option ?? negated) as TrackerOption;
     if (kind !== 'flag' && token.value === undefined) throw new Error(`--${name} needs a value`);
-    const value = kind === 'flag' ? (option ? '1' : '0') : (token.value ?? '');
+    const value = option ? (token.value ?? '1') : '0';
     const before = values.get(name);
     values.set(name, before !== undefined && isList(name) ? `${before},${value}` : value);
   }
   return values;
 }
 
-/** `name = value` or `name value`, one a line; unknown names belong to plugins and are kept out. */
-function readFile(flags: Map<string, string>, env: NodeJS.ProcessEnv): Map<string, string> {
+function readFile(flags: Map<string, string>, env: NodeJS.ProcessEnv) {
+  if (flags.has('skipconfig')) return { values: new Map<string, string>(), warnings: [] };
   const named = flags.get('config') ?? env.MOGILEFSD_CONFIG;
-  const path = named ?? configFileDefault;
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (named === undefined) return new Map();
-    throw new Error(`cannot read the configuration file ${path}: ${String(error)}`);
-  }
-  const values = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const match = /^\s*([A-Za-z_]\w*)\s+(?:=\s*)?(.*?)\s*$/.exec(line);
-    if (match !== null) values.set(match[1] ?? '', match[2] ?? '');
-  }
-  return values;
+  return readConfigFile(named ?? configFileDefault, { required: named !== undefined });
 }
 
 function buildConfig(
@@ -152,14 +150,14 @@ function buildConfig(
     if (Number.isFinite(value) && value >= 0) return value;
     throw new Error(`${name} must be a number, not '${text(name)}'`);
   };
-  const on = (name: OptionName): boolean => /^(?:1|y|yes|on|true)$/i.test(text(name));
-  const warnings = optionTable
-    .filter((option) => option.unused !== undefined && values.has(option.name))
-    .map((option) => `option ${option.name} has no effect: ${option.unused}`);
+  const on = (name: OptionName): boolean => {
+    if (/^(?:0*[1-9]\d*|y|yes|on|t|true)$/i.test(text(name))) return true;
+    if (/^(?:0*|n|no|off|f|false)$/i.test(text(name))) return false;
+    throw new Error(`${name} must be 1 or 0, not '${text(name)}'`);
+  };
   const plugins = text('plugins').split(/[\s,]+/);
-  for (const plugin of plugins.filter((name) => name !== '' && name !== 'ZoneLocal')) {
-    warnings.push(`plugin ${plugin} has no effect: Perl plugins cannot be loaded`);
-  }
+  // The environment hooks of the original's test-suite (spec §10).
+  const testing = isTrue(env.TESTING);
   return {
     listen: listenAddresses(text('listen'), number('conf_port')),
     dsn: text('db_dsn'),
@@ -188,8 +186,9 @@ function buildConfig(
       wished: values.has('query_jobs') ? number('query_jobs') : undefined,
       dsn: text('db_dsn'),
     }),
-    // The environment hook of the original's test-suite (spec §10).
     tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),
+    testing,
+    fakeUtilization: testing ? fakeUtilization(env) : new Map(),
     pidfile: text('pidfile') || undefined,
     daemonize: on('daemonize'),
     path: env.PATH ?? '',
@@ -201,9 +200,34 @@ function buildConfig(
     },
     httpDownload: downloadShape(text('http_download')),
     httpUploadBytesMax: number('http_upload_mb') * bytesPerMb || undefined,
-    logLevel: on('debug') ? 'debug' : text('log_level'),
-    warnings,
+    logLevel: on('debug') || isTrue(env.DEBUG) ? 'debug' : text('log_level'),
+    warnings: warningsOf({ values, plugins, testing }),
   };
+}
+
+function warningsOf(given: {
+  values: ReadonlyMap<string, string>;
+  plugins: readonly string[];
+  testing: boolean;
+}): string[] {
+  const { values, plugins, testing } = given;
+  const foreign = plugins.filter((name) => name !== '' && name !== 'ZoneLocal');
+  return [
+    ...optionTable
+      .filter((option) => option.unused !== undefined && values.has(option.name))
+      .map((option) => `option ${option.name} has no effect: ${option.unused}`),
+    ...foreign.map((name) => `plugin ${name} has no effect: Perl plugins cannot be loaded`),
+    ...(testing ? ['TESTING is set: failed replications are tried again after a second'] : []),
+  ];
+}
+
+/** `T_FAKE_IO_DEV<devid>`. */
+function fakeUtilization(env: NodeJS.ProcessEnv): Map<number, string> {
+  const found = Object.entries(env).flatMap(([name, value]): [number, string][] => {
+    const devid = /^T_FAKE_IO_DEV(\d+)$/.exec(name)?.[1];
+    return devid === undefined || value === undefined ? [] : [[Number(devid), value]];
+  });
+  return new Map(found);
 }
 
 /**
@@ -224,7 +248,7 @@ function queryProcesses(options: {
 
 /** Options that may be given again, each time for one more value. */
 function isList(name: string): boolean {
-  return name === 'listen' || name === 'http_listen' || name === 'http_allow';
+  return ['listen', 'http_listen', 'http_allow', 'plugins'].includes(name);
 }
 
 function downloadShape(text: string): DownloadShape {

@@ -1,6 +1,7 @@
 /**
  * Every option of `mogilefsd`: those of the original (spec appendix C) and our own. The file uses
- * `name`; the command line takes `name` and the shorter flags.
+ * `name`; the command line takes `name` and the shorter flags. `docs/reference/mogilefsd.md` tells
+ * the same to people, and a test compares the two.
  */
 
 export interface TrackerOption {
@@ -10,15 +11,35 @@ export interface TrackerOption {
   /** `flag`, or what the value is. */
   kind: 'flag' | 'TEXT' | 'NUMBER' | 'FILE' | 'ADDRESS';
   fallback?: string;
+  /** Further names in the file only. */
+  fileNames?: readonly string[];
+  /** Only for the command line. */
+  flagOnly?: true;
+  /** The command line takes it without a value too, for an empty one. */
+  valueOptional?: true;
   help: string;
   /** Why the option is accepted and does nothing. */
   unused?: string;
 }
 
 const table = [
-  { name: 'help', flags: [], short: 'h', kind: 'flag', help: 'this text' },
-  { name: 'config', flags: [], short: 'c', kind: 'FILE', help: 'configuration file' },
-  { name: 'skipconfig', flags: [], short: 's', kind: 'flag', help: 'read no configuration file' },
+  { name: 'help', flags: [], short: 'h', kind: 'flag', flagOnly: true, help: 'this text' },
+  {
+    name: 'config',
+    flags: [],
+    short: 'c',
+    kind: 'FILE',
+    flagOnly: true,
+    help: 'configuration file',
+  },
+  {
+    name: 'skipconfig',
+    flags: [],
+    short: 's',
+    kind: 'flag',
+    flagOnly: true,
+    help: 'read no configuration file',
+  },
   {
     name: 'listen',
     flags: [],
@@ -43,7 +64,13 @@ const table = [
     help: 'database, DBI:mysql:NAME;host=H;port=P or DBI:SQLite:FILE',
   },
   { name: 'db_user', flags: ['dbuser'], kind: 'TEXT', fallback: 'mogile', help: 'database user' },
-  { name: 'db_pass', flags: ['dbpass'], kind: 'TEXT', help: 'password of the database user' },
+  {
+    name: 'db_pass',
+    flags: ['dbpass'],
+    kind: 'TEXT',
+    valueOptional: true,
+    help: 'password of the database user',
+  },
   {
     name: 'create_schema',
     flags: [],
@@ -197,6 +224,7 @@ const table = [
   {
     name: 'query_jobs',
     flags: ['workers', 'listener_jobs'],
+    fileNames: ['listener_jobs'],
     short: 'w',
     kind: 'NUMBER',
     help: 'query processes as the original counts them; at most one a processor is started',
@@ -252,7 +280,7 @@ const table = [
   {
     name: 'repl_use_get_port',
     flags: [],
-    kind: 'flag',
+    kind: 'NUMBER',
     help: 'accepted for old configurations',
     unused: 'replication always reads by the port for reads',
   },
@@ -284,8 +312,15 @@ const table = [
   },
   {
     name: 'no_http',
-    flags: ['workerport'],
-    kind: 'TEXT',
+    flags: [],
+    kind: 'flag',
+    help: 'accepted for old start scripts',
+    unused: 'the original swallows it too',
+  },
+  {
+    name: 'workerport',
+    flags: [],
+    kind: 'NUMBER',
     help: 'accepted for old start scripts',
     unused: 'the original swallows it too',
   },

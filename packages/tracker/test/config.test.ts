@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
+import { optionTable } from '../src/options.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-config-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -71,11 +72,23 @@ describe('flags', () => {
 });
 
 describe('the file', () => {
-  const path = join(dir, 'mogilefsd.conf');
-  writeFileSync(
-    path,
-    '# a comment\ndb_dsn = DBI:mysql:fromfile\ndb_user  someone\nmin_free_space = 7\n' +
-      'conf_port=7777\nlisten = 127.0.0.1, 127.0.0.2:7002\nunknown_to_us = 1\n',
+  let files = 0;
+
+  function fileOf(...lines: string[]): string {
+    const path = join(dir, `mogilefsd${files}.conf`);
+    files += 1;
+    writeFileSync(path, `${lines.join('\n')}\n`);
+    return path;
+  }
+
+  const path = fileOf(
+    '# a comment',
+    '',
+    'db_dsn = DBI:mysql:fromfile',
+    'db_user  someone',
+    'min_free_space = 7',
+    'listen = 127.0.0.1, 127.0.0.2:7002',
+    'job_master 0',
   );
 
   test('is read, and flags win over it', () => {
@@ -84,13 +97,83 @@ describe('the file', () => {
       dsn: 'DBI:mysql:fromfile',
       dbUser: 'someone',
       freeSpaceMinMb: 9,
+      replicateJobs: 0,
+      warnings: [],
     });
-  });
-
-  test('needs a blank after the name, as the original does', () => {
-    expect(config(['-c', path]).listen).toEqual([
+    expect(seen.listen).toEqual([
       { host: '127.0.0.1', port: 7001 },
       { host: '127.0.0.2', port: 7002 },
     ]);
+  });
+
+  test('needs a blank after the name, as the original does', () => {
+    expect(refusal(['-c', fileOf('db_user = u', 'conf_port=7777')])).toMatch(/\.conf, line 2: /);
+  });
+
+  test.each([
+    ['min_free_spcae = 7', /'min_free_spcae' in .* did you mean min_free_space\?/],
+    ['dsn = DBI:mysql:x', /'dsn' .* in the file it is db_dsn/],
+    ['filepaths.something = secret', /no option has that name$/],
+    ['help = 1', /no option has that name$/],
+    ['user = mogile', /^option user has no effect: /],
+    ['plugins = ZoneLocal, FilePaths', /^plugin FilePaths has no effect: /],
+  ])('%s is said to have no effect', (line, warning) => {
+    const { warnings } = config(['-c', fileOf(line)]);
+    expect(warnings).toEqual([expect.stringMatching(warning)]);
+    expect(warnings.join()).not.toContain('secret');
+  });
+
+  test('what is neither on nor off is refused', () => {
+    expect(refusal(['-c', fileOf('job_master = perhaps')])).toMatch(/job_master must be 1 or 0/);
+  });
+
+  test('the old name of query_jobs counts', () => {
+    const seen = fileOf('listener_jobs = 1', 'db_dsn = DBI:mysql:x');
+    expect(config(['-c', seen]).warnings).toEqual([]);
+  });
+});
+
+describe('spellings of the original', () => {
+  test.each([
+    [['-s', '--no_http', '--workerport=7001'], { logLevel: 'info' }],
+    [['-sdd'], { logLevel: 'debug' }],
+    [['-s', '--debug=0'], { logLevel: 'info' }],
+    [['-s', '--dbpass', '--dbuser=u'], { dbPassword: '', dbUser: 'u' }],
+    [['-s', '--dbuser=u', '--dbpass'], { dbPassword: '', dbUser: 'u' }],
+    [['-s', '--dbpass', 'p', '--repl_use_get_port', '1'], { dbPassword: 'p' }],
+    [['-s', '--plugins=ZoneLocal', '--plugins=Other'], { zoneLocal: true }],
+    [['-s', '--job-master'], { replicateJobs: 8 }],
+  ])('%j', (argv, expected) => {
+    expect(config(argv)).toMatchObject(expected);
+  });
+
+  test('the hooks of its test-suite', () => {
+    const hooks = { TESTING: '1', T_TEMPFILE_TOO_OLD: '5', T_FAKE_IO_DEV2: '95', DEBUG: '1' };
+    expect(config(['-s'], hooks)).toMatchObject({
+      testing: true,
+      tempfileAgeSeconds: 5,
+      fakeUtilization: new Map([[2, '95']]),
+      logLevel: 'debug',
+      warnings: [expect.stringMatching(/^TESTING is set/)],
+    });
+    const { fakeUtilization, testing } = config(['-s'], { T_FAKE_IO_DEV2: '95', TESTING: '0' });
+    expect({ fakeUtilization, testing }).toEqual({ fakeUtilization: new Map(), testing: false });
+  });
+});
+
+describe('docs/reference/mogilefsd.md', () => {
+  const text = readFileSync(
+    new URL('../../../docs/reference/mogilefsd.md', import.meta.url),
+    'utf8',
+  );
+
+  test('tells every option with its default, and nothing else', () => {
+    const rows = [...text.matchAll(/^\| `(\w+)`[^|\n]*\|[^|\n]*\|([^|\n]*)\|/gm)].map((match) => {
+      return `${match[1]}: ${match[2]?.replaceAll('`', '').trim()}`;
+    });
+    const options = optionTable.map(({ name, kind, fallback }) => {
+      return `${name}: ${fallback ?? (kind === 'flag' ? '0' : '')}`;
+    });
+    expect(rows.toSorted()).toEqual(options.toSorted());
   });
 });

@@ -5,6 +5,9 @@ import { createJobs, type Jobs } from '../jobs/jobs.ts';
 import type { Store } from '../store/store.ts';
 import type { Background, Core } from './core.ts';
 
+/** What the original makes of every delay while it is tested (spec §10). */
+const testingDelaySeconds = 1;
+
 export class JobRunner implements Background {
   #jobs: Jobs | undefined;
   #ready = false;
@@ -71,5 +74,6 @@ function jobSettings(config: TrackerConfig): Parameters<typeof createJobs>[0]['s
   const { hostname, tempfileAgeSeconds, sideChannelPort: port, connTimeoutMs } = config;
   const counts = { replicateJobs, deleteJobs, fsckJobs, reaperJobs };
   const sideChannel = port === undefined ? undefined : { port, connTimeoutMs };
-  return { ...counts, hostname, tempfileAgeSeconds, sideChannel };
+  const testing = config.testing ? { replicationDelaySeconds: () => testingDelaySeconds } : {};
+  return { ...counts, hostname, tempfileAgeSeconds, sideChannel, ...testing };
 }

@@ -35,6 +35,8 @@ export interface TopologyOptions {
   zoneLocal?: boolean;
   /** The network this tracker is in, `ip/bits`. */
   localNetwork?: string | undefined;
+  /** By devid, in place of what is observed (spec §10). */
+  fakeUtilization?: ReadonlyMap<number, string>;
 }
 
 /** Everything a topology knows, as plain data for another process. */
@@ -216,7 +218,9 @@ export class Topology {
   }
 
   observedDevice(devid: number): DeviceObservation {
-    return this.#observedDevices.get(devid) ?? nothingObserved;
+    const seen = this.#observedDevices.get(devid) ?? nothingObserved;
+    const utilization = this.#options.fakeUtilization?.get(devid);
+    return utilization === undefined ? seen : { ...seen, utilization };
   }
 
   /** Whether the device was away for so long that its files are copied elsewhere. */

@@ -166,3 +166,11 @@ test('listeners hear of new rows and of changed states, and of nothing else', ()
   topology.observeHost(1, 'reachable');
   expect(heard).toBe(2);
 });
+
+test('a utilisation given for a test hides what is observed', () => {
+  const fakeUtilization = new Map([[1, '95']]);
+  const topology = new Topology({ mindevcountDefault: 2, freeSpaceMinMb: 0, fakeUtilization });
+  for (const devid of [1, 2]) topology.observeDevice(devid, { utilization: '5' });
+  expect(topology.observedDevice(1).utilization).toBe('95');
+  expect(topology.observedDevice(2).utilization).toBe('5');
+});

@@ -2,10 +2,12 @@
  * Goal: who has no client library stores, reads, lists and deletes files by HTTP alone, and what is
  * half or wrong is never seen. Method: a real cluster, requests as curl sends them.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
+import { contentDisposition } from '@omgfs/protocol';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RawClient, storeRaw } from '../helpers/raw-client.ts';
 
 let cluster: LocalCluster;
 let base: string;
@@ -98,5 +100,75 @@ describe('a file', () => {
       after = page.after;
     }
     expect(seen).toEqual(['l/1', 'l/2', 'l/x/', 'l/y/', 'l/z']);
+  });
+
+  test('keeps what was said of it, and an overwrite by an old client does not inherit it', async () => {
+    const headers = {
+      'content-type': 'text/plain; charset=utf-8',
+      'content-disposition': "attachment; filename*=UTF-8''K%C3%A4tzchen.txt",
+      'x-meta-author': Buffer.from('Zoë').toString('latin1'),
+      'x-meta-empty': '',
+    };
+    await ask('PUT', 'said', { body: 'hello', headers });
+    const read = await ask('GET', 'said');
+    expect(read.headers).toMatchObject({
+      'content-type': 'text/plain; charset=utf-8',
+      'x-meta-author': headers['x-meta-author'],
+      'x-meta-empty': '',
+      'content-disposition': contentDisposition('inline', 'Kätzchen.txt'),
+    });
+    const age = Date.now() - Date.parse(String(read.headers['last-modified']));
+    expect(Math.abs(age)).toBeLessThan(60_000);
+    const [listed] = json(await ask('GET', '?prefix=said')).files;
+    expect(listed).toMatchObject({
+      content_type: headers['content-type'],
+      filename: 'Kätzchen.txt',
+      metadata: { author: 'Zoë', empty: '' },
+    });
+    const raw = new RawClient(cluster.trackers[0] ?? '');
+    await storeRaw(raw, { domain: 'main', key: 'said', body: 'other' });
+    await raw.close();
+    const after = await ask('GET', 'said');
+    expect(after.body.toString()).toBe('other');
+    expect(after.headers['content-type']).toBe('application/octet-stream');
+    expect(after.headers['x-meta-author']).toBeUndefined();
+    expect(after.headers['last-modified']).toBeUndefined();
+  });
+
+  test('of a class with checksums tells its digest, and a wrong one is refused', async () => {
+    const raw = new RawClient(cluster.trackers[0] ?? '');
+    const made = { domain: 'main', class: 'sums', mindevcount: 2, hashtype: 'MD5' };
+    await raw.call('create_class', made);
+    await raw.close();
+    const md5 = createHash('md5').update('hello').digest('base64');
+    const sha = createHash('sha256').update('hello').digest('base64');
+    const headers = { 'content-md5': md5, 'content-digest': `sha-256=:${sha}:` };
+    const put = (body: string) => ask('PUT', 'sum?class=sums&replicas=2', { body, headers });
+    const stored = await put('hello');
+    expect([stored.status, json(stored).devcount]).toEqual([201, 2]);
+    const wrong = await put('hellO');
+    expect([wrong.status, json(wrong).error.code]).toEqual([400, 'BAD_DIGEST']);
+    const read = await ask('GET', 'sum');
+    expect(read.body.toString()).toBe('hello');
+    expect(read.headers).toMatchObject({ 'repr-digest': `md5=:${md5}:`, 'x-class': 'sums' });
+  });
+
+  test('is stored only if it is the one that the client knows', async () => {
+    const put = (body: string, headers: Record<string, string>) =>
+      ask('PUT', 'cas', { body, headers });
+    expect((await put('0', { 'if-match': '*' })).status).toBe(412);
+    const created = await Promise.all(
+      Array.from({ length: 6 }, (_, at) => put(String(at), { 'if-none-match': '*' })),
+    );
+    const statuses = created.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 201)).toHaveLength(1);
+    expect(new Set(statuses)).toEqual(new Set([201, 412]));
+    const etag = String((await ask('HEAD', 'cas')).headers.etag);
+    const changed = await Promise.all([
+      put('a', { 'if-match': etag }),
+      put('b', { 'if-match': etag }),
+    ]);
+    expect(changed.map(({ status }) => status).sort()).toEqual([201, 412]);
+    expect((await put('c', { 'if-match': etag })).status).toBe(412);
   });
 });

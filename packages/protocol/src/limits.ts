@@ -13,6 +13,10 @@ export const limits = {
   clientStallMs: 120_000,
   /** Longest key, in bytes: the width of `dkey`. */
   keyBytesMax: 255,
+  /** What is kept of a file's description, in bytes: type, name, and metadata as JSON. */
+  contentTypeBytesMax: 255,
+  filenameBytesMax: 1024,
+  metadataBytesMax: 8192,
   /** Keys in one `list_keys` answer (spec §2.1). */
   listKeysMax: 1000,
   /** Keys that one `rename_prefix` renames in its transaction. */

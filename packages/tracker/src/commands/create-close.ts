@@ -13,11 +13,18 @@ import {
 } from '@omgfs/protocol';
 import type { FileClass } from '../placement/model.ts';
 import { checkKeyLength, domainOf, idOf, numberOf, requiredArg } from './arguments.ts';
+import {
+  type CloseExtras,
+  closeExtras,
+  describe,
+  verifiedOthers,
+  waitForReplicas,
+} from './close-extras.ts';
 import type { OpenUpload, OpenUploads } from './open-uploads.ts';
 import type { Command, CommandRequest } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
-interface CloseArguments {
+interface CloseArguments extends CloseExtras {
   dmid: number;
   dkey: string;
   fid: number;
@@ -42,6 +49,8 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       wakeDelete();
       return {};
     }
+    const others = await verifiedOthers(services, close, { tempfile, length });
+    await describe(store, close);
     const fileClass = topology.classOf(close.dmid, tempfile.classid);
     lookups.wrote(close);
     const outcome = await store.closeTempfile({
@@ -49,17 +58,19 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       dmid: close.dmid,
       dkey: close.dkey,
       classid: tempfile.classid,
-      devids: [close.devid],
+      devids: [close.devid, ...others],
       length,
       // Also for a class that looks content: this tracker's picture of it may be seconds old.
       replicate: true,
       ...keptChecksum(close, fileClass),
+      replacing: close.replacing,
     });
     if (outcome === 'no_temp_file') throw new OmgfsError('NO_TEMP_FILE');
     if (outcome === 'unreg_domain') throw new OmgfsError('UNREG_DOMAIN');
     if (outcome === 'fid_exists') throw new OmgfsError('FID_EXISTS');
+    if (outcome === 'other_file') throw new OmgfsError('PRECONDITION_FAILED');
     wakeReplicate();
-    return {};
+    return close.replicas === undefined ? {} : waitForReplicas(store, close);
   };
 }
 
@@ -88,6 +99,7 @@ function closeArguments({ topology }: CommandServices, request: CommandRequest):
     announcedBytes: isTrue(args.size) ? numberOf(args.size) : undefined,
     checksum,
     verifyChecksum: isTrue(args.checksumverify),
+    ...closeExtras(topology, { args, address, fid }),
   };
 }
 

@@ -42,9 +42,11 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
       const url = topology.writeUrl({ devid, fid }, client);
       return url === undefined ? undefined : signUrl('PUT', url);
     });
-    return multiple
-      ? manyPlaces({ fid, devids, paths })
-      : { fid, devid: devids[0], path: paths[0] };
+    if (!multiple) return { fid, devid: devids[0], path: paths[0] };
+    const places = manyPlaces({ fid, devids, paths });
+    if (!isTrue(args.want_hashtype)) return places;
+    // Told only to who asks: clients of MogileFS know no such field.
+    return { ...places, hashtype: topology.classOf(domain.dmid, classid).hashtype };
   };
 }
 

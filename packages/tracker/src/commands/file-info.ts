@@ -1,6 +1,7 @@
 /** `file_info` (spec §2.1): what the database knows of a file, nothing checked on devices. */
 import { formatChecksum, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import { domainOf, keyOf } from './arguments.ts';
+import { descriptionFields } from './description.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
@@ -24,6 +25,8 @@ export function fileInfo({ store, lookups, topology }: CommandServices): Command
       fields.checksum = checksum === undefined ? 'MISSING' : formatChecksum(checksum);
     }
     if (isTrue(args.devices)) fields.devids = file.devids.join(',');
-    return fields;
+    if (!isTrue(args.described)) return fields;
+    const described = await store.descriptions.of([file.fid]);
+    return { ...fields, ...descriptionFields(described.get(file.fid)) };
   };
 }

@@ -6,6 +6,7 @@
 import { limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import type { FileRow, Store } from '../store/store.ts';
 import { domainOf, integerOf } from './arguments.ts';
+import { descriptionFields } from './description.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
@@ -24,10 +25,12 @@ export function listFiles({ store, lookups, topology }: CommandServices): Comman
     const found = await Promise.all(page.keys.map((dkey) => lookups.findFile({ dmid, dkey })));
     // A file may have been deleted since its key was read.
     const files = found.filter((file) => file !== undefined);
+    const described = await store.descriptions.of(files.map(({ fid }) => fid));
     const fields: ReplyFields = { file_count: files.length, folder_count: page.folders.length };
     for (const [at, file] of files.entries()) {
       const { name } = topology.classOf(dmid, file.classid);
-      for (const [field, value] of Object.entries(fileFields(file, name))) {
+      const known = { ...fileFields(file, name), ...descriptionFields(described.get(file.fid)) };
+      for (const [field, value] of Object.entries(known)) {
         fields[`file_${at + 1}_${field}`] = value;
       }
     }

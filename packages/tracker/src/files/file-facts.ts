@@ -1,5 +1,12 @@
 /** What is known of a stored file, from the fields in which commands tell it. */
-import { type Checksum, type Fields, parseChecksum, type ReplyFields } from '@omgfs/protocol';
+import {
+  type Checksum,
+  type Fields,
+  fromByteString,
+  parseChecksum,
+  type ReplyFields,
+  toByteString,
+} from '@omgfs/protocol';
 
 /** Domain and key are byte strings, as commands take them. */
 export interface FilePlace {
@@ -39,6 +46,7 @@ export function etagOf({ fid, length }: { fid: number; length: number }): string
 export function factsOf(reply: ReplyFields): FileFacts {
   const fid = Number(reply.fid);
   const length = Number(reply.length);
+  const { stored_at, content_type, filename, metadata } = reply;
   return {
     fid,
     domain: String(reply.domain),
@@ -48,8 +56,33 @@ export function factsOf(reply: ReplyFields): FileFacts {
     devcount: Number(reply.devcount),
     checksum: parseChecksum(String(reply.checksum ?? '')),
     etag: etagOf({ fid, length }),
-    storedAt: undefined,
+    storedAt: stored_at === undefined ? undefined : new Date(Number(stored_at) * 1000),
+    ...(content_type === undefined ? {} : { contentType: fromByteString(String(content_type)) }),
+    ...(filename === undefined ? {} : { filename: fromByteString(String(filename)) }),
+    ...(metadata === undefined ? {} : { metadata: metadataOf(String(metadata)) }),
   };
+}
+
+/** Arguments of `create_close` that keep a description. */
+export function descriptionArguments(description: Description): Fields {
+  const { contentType, filename, metadata } = description;
+  const text = (value: string | undefined) => (value === undefined ? value : toByteString(value));
+  return argumentsOf({
+    described: 1,
+    content_type: text(contentType),
+    filename: text(filename),
+    metadata: metadata && text(JSON.stringify(metadata)),
+  });
+}
+
+/** Whatever else stands in the database is none. */
+function metadataOf(text: string): Record<string, string> {
+  try {
+    const entries = Object.entries(JSON.parse(fromByteString(text)));
+    return Object.fromEntries(entries.map(([name, value]) => [name, String(value)]));
+  } catch {
+    return {};
+  }
 }
 
 /** Arguments without those that are undefined. */

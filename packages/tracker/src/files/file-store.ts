@@ -6,7 +6,9 @@
  */
 import type { Readable } from 'node:stream';
 import {
+  type Checksum,
   type DigestCheck,
+  formatChecksum,
   listOf,
   OmgfsError,
   parseFidPath,
@@ -19,10 +21,12 @@ import { FanOut } from './fan-out.ts';
 import {
   argumentsOf,
   type Description,
+  descriptionArguments,
   type FileFacts,
   type FilePlace,
   factsOf,
 } from './file-facts.ts';
+import { Measure } from './measure.ts';
 import type { PutTarget } from './put-stream.ts';
 import { openReplicas } from './replica-reader.ts';
 
@@ -135,7 +139,7 @@ class CommandFileStore implements FileStore {
   }
 
   async stat({ domain, key }: FilePlace): Promise<FileFacts> {
-    return factsOf(await this.#run('file_info', { domain, key }));
+    return factsOf(await this.#run('file_info', { domain, key, described: 1 }));
   }
 
   async paths(
@@ -174,19 +178,19 @@ class CommandFileStore implements FileStore {
     if (place.key === '') throw new OmgfsError('NO_KEY');
     const { length, replicas = 1 } = options;
     const opened = await this.#run('create_open', {
-      ...{ ...place, class: options.class, size: length, multi_dest: 1 },
+      ...{ ...place, class: options.class, size: length, multi_dest: 1, want_hashtype: 1 },
     });
     const targets = targetsOf(opened);
     const fid = Number(opened.fid);
     try {
-      const measure = new Measure(options);
+      const measure = new Measure({ ...options, hashtype: opened.hashtype });
       const stored = await new FanOut({
         ...{ agent: this.#agent, targets, copies: replicas, length, stallMs },
         onBytes: (chunk) => measure.add(chunk),
         verify: () => measure.verify(),
       }).write(body);
-      const { bytes } = measure;
-      const devcount = await this.#close(place, { fid, stored, bytes, options });
+      const { bytes, checksum } = measure;
+      const devcount = await this.#close(place, { fid, stored, bytes, checksum, options });
       return { fid, length: bytes, etag: `"${fid}-${bytes}"`, devcount };
     } catch (error) {
       await this.#abandon(place, fid, targets);
@@ -223,14 +227,25 @@ class CommandFileStore implements FileStore {
   /** Makes the upload the file of its key. @returns on how many devices it is. */
   async #close(
     { domain, key }: FilePlace,
-    upload: { fid: number; stored: readonly PutTarget[]; bytes: number; options: PutOptions },
+    upload: Pick<StoredFile, 'fid'> & {
+      stored: readonly PutTarget[];
+      bytes: number;
+      checksum: Checksum | undefined;
+      options: PutOptions;
+    },
   ): Promise<number> {
-    const { fid, stored, bytes } = upload;
-    const [first] = stored;
-    await this.#run('create_close', {
-      ...{ domain, key, fid, devid: first?.devid, path: first?.url, size: bytes },
+    const { fid, stored, bytes, checksum, options } = upload;
+    const [first, ...others] = stored;
+    const places = others.map(({ devid, url }, at) => {
+      return { [`devid_${at + 2}`]: devid, [`path_${at + 2}`]: url };
     });
-    return 1;
+    const { replicas = 1, replacing } = options;
+    const { devcount } = await this.#run('create_close', {
+      ...{ domain, key, fid, devid: first?.devid, path: first?.url, size: bytes },
+      ...{ replicas, replacing, checksum: checksum && formatChecksum(checksum) },
+      ...Object.assign({}, descriptionArguments(options), ...places),
+    });
+    return Number(devcount);
   }
 
   /** Lets the bytes go away at once; failing that, they do so in an hour. */
@@ -243,40 +258,6 @@ class CommandFileStore implements FileStore {
 
   #run(command: string, args: Parameters<typeof argumentsOf>[0]): Promise<ReplyFields> {
     return this.#call({ command, args: argumentsOf(args), address: ownAddress });
-  }
-}
-
-/** What passes by of a body, compared with what was announced of it. */
-class Measure {
-  bytes = 0;
-  readonly #options: PutOptions;
-
-  constructor(options: PutOptions) {
-    this.#options = options;
-  }
-
-  add(chunk: Uint8Array): void {
-    const { length, bytesMax, digests } = this.#options;
-    this.bytes += chunk.length;
-    if (length !== undefined && this.bytes > length) this.#refuseLength();
-    if (bytesMax !== undefined && this.bytes > bytesMax) {
-      throw new OmgfsError('BODY_TOO_LARGE', {
-        message: `The body has more than ${bytesMax} bytes.`,
-      });
-    }
-    digests?.update(chunk);
-  }
-
-  verify(): void {
-    const { length, digests } = this.#options;
-    if (length !== undefined && this.bytes !== length) this.#refuseLength();
-    digests?.verify();
-  }
-
-  #refuseLength(): never {
-    const { length } = this.#options;
-    const message = `${length} bytes were announced, and ${this.bytes} or more came.`;
-    throw new OmgfsError('SIZE_MISMATCH', { message });
   }
 }
 

@@ -15,6 +15,7 @@ import { Repeater } from './repeater.ts';
 import { createReplicateJob } from './replication/replicate.ts';
 import type { JobServices } from './services.ts';
 import { Healer } from './upkeep/healer.ts';
+import { Leftovers } from './upkeep/leftovers.ts';
 import { Reaper } from './upkeep/reaper.ts';
 
 export interface JobSettings extends Partial<MonitorOptions> {
@@ -245,6 +246,7 @@ function createTempfileReaper(
 ): Repeater {
   const faults = new FaultLog(log, 'tempfiles');
   const ageSeconds = settings.tempfileAgeSeconds;
+  const leftovers = new Leftovers(store);
   return new Repeater({
     everyMs: settings.tempfileEveryMs ?? 5_000,
     onError: (error) => faults.failed(error),
@@ -253,6 +255,7 @@ function createTempfileReaper(
       if ((await store.moveLegacyDeletions(legacyRows)) > 0) deleteJob.wake();
       const onAbandoned = () => deleteJob.wake();
       await reapTempfiles({ store, log, ageSeconds, stopping, onAbandoned });
+      await leftovers.step();
       faults.wentWell();
     },
   });

@@ -11,6 +11,7 @@
  */
 import type { Checksum } from '@omgfs/protocol';
 import type { Device, DeviceStatus, FileClass, Host, HostStatus } from '../placement/model.ts';
+import type { DescriptionStore } from './description-store.ts';
 import type { FsckStore } from './fsck-store.ts';
 import type { NoteStore } from './note-store.ts';
 import type { RebalanceStore } from './rebalance-store.ts';
@@ -75,10 +76,12 @@ export interface CloseRequest {
   checksum?: Checksum;
   /** Queue the fid for replication in the same transaction. */
   replicate: boolean;
+  /** Store only when the key stands for this fid then; 0 for a key that is free. */
+  replacing?: number | undefined;
 }
 
 /** `stored`; or why nothing changed. */
-export type CloseOutcome = 'stored' | 'no_temp_file' | 'fid_exists' | 'unreg_domain';
+export type CloseOutcome = 'stored' | 'no_temp_file' | 'fid_exists' | 'unreg_domain' | 'other_file';
 
 export interface ReplicationRow {
   fid: number;
@@ -327,6 +330,7 @@ export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore 
   readonly fsck: FsckStore;
   readonly rebalance: RebalanceStore;
   readonly notes: NoteStore;
+  readonly descriptions: DescriptionStore;
   readonly upkeep: UpkeepStore;
   /** Resolves when the database answers. */
   ping(): Promise<void>;

@@ -4,6 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { endOfTime, type Store } from '../../src/store/store.ts';
+import { descriptionsSuite } from './descriptions-suite.ts';
 import { filesSuite } from './files-suite.ts';
 import { atOnce, codeOf, type FreshDatabase, type OpenFresh, put } from './fixture.ts';
 import { renameSuite } from './rename-suite.ts';
@@ -14,6 +15,7 @@ export function storeSuite(openFresh: OpenFresh): void {
   uploadsSuite(openFresh);
   filesSuite(openFresh);
   renameSuite(openFresh);
+  descriptionsSuite(openFresh);
   topologySuite(openFresh);
   queuesAndLocks(openFresh);
 }

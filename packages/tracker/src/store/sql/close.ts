@@ -47,11 +47,22 @@ async function closeAll(
     if (live.has(fid)) return 'fid_exists';
     return claimed.has(fid) ? 'stored' : 'no_temp_file';
   });
-  const stored = requests.filter((_, index) => outcomes[index] === 'stored');
+  const open = requests.filter((_, index) => outcomes[index] === 'stored');
+  if (open.length === 0) return outcomes;
+  const rows = await currentFiles({ session, dialect, keys: open, lock: true });
+  const stored: CloseRequest[] = [];
+  const replaced: number[] = [];
+  for (const [at, request] of open.entries()) {
+    const row = rows[at];
+    const fid = row === undefined ? 0 : int(row, 'fid');
+    if (request.replacing !== undefined && request.replacing !== fid) {
+      outcomes[requests.indexOf(request)] = 'other_file';
+      continue;
+    }
+    stored.push(request);
+    if (fid !== 0) replaced.push(fid);
+  }
   if (stored.length === 0) return outcomes;
-  const replaced = (await currentFiles({ session, dialect, keys: stored, lock: true }))
-    .filter((row) => row !== undefined)
-    .map((row) => int(row, 'fid'));
   await deleteFids(
     session,
     'tempfile',

@@ -14,8 +14,9 @@ import * as keys from './keys.ts';
 import { moveLegacyDeletions } from './legacy-deletions.ts';
 import * as machines from './machines.ts';
 import * as namespace from './namespace.ts';
-import { createNoteStore } from './notes.ts';
 import { FidSource } from './open.ts';
+import { createDescriptionStore } from './own/descriptions.ts';
+import { createNoteStore } from './own/notes.ts';
 import { Queues } from './queues.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
 import { renameKey } from './rename/key.ts';
@@ -54,6 +55,7 @@ class SqlStore implements contract.Store {
   readonly fsck: contract.Store['fsck'];
   readonly rebalance: contract.Store['rebalance'];
   readonly notes: contract.Store['notes'];
+  readonly descriptions: contract.Store['descriptions'];
   readonly upkeep: contract.Store['upkeep'];
   readonly #db: Engine;
   readonly #options: contract.StoreOptions;
@@ -72,6 +74,7 @@ class SqlStore implements contract.Store {
     this.fsck = createFsckStore(db);
     this.rebalance = createRebalanceStore(db);
     this.notes = createNoteStore(db);
+    this.descriptions = createDescriptionStore(db);
     this.upkeep = createUpkeepStore(db);
     this.#db = db;
     this.#options = options;

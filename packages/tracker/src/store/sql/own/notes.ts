@@ -1,9 +1,9 @@
 /** The statements of the notes of jobs; a table of ours that MogileFS never notices. */
-import { OmgfsError } from '@omgfs/protocol';
-import type { Note, NotedJob, NoteStore } from '../note-store.ts';
-import type { Engine, Row } from './engine.ts';
-import { int, text } from './row.ts';
-import { chunks, integer, marks, padded, tuples } from './statements.ts';
+import type { Note, NotedJob, NoteStore } from '../../note-store.ts';
+import type { Engine, Row } from '../engine.ts';
+import { int, text } from '../row.ts';
+import { chunks, integer, marks, padded, tuples } from '../statements.ts';
+import { OwnTable } from './own-table.ts';
 
 const codeBytes = 32;
 const reasonBytes = 255;
@@ -14,17 +14,17 @@ const creation = `CREATE TABLE IF NOT EXISTS omg_job_note (
 
 export function createNoteStore(engine: Engine): NoteStore {
   const { overwrite } = engine.dialect;
-  let created = false;
+  const table = new OwnTable(engine, creation);
   return {
     of: (fid) =>
-      unlessMissing(async () => {
+      table.read([], async () => {
         const sql = 'SELECT fid, job, utime, code, reason FROM omg_job_note WHERE fid = ?';
         return (await engine.rows(sql, [fid])).map((row) => {
           return { ...whyOf(row), fid: int(row, 'fid'), utime: int(row, 'utime') };
         });
       }),
     top: (limit) =>
-      unlessMissing(async () => {
+      table.read([], async () => {
         // Reads the whole table, whose size is bounded.
         const rows = await engine.rows(
           `SELECT job, code, reason, COUNT(*) AS notes FROM omg_job_note
@@ -33,22 +33,22 @@ export function createNoteStore(engine: Engine): NoteStore {
         return rows.map((row) => ({ ...whyOf(row), count: int(row, 'notes') }));
       }),
     write: async (notes) => {
-      if (!created) await engine.run(creation);
-      created = true;
       for (const part of chunks(notes)) {
         const rows = tuples(
           part.map(({ fid, job, utime, code, reason }) => {
             return [fid, bytesOf(job, 16), utime, bytesOf(code, codeBytes), bytesOf(reason)];
           }),
         );
-        await engine.runLiteral(
-          `INSERT INTO omg_job_note (fid, job, utime, code, reason) VALUES ${rows}
-           ${overwrite('fid, job', ['utime', 'code', 'reason'])}`,
+        await table.write(() =>
+          engine.runLiteral(
+            `INSERT INTO omg_job_note (fid, job, utime, code, reason) VALUES ${rows}
+             ${overwrite('fid, job', ['utime', 'code', 'reason'])}`,
+          ),
         );
       }
     },
     remove: async (job, fids) => {
-      await unlessMissing(async () => {
+      await table.read(undefined, async () => {
         for (const part of chunks(fids)) {
           const list = padded(part);
           await engine.run(
@@ -56,30 +56,18 @@ export function createNoteStore(engine: Engine): NoteStore {
             [bytesOf(job), ...list],
           );
         }
-        return [];
       });
     },
     prune: async (max) => {
-      await unlessMissing(async () => {
+      await table.read(undefined, async () => {
         const [row] = await engine.rows(
           `SELECT utime FROM omg_job_note ORDER BY utime DESC LIMIT 1 OFFSET ${integer(max)}`,
         );
-        if (row === undefined) return [];
+        if (row === undefined) return;
         await engine.run('DELETE FROM omg_job_note WHERE utime <= ?', [int(row, 'utime')]);
-        return [];
       });
     },
   };
-}
-
-/** Without the table there is nothing to read; the engines say FAILURE for that. */
-async function unlessMissing<T>(read: () => Promise<T[]>): Promise<T[]> {
-  try {
-    return await read();
-  } catch (error) {
-    if (error instanceof OmgfsError && error.code === 'FAILURE') return [];
-    throw error;
-  }
 }
 
 function whyOf(row: Row): Pick<Note, 'job' | 'code' | 'reason'> {

@@ -1,0 +1,119 @@
+/**
+ * What `create_close` can do beyond the original, each by an argument that old clients never send:
+ * record an upload on several devices (`devid_2`, `path_2` and so on), answer when `replicas` of
+ * them have the file, store only in the place of a certain file (`replacing`), and keep what the
+ * client says of the file (`described`).
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Fields, limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import type { DescriptionRow } from '../store/description-store.ts';
+import type { Store } from '../store/store.ts';
+import type { Topology } from '../topology/topology.ts';
+import { idOf } from './arguments.ts';
+import { descriptionArguments } from './description.ts';
+import type { OpenUpload } from './open-uploads.ts';
+import type { CommandServices } from './services.ts';
+
+export interface CloseExtras {
+  /** Further places that the client wrote the file to. */
+  others: readonly { devid: number; path: string }[];
+  /** Copies to wait for. */
+  replicas: number | undefined;
+  replacing: number | undefined;
+  description: Omit<DescriptionRow, 'fid'> | undefined;
+}
+
+/** How long a close waits for copies; the file is stored by then whatever comes. */
+const replicasWaitMs = 10_000;
+const lookEveryMs = 50;
+const replicasMax = 10;
+
+/** @throws BOGUS_ARGS, BAD_PARAMS. */
+export function closeExtras(
+  topology: Topology,
+  close: { args: Fields; address: string; fid: number },
+): CloseExtras {
+  const { args } = close;
+  const { replicas, replacing } = args;
+  const wanted = replicas === undefined ? undefined : idOf(replicas);
+  if (replicas !== undefined && !(wanted !== undefined && wanted <= replicasMax)) {
+    throw new OmgfsError('BAD_PARAMS', { message: `replicas is 0 to ${replicasMax}.` });
+  }
+  const replaced = replacing === undefined ? undefined : idOf(replacing);
+  if (replacing !== undefined && replaced === undefined) {
+    throw new OmgfsError('BAD_PARAMS', { message: 'replacing is a fid, or 0 for none.' });
+  }
+  return {
+    others: otherPlaces(topology, close),
+    replicas: wanted,
+    replacing: replaced,
+    description: descriptionArguments(args),
+  };
+}
+
+function otherPlaces(
+  topology: Topology,
+  { args, address, fid }: { args: Fields; address: string; fid: number },
+): { devid: number; path: string }[] {
+  const places: { devid: number; path: string }[] = [];
+  for (let number = 2; number <= limits.openDestinationsMax; number += 1) {
+    const given = args[`path_${number}`];
+    if (given === undefined) continue;
+    const devid = idOf(args[`devid_${number}`]);
+    const path = given.replace(/\?.*$/s, '');
+    const expected =
+      devid === undefined
+        ? undefined
+        : topology.writeUrl({ devid, fid }, { address, zone: args.zone });
+    if (devid === undefined || path !== expected) throw new OmgfsError('BOGUS_ARGS');
+    places.push({ devid, path });
+  }
+  return places;
+}
+
+/** Devices of the further places that show the file; the others are left to the replicator. */
+export async function verifiedOthers(
+  { devices }: CommandServices,
+  { others, devid: first }: { others: CloseExtras['others']; devid: number },
+  { tempfile, length }: { tempfile: OpenUpload; length: number },
+): Promise<number[]> {
+  const offered = others.filter(({ devid }) => devid !== first && tempfile.devids.includes(devid));
+  const shown = await Promise.all(
+    offered.map(async ({ devid, path }) => {
+      const size = await devices.size(path);
+      return size.state === 'present' && size.bytes === length ? [devid] : [];
+    }),
+  );
+  return [...new Set(shown.flat())];
+}
+
+/**
+ * Writes the description before the file is seen, so that nobody sees the one without the other.
+ * @throws FAILURE when there is something to keep and no table for it.
+ */
+export async function describe(
+  { descriptions }: Store,
+  { fid, description }: { fid: number; description: CloseExtras['description'] },
+): Promise<void> {
+  if (description === undefined) return;
+  try {
+    await descriptions.write({ fid, ...description });
+  } catch (error) {
+    const says = Object.values(description).some((value) => value !== undefined);
+    // Without the right to make the table, files are stored as MogileFS stores them.
+    if (says || !(error instanceof OmgfsError) || error.code !== 'FAILURE') throw error;
+  }
+}
+
+/** Waits until enough devices have the file, or for as long as a client can be kept waiting. */
+export async function waitForReplicas(
+  store: Store,
+  { fid, replicas = 0 }: { fid: number; replicas: number | undefined },
+): Promise<ReplyFields> {
+  const deadline = performance.now() + replicasWaitMs;
+  for (;;) {
+    const count = (await store.replicasOf([fid])).get(fid)?.length ?? 0;
+    if (count >= replicas || performance.now() > deadline) return { devcount: count };
+    await delay(lookEveryMs);
+  }
+}

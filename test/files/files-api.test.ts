@@ -102,7 +102,7 @@ describe('a file', () => {
     expect(seen).toEqual(['l/1', 'l/2', 'l/x/', 'l/y/', 'l/z']);
   });
 
-  test('keeps what was said of it, and an overwrite by an old client does not inherit it', async () => {
+  test('keeps what was said of it, which overwriting by an old client ends', async () => {
     const headers = {
       'content-type': 'text/plain; charset=utf-8',
       'content-disposition': "attachment; filename*=UTF-8''K%C3%A4tzchen.txt",

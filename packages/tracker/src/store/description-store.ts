@@ -26,8 +26,8 @@ export interface DescriptionStore {
   /** Descriptions by fid; none where the table is missing. */
   of(fids: readonly number[]): Promise<Map<number, StoredDescription>>;
   /**
-   * Looks at up to `limit` rows above a fid, and drops those whose fid is neither a file nor an open
-   * upload. @returns the last fid looked at; undefined behind the last row.
+   * Looks at up to `limit` rows above a fid, and drops those whose fid is neither a file nor an
+   * open upload. @returns the last fid looked at; undefined behind the last row.
    */
   prune(request: { after: number; limit: number }): Promise<number | undefined>;
 }

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, describe, expect, inject, test } from 'vitest';
 import { openSqlite } from '../../packages/tracker/src/store/sqlite/driver.ts';
-import { oldSchema } from '../../packages/tracker/test/setup/old-schema.ts';
+import { oldSchema, oldSqliteSchema } from '../../packages/tracker/test/setup/old-schema.ts';
 import { runOmgfs } from '../helpers/command-line.ts';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
 
@@ -147,16 +147,7 @@ describe('SQLite', () => {
   test('text keys of MogileFS are unsafe; the file stays as it is', async () => {
     const file = join(dir, 'mogile.db');
     const database = await openSqlite(file);
-    // What the original's types come to on SQLite.
-    for (const sql of oldSchema({ version: 17, fid: 'INT' })) {
-      const plain = sql
-        .replace(/\) ENGINE=.*$/s, ')')
-        .replace(/,\s*(?:UNIQUE )?(?:INDEX|KEY) \w*\s*\([^)]*\)/g, '')
-        .replace(/UNIQUE dkey/, 'UNIQUE')
-        .replace(/ENUM\([^)]*\)/g, 'TEXT')
-        .replace(/ AUTO_INCREMENT/g, '');
-      database.exec(plain);
-    }
+    for (const sql of oldSqliteSchema()) database.exec(sql);
     database.close();
     const before = readFileSync(file);
     const { code, levels, textOf } = await examine(`DBI:SQLite:${file}`);

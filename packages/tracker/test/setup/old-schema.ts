@@ -131,3 +131,15 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
       ('enable_rebalance', '1')`,
   ];
 }
+
+/** The same on SQLite, as what the original's types come to there. */
+export function oldSqliteSchema(): string[] {
+  return oldSchema({ version: 17, fid: 'INT' }).map((sql) =>
+    sql
+      .replace(/\) ENGINE=.*$/s, ')')
+      .replace(/,\s*(?:UNIQUE )?(?:INDEX|KEY) \w*\s*\([^)]*\)/g, '')
+      .replace(/UNIQUE dkey/, 'UNIQUE')
+      .replace(/ENUM\([^)]*\)/g, 'TEXT')
+      .replace(/ AUTO_INCREMENT/g, ''),
+  );
+}

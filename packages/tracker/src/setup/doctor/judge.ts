@@ -76,7 +76,7 @@ function judgeFids({ engine, tables, fidMax }: DatabaseFacts): Finding[] {
 function judgeKeys({ engine, tables, textKeys }: DatabaseFacts): Finding {
   if (textKeys) {
     const text = 'keys are stored as text, as MogileFS does on SQLite; omgfs looks for bytes';
-    return unsafe('keys', `${text} and would not find them`);
+    return unsafe('keys', `${text}, would not find them and refuses to start`);
   }
   const file = tables.get('file');
   const definition = file?.columns.get('dkey') ?? '';

@@ -28,13 +28,23 @@ const missingTableNumber = 1146;
 
 const duplicateNumbers = new Set([1062, 1586]);
 
+/** Out of range in two places of the server, and no next automatic number. */
+const rangeNumbers = new Set([167, 1264, 1467]);
+const fidTooLarge =
+  'a fid is too large for its column; where fids have 32 bits, widen them to BIGINT in all tables';
+
+function isFidTooLarge(number: number, message: string): boolean {
+  return rangeNumbers.has(number) && (number === 1467 || /'fid'/.test(message));
+}
+
 /** @returns DUPLICATE, DB_BUSY, DB_DOWN or FAILURE. */
 export function mysqlError(thrown: unknown): OmgfsError {
   if (thrown instanceof OmgfsError) return thrown;
   const error = (thrown ?? {}) as { errno?: unknown; code?: unknown; fatal?: unknown };
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  const options = { message: `Database: ${message.replaceAll(/\s+/g, ' ')}`, cause: thrown };
   const number = typeof error.errno === 'number' ? error.errno : 0;
+  const text = isFidTooLarge(number, message) ? `${fidTooLarge} (${message})` : message;
+  const options = { message: `Database: ${text.replaceAll(/\s+/g, ' ')}`, cause: thrown };
   if (duplicateNumbers.has(number)) return new OmgfsError('DUPLICATE', options);
   if (busyNumbers.has(number)) return new OmgfsError('DB_BUSY', options);
   if (lostNumbers.has(number) || error.fatal === true || isSocketError(error.code)) {

@@ -165,11 +165,13 @@ export async function listKeys(
 ): Promise<string[]> {
   const { dialect } = engine;
   const { sql, values } = keyRange(dialect, request);
+  // Collations that pad with blanks sort a key of control characters before the empty one.
+  const isFirstPage = request.after === '';
   const rows = await engine.rows(
     `SELECT ${dialect.keyColumn} AS dkey FROM file f
-     WHERE f.dmid = ? AND f.dkey > ${dialect.keyMark}${sql}
+     WHERE f.dmid = ?${isFirstPage ? '' : ` AND f.dkey > ${dialect.keyMark}`}${sql}
      ORDER BY f.dkey LIMIT ${integer(request.limit)}`,
-    [request.dmid, bytes(request.after), ...values],
+    [request.dmid, ...(isFirstPage ? [] : [bytes(request.after)]), ...values],
   );
   return rows.map((row) => text(row, 'dkey'));
 }

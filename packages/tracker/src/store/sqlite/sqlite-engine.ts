@@ -3,7 +3,9 @@
  * connection writes, one transaction at a time; another reads, and sees what was committed. Writes
  * are synced at each commit, so the batches of the store are what makes it fast.
  */
+import { existsSync } from 'node:fs';
 import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises';
+import { OmgfsError } from '@omgfs/protocol';
 import type { SqliteDsn } from '../dsn.ts';
 import { ensureSchema, type SchemaOptions } from '../migrations.ts';
 import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
@@ -38,6 +40,7 @@ export const sqliteDialect: Dialect = {
 /** Opens the file and makes sure of its schema. @throws as `openStore`. */
 export async function openSqliteEngine(dsn: SqliteDsn, options: SchemaOptions): Promise<Engine> {
   try {
+    await refuseTextKeys(dsn.file);
     // A writer's waits are repeated tries of its own, which do not block the process.
     const writer = await openConnection(dsn.file, { busyMs: 0 });
     const reader = await openConnection(dsn.file, { busyMs: readBusyMs });
@@ -62,6 +65,25 @@ export async function openSqliteEngine(dsn: SqliteDsn, options: SchemaOptions): 
   } catch (error) {
     throw sqliteError(error);
   }
+}
+
+/** A file of MogileFS keeps keys as text, which never equals bytes. It is left as it is. */
+async function refuseTextKeys(file: string): Promise<void> {
+  if (!existsSync(file)) return;
+  const database = await openSqlite(file, { readOnly: true });
+  try {
+    database.exec(`PRAGMA busy_timeout = ${readBusyMs}`);
+    const sql = "SELECT type FROM pragma_table_info('file') WHERE name = 'dkey'";
+    const [row] = database.prepare(sql).all();
+    if (row === undefined || text(row, 'type').toLowerCase() === 'blob') return;
+  } finally {
+    database.close();
+  }
+  throw new OmgfsError('SCHEMA_MISSING', {
+    message:
+      `${file} was made by MogileFS, which keeps keys as text on SQLite; omgfs would not find ` +
+      'them. It is left as it is: begin with a new file, and copy the files over.',
+  });
 }
 
 interface Connection {

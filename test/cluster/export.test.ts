@@ -1,18 +1,20 @@
 /**
- * Goal: a domain goes to a directory and back unchanged, whatever its keys are and whenever the
+ * Goal: a domain goes to a directory or a tar archive and back unchanged, whatever its keys are and whenever the
  * command is killed; what was changed on the way, or leads elsewhere, is refused.
  * Method: the built command on a real cluster; SIGKILL while a limited rate holds it up.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -59,6 +61,9 @@ beforeAll(async () => {
   for (const [at, key] of oddKeys.entries()) {
     await odd.put(key, at === 3 ? Buffer.alloc(0) : key, at % 2 ? { class: 'one' } : {});
   }
+  // Larger than what is kept in memory, with a checksum in the tracker and without one.
+  await odd.put('large/one', randomBytes(1_300_000), { class: 'one' });
+  await odd.put('large/plain', randomBytes(1_200_001));
   const many = clientOf('many');
   for (let at = 0; at < 40; at += 1) await many.put(`f/${at}`, randomBytes(20_000));
 });
@@ -117,13 +122,12 @@ const lines = (path: string) => {
 };
 
 test('keys of any bytes go out and in, with their classes', async () => {
-  const files = oddKeys.length;
+  const files = oddKeys.length + 2;
   expect(await sum('export', 'odd', 'odd', '--dry-run')).toMatchObject({ files });
   expect(existsSync(join(dir, 'odd'))).toBe(false);
   expect(await sum('export', 'odd', 'odd')).toMatchObject({ files, unchanged: 0, failed: 0 });
   expect(readdirSync(join(dir, 'odd')).sort()).toEqual(['files', 'keys', 'manifest.jsonl']);
   expect(readFileSync(join(dir, 'odd/files/manifest.jsonl'), 'utf8')).toBe('manifest.jsonl');
-  expect(await sum('import', '--dry-run', 'odd', 'back')).toMatchObject({ files });
   expect(await sum('import', 'odd', 'back')).toMatchObject({ files, unchanged: 0 });
   expect(await contentOf('back')).toEqual(await contentOf('odd'));
   const admin = createAdmin({ trackers: cluster.trackers });
@@ -139,7 +143,7 @@ test('an export that is run again takes what is new', async () => {
   await client.put('a-b', Buffer.from('A'));
   await client.put('later', Buffer.from('l'));
   await client.delete('x//y');
-  const before = oddKeys.length;
+  const before = oddKeys.length + 2;
   expect(await sum('export', 'odd', 'odd')).toMatchObject({ files: 2, unchanged: before - 2 });
   expect(readFileSync(join(dir, 'odd/files/a-b'), 'utf8')).toBe('A');
   const refused = await run('import', 'odd', 'back');
@@ -151,7 +155,6 @@ test('an export that is run again takes what is new', async () => {
     files: 1,
     unchanged: total - 1,
   });
-  expect(await sum('import', 'odd', 'third')).toMatchObject({ files: total });
   const other = await run('export', 'many', 'odd');
   expect(other.err).toContain("odd is an export of '' of domain odd; name another one");
   expect(other.code).toBe(2);
@@ -204,4 +207,67 @@ test('a changed file, a link and a manifest that points elsewhere are refused', 
   expect((await run('import', '.', 'worse')).err).toContain('is no export');
   const occupied = await run('export', 'many', '.');
   expect(occupied.err).toContain('is not empty and is no export');
+});
+
+test('an archive is an export for every tar', async () => {
+  const files = await count('odd');
+  expect(await sum('export', 'odd', 'odd.tar')).toMatchObject({ files });
+  // GNU tar unpacks it without a word, and packs it again in its own way.
+  mkdirSync(join(dir, 'unpacked'));
+  const tar = (...args: string[]) => spawnSync('tar', args, { cwd: dir, encoding: 'utf8' });
+  expect(tar('-xf', 'odd.tar', '-C', 'unpacked').stderr).toBe('');
+  expect(await sum('import', '--dry-run', 'unpacked', 'none')).toMatchObject({ files });
+  expect(tar('-cf', 'gnu.tar', '-C', 'unpacked', '.').stderr).toBe('');
+  expect(await sum('import', 'gnu.tar', 'from-gnu')).toMatchObject({ files });
+  expect(await sum('import', 'odd.tar', 'from-gnu')).toMatchObject({ unchanged: files });
+  expect(await contentOf('from-gnu')).toEqual(await contentOf('odd'));
+});
+
+test('an archive goes through a pipe', async () => {
+  const files = await count('odd');
+  const { code, out: archive, err } = await run('export', 'odd', '-');
+  expect(code).toBe(0);
+  expect(JSON.parse(err.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({ files });
+  const load = (input: Buffer, ...args: string[]) =>
+    runOmgfs(argsOf(['import', '-', ...args]), { cwd: dir, input });
+  const cut = await load(archive.subarray(0, archive.length / 2), 'piped');
+  expect({ code: cut.code, err: cut.err }).toEqual({
+    code: 2,
+    err: expect.stringContaining('standard input: it is cut off'),
+  });
+  const last = async (input: Buffer) => {
+    const ran = await load(input, 'piped');
+    return { ...ran, sum: JSON.parse(String(ran.out).trimEnd().split('\n').at(-1) ?? '') };
+  };
+  const there = await count('piped');
+  expect((await last(archive)).sum).toMatchObject({ files: files - there, unchanged: there });
+  expect((await last(archive)).sum).toMatchObject({ files: 0, unchanged: files });
+  expect(await contentOf('piped')).toEqual(await contentOf('odd'));
+  // A byte of the large file whose checksum follows it.
+  const plain = await clientOf('odd').get('large/plain');
+  const first = (await plain.stream.iterator().next()).value as Buffer;
+  plain.stream.destroy();
+  archive[archive.indexOf(first.subarray(0, 64))]! ^= 1;
+  await clientOf('piped').delete('large/plain');
+  const bad = await last(archive);
+  expect({ code: bad.code, err: bad.err }).toEqual({
+    code: 1,
+    err: expect.stringContaining("cannot import 'large/plain': the bytes have the checksum"),
+  });
+  expect(bad.sum).toMatchObject({ files: 0, unchanged: files - 1, failed: 1 });
+  await expect(clientOf('piped').info('large/plain')).rejects.toThrow('No file');
+});
+
+test('an archive that was killed goes on', async () => {
+  const part = join(dir, 'many.tar.part/archive');
+  const size = () => (existsSync(part) ? statSync(part).size : 0);
+  await killed(['export', 'many', 'many.tar', '--bandwidth', '100K'], () => size() > 80_000);
+  expect(existsSync(join(dir, 'many.tar'))).toBe(false);
+  expect((await run('export', 'odd', 'many.tar')).err).toContain('of domain many; remove it');
+  const { files, unchanged } = await sum('export', 'many', 'many.tar');
+  expect(Number(unchanged)).toBeGreaterThan(0);
+  expect(Number(files) + Number(unchanged)).toBe(40);
+  expect(existsSync(join(dir, 'many.tar.part'))).toBe(false);
+  await sum('import', 'many.tar', 'from-part');
+  expect(await contentOf('from-part')).toEqual(await contentOf('many'));
 });

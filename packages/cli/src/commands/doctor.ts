@@ -1,5 +1,5 @@
 /** `omgfs doctor`: what omgfs finds in an existing database. It needs no tracker. */
-import { examineDatabase, type Finding } from '@omgfs/tracker';
+import type { Finding } from '@omgfs/tracker';
 import { printError, printJson, printLine } from '../output.ts';
 
 export interface DoctorFlags {
@@ -21,6 +21,8 @@ export class NotFine extends Error {
 /** @throws NotFine with 1 when something is unsafe, 2 when the database could not be looked at. */
 export async function doctorCommand(flags: DoctorFlags & { json: boolean }): Promise<void> {
   const { db, dbuser, dbpass, json } = flags;
+  // Only this command needs the tracker, which takes longer to load than all else.
+  const { examineDatabase } = await import('@omgfs/tracker');
   const findings = await examineDatabase({ dsn: db, user: dbuser, password: dbpass }).catch(
     (error) => {
       printError(error, { json });

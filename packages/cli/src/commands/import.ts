@@ -1,9 +1,13 @@
 /** `omgfs import`: stores what `omgfs export` wrote. */
+import { stat } from 'node:fs/promises';
 import { createClient } from '@omgfs/client';
+import { OmgfsError } from '@omgfs/protocol';
 import type { Command } from 'commander';
 import type { AdminContext, WithAdmin } from '../admin/context.ts';
 import { withInterrupt } from '../interrupt.ts';
 import { importDirectory } from '../migrate/archive/import-directory.ts';
+import { importStream } from '../migrate/archive/import-stream.ts';
+import { importTar } from '../migrate/archive/import-tar.ts';
 import { byteRate, numberAbove } from '../numbers.ts';
 
 interface Flags {
@@ -17,7 +21,7 @@ interface Flags {
 export function addImportCommand(program: Command, withAdmin: WithAdmin): void {
   program
     .command('import <source> <domain>')
-    .description('store what omgfs export wrote, under its keys, in its classes')
+    .description('store what omgfs export wrote: DIR, FILE.tar or -')
     .option('-j, --jobs <n>', 'files at once', numberAbove(0), 8)
     .option('--bandwidth <rate>', 'bytes a second at most, like 20M', byteRate)
     .option('--overwrite', 'replace files that have other bytes; without it they are failures')
@@ -38,10 +42,23 @@ async function run(
   const { source, domain, flags, signal } = request;
   const client = createClient({ trackers, domain });
   try {
-    await importDirectory({ client, admin, domain }, source, { ...flags, json, signal });
+    const place = { client, admin, domain };
+    const options = { ...flags, json, signal };
+    if (source === '-') await importStream(place, process.stdin, options);
+    else if (await isFile(source)) await importTar(place, source, options);
+    else await importDirectory(place, source, options);
   } finally {
     await client.close();
   }
+}
+
+/** @throws BAD_ARGS when there is nothing. */
+async function isFile(path: string): Promise<boolean> {
+  const stats = await stat(path).catch((error: Error) => {
+    const message = `${path} cannot be read: ${error.message}`;
+    throw new OmgfsError('BAD_ARGS', { message, cause: error });
+  });
+  return stats.isFile();
 }
 
 const explanation = `
@@ -51,5 +68,7 @@ and not stored again; so the same command goes on when it was stopped.
 
 Examples:
   omgfs import /backup/photos photos
+  omgfs import photos.tar photos
+  zstd -d < photos.tar.zst | omgfs import - photos
   omgfs import --dry-run /backup/photos photos     is the backup whole?
 `;

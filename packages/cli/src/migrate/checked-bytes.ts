@@ -11,8 +11,8 @@ import {
 export interface Promised {
   /** In bytes. */
   length: number;
-  /** Undefined where nobody knows it. */
-  checksum: Checksum | undefined;
+  /** Undefined where nobody knows it; a function where it follows the last byte. */
+  checksum: Checksum | (() => Promise<Checksum>) | undefined;
 }
 
 /** What digests are of when nothing says otherwise. */
@@ -33,12 +33,14 @@ export class CheckedBytes implements AsyncIterable<Buffer> {
     this.#source = source;
     this.#promised = promised;
     this.#onBytes = options.onBytes;
-    this.type = promised.checksum?.type ?? options.type ?? hashTypeDefault;
+    const { checksum } = promised;
+    const known = typeof checksum === 'function' ? undefined : checksum?.type;
+    this.type = known ?? options.type ?? hashTypeDefault;
   }
 
   /** @throws SIZE_MISMATCH, CHECKSUM_MISMATCH before the end. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
-    const { length, checksum } = this.#promised;
+    const { length } = this.#promised;
     const hash = createHash(hashTypes[this.type].algorithm);
     let bytes = 0;
     for await (const chunk of this.#source) {
@@ -53,11 +55,13 @@ export class CheckedBytes implements AsyncIterable<Buffer> {
       const message = `there are ${found} bytes where ${length} belong`;
       throw new OmgfsError('SIZE_MISMATCH', { message });
     }
-    this.#checksum = { type: this.type, hex: hash.digest('hex') };
-    if (checksum === undefined || checksum.hex === this.#checksum.hex) return;
+    const found = { type: this.type, hex: hash.digest('hex') };
+    const { checksum } = this.#promised;
+    const kept = typeof checksum === 'function' ? await checksum() : checksum;
+    this.#checksum = found;
+    if (kept === undefined || formatChecksum(kept) === formatChecksum(found)) return;
     const message =
-      `the bytes have the checksum ${formatChecksum(this.#checksum)}, ` +
-      `${formatChecksum(checksum)} is kept`;
+      `the bytes have the checksum ${formatChecksum(found)}, ` + `${formatChecksum(kept)} is kept`;
     throw new OmgfsError('CHECKSUM_MISMATCH', { message });
   }
 

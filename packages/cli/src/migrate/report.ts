@@ -1,14 +1,6 @@
 /** What became of many files: counted, shown while it goes on, and said at the end. */
 import { type ErrorCode, OmgfsError, toOmgfsError } from '@omgfs/protocol';
-import {
-  createProgress,
-  formatBytes,
-  type Progress,
-  printError,
-  printJson,
-  printLine,
-  someFailed,
-} from '../output.ts';
+import { createProgress, formatBytes, type Progress, printError, someFailed } from '../output.ts';
 
 /** Failures that every further file would share. */
 const hopelessCodes = new Set<ErrorCode>(['NO_TRACKER_UP', 'UNREG_DOMAIN', 'NO_DEVICES']);
@@ -22,9 +14,17 @@ export class Report {
   unchanged = 0;
   failed = 0;
   readonly #progress: Progress;
+  readonly #output: NodeJS.WriteStream;
 
-  constructor(options: { label: string; total: number | undefined; json: boolean }) {
+  /** @param options with `toStderr` standard output belongs to something else. */
+  constructor(options: {
+    label: string;
+    total: number | undefined;
+    json: boolean;
+    toStderr?: boolean;
+  }) {
     this.json = options.json;
+    this.#output = options.toStderr ? process.stderr : process.stdout;
     this.#progress = createProgress({ ...options, unit: 'items' });
   }
 
@@ -37,7 +37,7 @@ export class Report {
     this.files += 1;
     this.bytes += bytes;
     this.#progress.add({ items: 1 });
-    if (this.json) printJson(line);
+    if (this.json) this.#print(JSON.stringify(line));
   }
 
   skipped(): void {
@@ -56,7 +56,7 @@ export class Report {
 
   /** Something worth knowing beside the files. */
   note(text: string): void {
-    if (this.json) printJson({ note: text });
+    if (this.json) this.#print(JSON.stringify({ note: text }));
     else process.stderr.write(`${text}\n`);
   }
 
@@ -67,14 +67,18 @@ export class Report {
   /** @throws FAILURE when some files failed. */
   end(verb: string, hint = ''): void {
     const { files, bytes, unchanged, failed } = this;
-    if (this.json) printJson({ files, bytes, unchanged, failed });
+    if (this.json) this.#print(JSON.stringify({ files, bytes, unchanged, failed }));
     else {
       const rest = unchanged === 0 ? '' : `; ${unchanged} were there already`;
-      printLine(`${files} files ${verb}, ${formatBytes(bytes)}${rest}`);
+      this.#print(`${files} files ${verb}, ${formatBytes(bytes)}${rest}`);
     }
     if (failed === 0) return;
     const { message } = someFailed(failed, files + unchanged + failed);
     throw new OmgfsError('FAILURE', { message: message + hint });
+  }
+
+  #print(line: string): void {
+    this.#output.write(`${line}\n`);
   }
 }
 

@@ -1,6 +1,12 @@
 /** Files of the cluster that is written to: is a file there already, and if not, store it. */
 import type { Client, StoredFile } from '@omgfs/client';
-import { type Checksum, OmgfsError, parseChecksum, toOmgfsError } from '@omgfs/protocol';
+import {
+  type Checksum,
+  type HashType,
+  OmgfsError,
+  parseChecksum,
+  toOmgfsError,
+} from '@omgfs/protocol';
 import { CheckedBytes, digestOf, type Promised } from './checked-bytes.ts';
 import { keyBytes } from './keys.ts';
 import { unlessGone } from './source-files.ts';
@@ -22,6 +28,8 @@ export interface NewFile extends Promised {
   /** Opens the bytes; again when a try failed, unless there is only one. */
   open: () => Promise<AsyncIterable<Buffer>> | AsyncIterable<Buffer>;
   once?: boolean;
+  /** Of the checksum, where that is not known yet. */
+  type?: HashType;
   onBytes?: (bytes: number) => Promise<void> | void;
 }
 
@@ -59,8 +67,7 @@ export class TargetFiles {
   async put(key: string, file: NewFile, signal: AbortSignal): Promise<StoredFile> {
     for (let tries = 1; ; tries += 1) {
       const opened = await file.open();
-      const { onBytes } = file;
-      const bytes = new CheckedBytes(opened, file, onBytes === undefined ? {} : { onBytes });
+      const bytes = new CheckedBytes(opened, file, file);
       try {
         return await this.#client.put(keyBytes(key), bytes, {
           // Trackers know the default class by no name (spec §2.1).

@@ -46,8 +46,7 @@ export function checkFinished(
   { name, partial }: { name: string; partial: boolean },
 ): ManifestHead {
   if (head === undefined) {
-    const message =
-      `${name} is no export: it has no ${manifestName}; ` + "'omgfs put -r' stores any tree";
+    const message = `${name} has no ${manifestName}, so it is no export; 'put -r' stores any tree`;
     throw new OmgfsError('BAD_ARGS', { message });
   }
   if (end !== undefined || partial) return head;

@@ -2,11 +2,11 @@
 import type { Admin, Client } from '@omgfs/client';
 import type { Checksum } from '@omgfs/protocol';
 import { about } from '../../output.ts';
-import { digestOf } from '../checked-bytes.ts';
+import { digestOf, hashTypeDefault } from '../checked-bytes.ts';
 import { jsonKey, keyText } from '../keys.ts';
 import { prepareNamespace } from '../namespace.ts';
 import { Report } from '../report.ts';
-import { refuseToReplace, TargetFiles } from '../target-files.ts';
+import { type Found, refuseToReplace, TargetFiles } from '../target-files.ts';
 import { Throttle } from '../throttle.ts';
 import type { Entry, ManifestHead } from './manifest.ts';
 
@@ -34,6 +34,8 @@ export interface Stored {
   open: () => Promise<AsyncIterable<Buffer>> | AsyncIterable<Buffer>;
   /** They can be opened only once. */
   once?: boolean;
+  /** The checksum behind them, where the entry has none. */
+  checksumBehind?: () => Promise<Checksum>;
 }
 
 export class ImportRun {
@@ -66,7 +68,7 @@ export class ImportRun {
   }
 
   /** Stores one file, or counts why not. */
-  async one(entry: Entry & { checksum: Checksum }, stored: Stored): Promise<void> {
+  async one(entry: Entry, stored: Stored): Promise<void> {
     const { signal } = this.#options;
     signal.throwIfAborted();
     try {
@@ -76,23 +78,33 @@ export class ImportRun {
     }
   }
 
-  async #import(entry: Entry & { checksum: Checksum }, stored: Stored): Promise<void> {
-    const { key, length, checksum } = entry;
+  async #import(entry: Entry, stored: Stored): Promise<void> {
+    const { key, length } = entry;
     const { signal, dryRun, overwrite } = this.#options;
-    const wanted = { length, checksum: async () => checksum };
-    const found = this.#isNew
-      ? ({ state: 'absent' } as const)
-      : await this.#target.compare(key, wanted, signal);
+    const promised = { length, checksum: entry.checksum ?? stored.checksumBehind };
+    const found = await this.#find(entry, async () => {
+      if (entry.checksum !== undefined) return entry.checksum;
+      // Nobody knows it before they are read, and then they are gone.
+      return digestOf(await stored.open(), promised, hashTypeDefault);
+    });
     if (found.state === 'same') return this.report.skipped();
     if (found.state === 'other' && !overwrite) refuseToReplace(found.why);
-    if (dryRun) await digestOf(await stored.open(), entry, checksum.type);
+    if (dryRun) await digestOf(await stored.open(), promised, hashTypeDefault);
     else {
       const onBytes = (bytes: number) => {
         this.report.moved(bytes);
         return this.#throttle.take(bytes);
       };
-      await this.#target.put(key, { ...entry, ...stored, onBytes }, signal);
+      const { open, once = false } = stored;
+      await this.#target.put(key, { ...promised, class: entry.class, open, once, onBytes }, signal);
     }
     this.report.done(length, { ...jsonKey(key), bytes: length });
+  }
+
+  async #find(entry: Entry, checksum: () => Promise<Checksum>): Promise<Found> {
+    const { overwrite, signal } = this.#options;
+    const blind = overwrite === true && entry.checksum === undefined;
+    if (this.#isNew || blind) return { state: 'absent' };
+    return this.#target.compare(entry.key, { length: entry.length, checksum }, signal);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Goal: a domain goes to a directory or a tar archive and back unchanged, whatever its keys are and whenever the
- * command is killed; what was changed on the way, or leads elsewhere, is refused.
+ * Goal: a domain goes to a directory or a tar archive and back unchanged, whatever its keys are and
+ * whenever the command is killed; what was changed on the way, or leads elsewhere, is refused.
  * Method: the built command on a real cluster; SIGKILL while a limited rate holds it up.
  */
 import { spawn, spawnSync } from 'node:child_process';

@@ -50,8 +50,8 @@ const explanation = `
 A file of the export appears whole or not at all, compared with its checksum. Stopped in the middle,
 the same command goes on; run again later, it fetches what is new or changed and removes nothing.
 manifest.jsonl keeps keys, classes, lengths and checksums; a key that cannot be a file name is below
-keys/, every other one below files/. A tar archive unpacks to the same. '-' is an archive on standard
-output, which cannot go on when it was stopped.
+keys/, every other one below files/. A tar archive unpacks to
+the same. '-' is an archive on standard output, which cannot go on when it was stopped.
 
 Examples:
   omgfs export photos /backup/photos

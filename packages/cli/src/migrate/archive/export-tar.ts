@@ -1,8 +1,8 @@
 /**
- * `omgfs export` to a tar archive. Comments of pax headers keep what the manifest says of each file,
- * so that a stream can be imported as it comes; the checksum of a file stands in the comment behind
- * it as well, because of large files it may be known only then. The manifest follows at the end: unpacked by any tar, the
- * archive is an export in a directory.
+ * `omgfs export` to a tar archive. Comments of pax headers keep what the manifest says of each
+ * file, so that a stream can be imported as it comes; the checksum of a file stands in the comment
+ * behind it as well, because of large files it may be known only then. The manifest follows at the
+ * end: unpacked by any tar, the archive is an export in a directory.
  */
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rename, rm, stat } from 'node:fs/promises';

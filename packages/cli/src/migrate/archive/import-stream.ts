@@ -1,7 +1,7 @@
 /**
  * `omgfs import` of an archive from standard input, as it comes. Small files are kept in memory and
- * stored several at once, large ones are stored while they are read. Every file becomes visible only
- * when the checksum that follows it in the archive was compared.
+ * stored several at once, large ones are stored while they are read. Every file becomes visible
+ * only when the checksum that follows it in the archive was compared.
  */
 import { type Checksum, fromByteString, OmgfsError } from '@omgfs/protocol';
 import { linesOf } from '../rows/lines.ts';

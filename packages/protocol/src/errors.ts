@@ -31,6 +31,10 @@ function conflict(wire: string, message: string, text?: string): ErrorFacts {
   return { ...input(wire, message, text), status: 409 };
 }
 
+function unavailable(message: string): ErrorFacts {
+  return { wire: 'failure', status: 503, retry: 'other', message };
+}
+
 export const errorTable = facts({
   // Input.
   UNKNOWN_COMMAND: input(
@@ -264,12 +268,7 @@ export const errorTable = facts({
   },
   DEVICE_FULL: { wire: 'failure', status: 507, retry: 'other', message: 'The device is full.' },
   // Availability.
-  NO_REPLICA_UP: {
-    wire: 'failure',
-    status: 503,
-    retry: 'other',
-    message: 'No replica of the file can be read now.',
-  },
+  NO_REPLICA_UP: unavailable('No replica of the file can be read now.'),
   NO_TRACKER_UP: { wire: 'failure', status: 503, retry: 'same', message: 'No tracker answers.' },
   DEADLINE_EXCEEDED: {
     wire: 'failure',
@@ -277,24 +276,10 @@ export const errorTable = facts({
     retry: 'other',
     message: 'The deadline passed.',
   },
-  DEVICE_DOWN: {
-    wire: 'failure',
-    status: 503,
-    retry: 'other',
-    message: 'The device cannot be reached.',
-  },
-  DEVICE_BUSY: {
-    wire: 'failure',
-    status: 503,
-    retry: 'other',
-    message: 'Too many requests wait for the device.',
-  },
-  DEVICE_REFUSED: {
-    wire: 'failure',
-    status: 503,
-    retry: 'other',
-    message: 'The directory of the device does not hold the disk it should.',
-  },
+  DEVICE_DOWN: unavailable('The device cannot be reached.'),
+  DEVICE_BUSY: unavailable('Too many requests wait for the device.'),
+  DEVICE_REFUSED: unavailable('The directory of the device does not hold the disk it should.'),
+  TRACKER_BUSY: unavailable('Too many transfers pass through the tracker at once.'),
   DB_DOWN: {
     wire: 'failure',
     text: 'Operation failed',

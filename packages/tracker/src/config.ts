@@ -65,6 +65,8 @@ export interface TrackerConfig {
   httpDownload: DownloadShape;
   /** Longest upload to the HTTP API, in bytes; undefined for no limit. */
   httpUploadBytesMax: number | undefined;
+  /** Files that are read or stored by HTTP at once. */
+  httpTransfersMax: number;
   logLevel: string;
   /** Sentences about options that are accepted but without effect. */
   warnings: readonly string[];
@@ -199,6 +201,7 @@ function buildConfig(
       networks: networks(text('http_allow')),
     },
     httpDownload: downloadShape(text('http_download')),
+    httpTransfersMax: Math.max(1, number('http_transfers')),
     httpUploadBytesMax: number('http_upload_mb') * bytesPerMb || undefined,
     logLevel: on('debug') || isTrue(env.DEBUG) ? 'debug' : text('log_level'),
     warnings: warningsOf({ values, plugins, testing }),

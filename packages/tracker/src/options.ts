@@ -197,6 +197,13 @@ const table = [
     kind: 'NUMBER',
     help: 'MiB that an upload to the HTTP API may have; no limit by default',
   },
+  {
+    name: 'http_transfers',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '500',
+    help: 'files that are read or stored by HTTP at once; further ones are refused for the moment',
+  },
   { name: 'pidfile', flags: [], kind: 'FILE', help: 'write the process id here' },
   {
     name: 'log_level',

@@ -1,8 +1,8 @@
 /**
  * What `create_close` can do beyond the original, each by an argument that old clients never send:
  * record an upload on several devices (`devid_2`, `path_2` and so on), answer when `replicas` of
- * them have the file, store only in the place of a certain file (`replacing`), and keep what the
- * client says of the file (`described`).
+ * them have the file or `wait` seconds passed, store only in the place of a certain file
+ * (`replacing`), and keep what the client says of the file (`described`).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Fields, limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
@@ -17,14 +17,16 @@ import type { CommandServices } from './services.ts';
 export interface CloseExtras {
   /** Further places that the client wrote the file to. */
   others: readonly { devid: number; path: string }[];
-  /** Copies to wait for. */
+  /** Copies to wait for, and how long. */
   replicas: number | undefined;
+  waitMs: number;
   replacing: number | undefined;
   description: Omit<DescriptionRow, 'fid'> | undefined;
 }
 
 /** How long a close waits for copies; the file is stored by then whatever comes. */
-const replicasWaitMs = 10_000;
+const waitSecondsDefault = 10;
+const waitSecondsMax = 60;
 const lookEveryMs = 50;
 const replicasMax = 10;
 
@@ -34,10 +36,14 @@ export function closeExtras(
   close: { args: Fields; address: string; fid: number },
 ): CloseExtras {
   const { args } = close;
-  const { replicas, replacing } = args;
+  const { replicas, replacing, wait } = args;
   const wanted = replicas === undefined ? undefined : idOf(replicas);
   if (replicas !== undefined && !(wanted !== undefined && wanted <= replicasMax)) {
     throw new OmgfsError('BAD_PARAMS', { message: `replicas is 0 to ${replicasMax}.` });
+  }
+  const waitSeconds = wait === undefined ? waitSecondsDefault : idOf(wait);
+  if (waitSeconds === undefined || waitSeconds > waitSecondsMax) {
+    throw new OmgfsError('BAD_PARAMS', { message: `wait is 0 to ${waitSecondsMax} seconds.` });
   }
   const replaced = replacing === undefined ? undefined : idOf(replacing);
   if (replacing !== undefined && replaced === undefined) {
@@ -46,6 +52,7 @@ export function closeExtras(
   return {
     others: otherPlaces(topology, close),
     replicas: wanted,
+    waitMs: waitSeconds * 1000,
     replacing: replaced,
     description: descriptionArguments(args),
   };
@@ -108,9 +115,9 @@ export async function describe(
 /** Waits until enough devices have the file, or for as long as a client can be kept waiting. */
 export async function waitForReplicas(
   store: Store,
-  { fid, replicas = 0 }: { fid: number; replicas: number | undefined },
+  { fid, replicas = 0, waitMs }: { fid: number } & Pick<CloseExtras, 'replicas' | 'waitMs'>,
 ): Promise<ReplyFields> {
-  const deadline = performance.now() + replicasWaitMs;
+  const deadline = performance.now() + waitMs;
   for (;;) {
     const count = (await store.replicasOf([fid])).get(fid)?.length ?? 0;
     if (count >= replicas || performance.now() > deadline) return { devcount: count };

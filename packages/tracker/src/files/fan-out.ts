@@ -27,7 +27,7 @@ const headBytesMax = 256 * 1024;
 export class FanOut {
   readonly #options: FanOutOptions;
   readonly #spare: PutTarget[];
-  readonly #failures: string[] = [];
+  readonly #failures: { reason: string; isFull: boolean }[] = [];
   #streams: PutStream[] = [];
   /** Everything written so far; undefined when that was too much. */
   #head: Uint8Array[] | undefined = [];
@@ -41,7 +41,8 @@ export class FanOut {
   /**
    * Writes the whole body.
    * @returns the targets that have stored it, at least one.
-   * @throws DEVICE_DOWN with the reason of each target; what `body` and `verify` throw.
+   * @throws DEVICE_DOWN, or DEVICE_FULL when all were full, with the reason of each target; what
+   * `body` and `verify` throw.
    */
   async write(body: AsyncIterable<Uint8Array>): Promise<PutTarget[]> {
     try {
@@ -111,14 +112,19 @@ export class FanOut {
           this.#streams = this.#streams.filter((other) => other !== stream);
           const { devid, url } = stream.target;
           const reason = error instanceof Error ? error.message : String(error);
-          this.#failures.push(`dev${devid} at ${url.replace(/\?.*/s, '')}: ${reason}`);
+          this.#failures.push({
+            reason: `dev${devid} at ${url.replace(/\?.*/s, '')}: ${reason}`,
+            isFull: stream.isFull,
+          });
         }),
       ),
     );
   }
 
   #noneTook(): OmgfsError {
-    const tried = this.#failures.join('; ') || 'none was offered';
-    return new OmgfsError('DEVICE_DOWN', { message: `No storage node took the file: ${tried}` });
+    const tried = this.#failures.map(({ reason }) => reason).join('; ') || 'none was offered';
+    const full = this.#failures.length > 0 && this.#failures.every(({ isFull }) => isFull);
+    const message = `No storage node took the file: ${tried}`;
+    return new OmgfsError(full ? 'DEVICE_FULL' : 'DEVICE_DOWN', { message });
   }
 }

@@ -64,7 +64,7 @@ export function factsOf(reply: ReplyFields): FileFacts {
 }
 
 /** Arguments of `create_close` that keep a description. */
-export function descriptionArguments(description: Description): Fields {
+export function describingArguments(description: Description): Fields {
   const { contentType, filename, metadata } = description;
   const text = (value: string | undefined) => (value === undefined ? value : toByteString(value));
   return argumentsOf({

@@ -16,12 +16,13 @@ import {
   valuesOf,
 } from '@omgfs/protocol';
 import { Agent } from 'undici';
+import { descriptionArguments } from '../commands/description.ts';
 import type { CallCommand } from '../commands/registry.ts';
 import { FanOut } from './fan-out.ts';
 import {
   argumentsOf,
   type Description,
-  descriptionArguments,
+  describingArguments,
   type FileFacts,
   type FilePlace,
   factsOf,
@@ -55,6 +56,8 @@ export interface PutOptions extends Description {
   bytesMax?: number | undefined;
   /** Devices that shall have stored it before the answer, 1 to 3. */
   replicas?: number | undefined;
+  /** How long to wait for them when the bytes are stored on fewer, in seconds; by default 10. */
+  wait?: number | undefined;
   /** What was announced of the bytes. */
   digests?: DigestCheck | undefined;
   /** Store only when the key stands for this fid, or with 0 for none. */
@@ -176,6 +179,8 @@ class CommandFileStore implements FileStore {
     options: PutOptions = {},
   ): Promise<StoredFile> {
     if (place.key === '') throw new OmgfsError('NO_KEY');
+    // What would be refused in the end is refused before the first byte.
+    descriptionArguments(describingArguments(options));
     const { length, replicas = 1 } = options;
     const opened = await this.#run('create_open', {
       ...{ ...place, class: options.class, size: length, multi_dest: 1, want_hashtype: 1 },
@@ -239,11 +244,11 @@ class CommandFileStore implements FileStore {
     const places = others.map(({ devid, url }, at) => {
       return { [`devid_${at + 2}`]: devid, [`path_${at + 2}`]: url };
     });
-    const { replicas = 1, replacing } = options;
+    const { replicas = 1, wait, replacing } = options;
     const { devcount } = await this.#run('create_close', {
       ...{ domain, key, fid, devid: first?.devid, path: first?.url, size: bytes },
-      ...{ replicas, replacing, checksum: checksum && formatChecksum(checksum) },
-      ...Object.assign({}, descriptionArguments(options), ...places),
+      ...{ replicas, wait, replacing, checksum: checksum && formatChecksum(checksum) },
+      ...Object.assign({}, describingArguments(options), ...places),
     });
     return Number(devcount);
   }

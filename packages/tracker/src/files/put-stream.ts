@@ -23,6 +23,8 @@ const saidCharsMax = 200;
 
 export class PutStream {
   readonly target: PutTarget;
+  /** The node said that it has no room. */
+  isFull = false;
   readonly #body = new PassThrough({ highWaterMark: bufferBytes });
   readonly #abort = new AbortController();
   readonly #stallMs: number;
@@ -111,6 +113,7 @@ export class PutStream {
     });
     const said = (await body.text()).trim().slice(0, saidCharsMax);
     if (statusCode < 200 || statusCode >= 300) {
+      this.isFull = statusCode === 507;
       throw new Error(`PUT answered ${statusCode} ${said}`.trim());
     }
     // A node that answers before it has seen the end has not stored the file.

@@ -4,6 +4,7 @@
  * moment only.
  */
 import type { IncomingMessage } from 'node:http';
+import { OmgfsError } from '@omgfs/protocol';
 import type { FastifyInstance } from 'fastify';
 
 const bodyMsMax = 60_000;
@@ -28,7 +29,27 @@ export function lingerAfterRefusals(app: FastifyInstance): void {
     if (request.headers.expect !== undefined) reply.raw.writeContinue();
   });
   app.addHook('onResponse', async ({ raw }) => {
-    if (!raw.complete) endUnlessComplete(raw, lingerMs);
+    if (raw.complete) return;
+    endUnlessComplete(raw, lingerMs);
+    raw.resume();
+  });
+}
+
+/**
+ * Refuses requests beyond so many at once: each holds buffers for as long as its client likes, and
+ * memory must be bounded by configuration (I7).
+ */
+export function limitTransfers(app: FastifyInstance, transfersMax: number): void {
+  let active = 0;
+  app.addHook('onRequest', async (_, reply) => {
+    if (active >= transfersMax) {
+      reply.header('retry-after', 1);
+      throw new OmgfsError('TRACKER_BUSY');
+    }
+    active += 1;
+    reply.raw.once('close', () => {
+      active -= 1;
+    });
   });
 }
 

@@ -124,7 +124,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
     await scope.register(async (guarded) => {
       guardAccess(guarded, options.access);
       await guarded.register(async (inner) => addRoutes(inner, options));
-      await guarded.register(async (inner) => addFileRoutes(inner, options.files));
+      await guarded.register((inner) => addFileRoutes(inner, options.files));
     });
   });
   return app;

@@ -33,6 +33,7 @@ export class HttpServers {
           files: this.#files,
           shape: config.httpDownload,
           uploadBytesMax: config.httpUploadBytesMax,
+          transfersMax: config.httpTransfersMax,
         },
         connectionsMax: config.connectionsMax,
         log,

@@ -2,12 +2,15 @@
  * The files API (docs/files-api.md): a file of a domain has an address, and is read, stored and
  * deleted there. For who has no client library, and for a proxy directly in front of trackers.
  */
+import multipart from '@fastify/multipart';
 import { fromByteString, OmgfsError, toByteString } from '@omgfs/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { FileFacts, FilePlace } from '../../files/file-facts.ts';
 import type { FileStore, Page } from '../../files/file-store.ts';
 import { count, text } from '../api.ts';
+import { limitTransfers } from '../patience.ts';
 import { type DownloadShape, download } from './download.ts';
+import { storeForm } from './form.ts';
 import { type UploadQuery, upload } from './upload.ts';
 
 export interface FilesOptions {
@@ -16,6 +19,8 @@ export interface FilesOptions {
   shape: DownloadShape;
   /** Longest upload, in bytes; undefined for no limit. */
   uploadBytesMax: number | undefined;
+  /** Requests at once; more are refused for the moment. */
+  transfersMax: number;
 }
 
 const tags = ['files'];
@@ -28,9 +33,11 @@ const params = {
 const replicasMax = 3;
 
 /** Adds the routes to a scope of their own: bodies there are streams. */
-export function addFileRoutes(app: FastifyInstance, options: FilesOptions): void {
+export async function addFileRoutes(app: FastifyInstance, options: FilesOptions): Promise<void> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_, __, done) => done(null));
+  await app.register(multipart, { throwFileSizeLimit: false });
+  limitTransfers(app, options.transfersMax);
   addReading(app, options);
   addWriting(app, options);
 }
@@ -67,6 +74,11 @@ function addWriting(app: FastifyInstance, { files, uploadBytesMax: bytesMax }: F
         minimum: 1,
         maximum: replicasMax,
       },
+      wait: {
+        ...count('seconds to wait for them when storing on one went well, by default 10'),
+        minimum: 0,
+        maximum: 60,
+      },
     },
   };
   app.put(
@@ -74,9 +86,9 @@ function addWriting(app: FastifyInstance, { files, uploadBytesMax: bytesMax }: F
     { schema: { tags, security, params, querystring, summary: 'Store a file' } },
     async (request, reply) => {
       const place = placeOf(request);
-      const { class: className, replicas } = request.query as UploadQuery;
+      const { class: className, replicas, wait } = request.query as UploadQuery;
       const options = {
-        replicas,
+        ...{ replicas, wait },
         ...(className === undefined ? {} : { class: toByteString(className) }),
       };
       const stored = await upload({ files, bytesMax }, { request, place, options });
@@ -85,6 +97,19 @@ function addWriting(app: FastifyInstance, { files, uploadBytesMax: bytesMax }: F
         .code(201)
         .header('etag', stored.etag)
         .send({ key, ...stored });
+    },
+  );
+  app.post(
+    url,
+    {
+      schema: {
+        ...{ tags, security, params, consumes: ['multipart/form-data'] },
+        summary: 'Store the files of a form, below the key of the address',
+      },
+    },
+    async (request, reply) => {
+      const stored = await storeForm({ files, bytesMax }, { request, place: placeOf(request) });
+      return reply.code(201).send({ files: stored });
     },
   );
   app.delete(

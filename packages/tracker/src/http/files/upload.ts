@@ -16,6 +16,7 @@ export interface UploadContext {
 export interface UploadQuery {
   class?: string;
   replicas?: number;
+  wait?: number;
 }
 
 export async function upload(

@@ -1,6 +1,6 @@
 /**
- * Goal: downloads and uploads through a tracker outlive storage nodes, and nginx in front of trackers
- * needs no application. Method: nodes are killed and fill up while bytes flow; a real nginx.
+ * Goal: downloads and uploads through a tracker outlive storage nodes, and nginx in front of
+ * trackers needs no application. Method: nodes are killed and fill up while bytes flow; a real nginx.
  */
 import { randomBytes } from 'node:crypto';
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
@@ -46,7 +46,7 @@ async function startNginxBefore({ apis }: LocalCluster): Promise<FrontProxy> {
   return startNginxIn(dir, port);
 }
 
-test('nginx in front of the tracker: uploads pass through, bytes come from storage nodes', async () => {
+test('nginx before the tracker: uploads pass through, bytes come from storage nodes', async () => {
   const front = new FilesSite(`${nginx.url}/files/main/`);
   const body = large.subarray(0, 1_000_000);
   const headers = {
@@ -89,7 +89,7 @@ test('the other shapes, by header', async () => {
   expect((await by({ 'x-reproxy': 'other' })).status).toBe(400);
 });
 
-test('a node killed in the middle: downloads go on, uploads find another, then nothing lies', async () => {
+test('a node killed in the middle: downloads go on, uploads find another', async () => {
   const stored = await site.ask('PUT', 'large?replicas=2', { body: large });
   expect(json(stored).devcount).toBe(2);
   // Which replica is read is chance, so there are several; each stops after its first bytes.

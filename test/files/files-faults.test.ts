@@ -1,6 +1,6 @@
 /**
  * Goal: downloads and uploads through a tracker outlive storage nodes, and nginx in front of
- * trackers needs no application. Method: nodes are killed and fill up while bytes flow; a real nginx.
+ * trackers needs no application. Method: nodes are killed while bytes flow; a real nginx.
  */
 import { randomBytes } from 'node:crypto';
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';

@@ -21,6 +21,8 @@ export interface TrackerConfig {
   dbPassword: string;
   /** Create or complete the schema when it is missing. */
   createSchema: boolean;
+  /** Whether queues are worked off here from the start (spec §5.6). */
+  jobMaster: boolean;
   replicateJobs: number;
   deleteJobs: number;
   fsckJobs: number;
@@ -46,6 +48,8 @@ export interface TrackerConfig {
   connectionsMax: number;
   /** Processes that answer clients; 0 does all work in one process. */
   queryProcesses: number;
+  /** How many query workers one process stands for in `!jobs`. */
+  queryWorkers: number;
   /** The arguments as they were given, for the processes that this one starts. */
   args: readonly string[];
   /** Age from which an unclosed upload is given up, in seconds. */
@@ -166,10 +170,11 @@ function buildConfig(
     dbUser: text('db_user'),
     dbPassword: text('db_pass'),
     createSchema: on('create_schema'),
-    replicateJobs: on('job_master') ? number('replicate_jobs') : 0,
-    deleteJobs: on('job_master') ? number('delete_jobs') : 0,
-    fsckJobs: on('job_master') ? number('fsck_jobs') : 0,
-    reaperJobs: on('job_master') ? number('reaper_jobs') : 0,
+    jobMaster: on('job_master'),
+    replicateJobs: number('replicate_jobs'),
+    deleteJobs: number('delete_jobs'),
+    fsckJobs: number('fsck_jobs'),
+    reaperJobs: number('reaper_jobs'),
     hostname: hostname(),
     freeSpaceMinMb: number('min_free_space'),
     mindevcountDefault: number('default_mindevcount'),
@@ -188,6 +193,7 @@ function buildConfig(
       wished: values.has('query_jobs') ? number('query_jobs') : undefined,
       dsn: text('db_dsn'),
     }),
+    queryWorkers: values.has('query_jobs') ? number('query_jobs') : 1,
     tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),
     testing,
     fakeUtilization: testing ? fakeUtilization(env) : new Map(),

@@ -96,7 +96,7 @@ const table = [
     flags: [],
     kind: 'flag',
     fallback: '1',
-    help: 'run background jobs; --no_job_master only answers requests',
+    help: 'work off queues; --no_job_master answers requests and copies, deletes and checks nothing',
   },
   {
     name: 'min_free_space',

@@ -49,8 +49,8 @@ describe('flags', () => {
   });
 
   test('no-job-master runs no jobs', () => {
-    expect(config(['-s', '--no-job_master'])).toMatchObject({ replicateJobs: 0, deleteJobs: 0 });
-    expect(config(['-s']).replicateJobs).toBeGreaterThan(0);
+    expect(config(['-s', '--no-job_master']).jobMaster).toBe(false);
+    expect(config(['-s']).jobMaster).toBe(true);
   });
 
   test.each([
@@ -97,7 +97,7 @@ describe('the file', () => {
       dsn: 'DBI:mysql:fromfile',
       dbUser: 'someone',
       freeSpaceMinMb: 9,
-      replicateJobs: 0,
+      jobMaster: false,
       warnings: [],
     });
     expect(seen.listen).toEqual([
@@ -142,7 +142,7 @@ describe('spellings of the original', () => {
     [['-s', '--dbuser=u', '--dbpass'], { dbPassword: '', dbUser: 'u' }],
     [['-s', '--dbpass', 'p', '--repl_use_get_port', '1'], { dbPassword: 'p' }],
     [['-s', '--plugins=ZoneLocal', '--plugins=Other'], { zoneLocal: true }],
-    [['-s', '--job-master'], { replicateJobs: 8 }],
+    [['-s', '--job-master'], { jobMaster: true, replicateJobs: 8 }],
   ])('%j', (argv, expected) => {
     expect(config(argv)).toMatchObject(expected);
   });

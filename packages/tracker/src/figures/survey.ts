@@ -56,8 +56,8 @@ export interface JobsReport {
 export interface Survey {
   uptimeSeconds: number;
   servers: ServerReport[];
-  /** How many processes serve clients, and how many should. */
-  queryworkers: { count: number; desired: number };
+  /** How many serve clients, and how many should; with 0 all requests wait. */
+  queryworkers: { count: number; desired: number; pids: number[] };
   /** Counters of processes that ended. */
   past: PastCounters & { sent: [string, number][] };
   jobs: JobsReport;
@@ -102,7 +102,6 @@ export function jobLines(survey: Survey): string[] {
   rows.push({
     name: 'queryworker',
     ...survey.queryworkers,
-    pids: survey.servers.map((server) => server.pid).sort((a, b) => a - b),
   });
   rows.sort((a, b) => (a.name < b.name ? -1 : 1));
   return rows.flatMap(({ name, count, desired, pids }) => [

@@ -6,6 +6,7 @@ import { createDeleteJob } from './delete.ts';
 import { FaultLog } from './fault-log.ts';
 import { createFsck } from './fsck/fsck.ts';
 import type { Job, JobStatus } from './job.ts';
+import { type JobCount, JobMaster } from './job-master.ts';
 import { Monitor, type MonitorOptions } from './monitor/monitor.ts';
 import { Notes } from './notes.ts';
 import { PauseSwitch } from './pause-switch.ts';
@@ -19,6 +20,8 @@ import { Leftovers } from './upkeep/leftovers.ts';
 import { Reaper } from './upkeep/reaper.ts';
 
 export interface JobSettings extends Partial<MonitorOptions> {
+  /** Whether jobs that work queues off run at the start; operators can change it (spec §5.6). */
+  jobMaster?: boolean;
   /** Replications that run at once; 0 for none, and then this tracker heals nothing either. */
   replicateJobs: number;
   /** Deletions that run at once; 0 for none, and then no upload is given up either. */
@@ -59,13 +62,6 @@ export interface JobSettings extends Partial<MonitorOptions> {
   replicationDelaySeconds?: (failcount: number) => number;
 }
 
-/** One kind of job as `!jobs` shows it. */
-export interface JobCount {
-  name: string;
-  count: number;
-  desired: number;
-}
-
 export interface Jobs {
   readonly monitor: Monitor;
   start(): void;
@@ -77,7 +73,7 @@ export interface Jobs {
   wakeRebalance(): void;
   /** Wakes a job by its name; others are ignored. */
   wake(name: string): void;
-  /** Sets how many units of a job run at once; ignored for jobs of which there is one. */
+  /** Sets how many units of a job run at once; the monitor and the job master are on or off. */
   want(name: string, count: number): void;
   counts(): JobCount[];
   /** With the rows that wait in the queue of each, where it has one. */
@@ -99,6 +95,20 @@ export function createJobs(
   const { monitor, notes, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping } =
     parts;
   const byName = { monitor, replicate: replicateJob, delete: deleteJob, fsck, reaper };
+  const master = new JobMaster(
+    // The original moves replicas in its replicate workers.
+    {
+      ...{ monitor: [monitor], replicate: [replicateJob, rebalance], delete: [deleteJob] },
+      ...{ fsck: [fsck], reaper: [reaper] },
+    },
+    {
+      isOn: settings.jobMaster ?? true,
+      desired: {
+        ...{ monitor: 1, replicate: settings.replicateJobs, delete: settings.deleteJobs },
+        ...{ fsck: settings.fsckJobs, reaper: settings.reaperJobs ?? 1 },
+      },
+    },
+  );
   const queueDepths = lazyDepths(services);
   let stopped = false;
   return {
@@ -124,16 +134,9 @@ export function createJobs(
       if (isJobName(name)) byName[name].wake();
     },
     want: (name, count) => {
-      if (isJobName(name) && name !== 'monitor') byName[name].setConcurrency(count);
-      // The original moves replicas in its replicate workers.
-      if (name === 'replicate') rebalance.setConcurrency(count);
+      master.want(name, count);
     },
-    counts: () => {
-      const all = Object.values(byName).map((job) => job.status());
-      return all.map(({ name, concurrency }) => {
-        return { name, count: concurrency, desired: concurrency };
-      });
-    },
+    counts: () => master.counts(),
     status: () => {
       const depths = queueDepths();
       const all = Object.values(byName).map((job) => job.status());

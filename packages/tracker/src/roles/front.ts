@@ -41,6 +41,10 @@ export class FrontTracker implements Tracker {
   readonly #wanted = new Map<string, number>();
   readonly #past = { ...noneCounted, sent: new Map<string, number>() };
   #turn = 0;
+  #queriesWanted = 0;
+  /** They serve the connections they have. */
+  readonly #retired = new Set<QueryProcess>();
+  readonly #ending = new Set<QueryProcess>();
   #picture: TopologySnapshot | undefined;
   /** Settles when every query process has taken over the last picture. */
   #settled: Promise<unknown> = Promise.resolve();
@@ -83,7 +87,8 @@ export class FrontTracker implements Tracker {
     this.#stopping = true;
     for (const server of this.#servers) server.close();
     for (const { socket } of this.#unserved.splice(0)) socket.destroy();
-    await Promise.all([...this.#queries].map(({ child }) => child.stop(graceMs)));
+    const all = [...this.#queries, ...this.#retired, ...this.#ending];
+    await Promise.all(all.map(({ child }) => child.stop(graceMs)));
     await this.#jobs.stop(graceMs);
     this.#log.info({}, 'tracker.stopped');
   }
@@ -119,13 +124,32 @@ export class FrontTracker implements Tracker {
     });
   }
 
+  /**
+   * Processes that are too many get no further connection and end when their last one does. With 0
+   * one process goes on, because it answers `!` commands, and all requests wait.
+   */
   #wantQueries(count: number): void {
-    while (this.#queries.size < count) this.#startQuery();
-    // The youngest go first.
-    for (const query of [...this.#queries].slice(count)) {
-      this.#queries.delete(query);
-      void query.child.stop(retireGraceMs);
+    this.#queriesWanted = count;
+    const processes = Math.max(1, count);
+    for (const query of this.#retired) {
+      if (this.#queries.size === processes) break;
+      this.#retired.delete(query);
+      this.#queries.add(query);
     }
+    while (this.#queries.size < processes) this.#startQuery();
+    // The youngest go first.
+    for (const query of [...this.#queries].slice(processes)) {
+      this.#queries.delete(query);
+      this.#retired.add(query);
+      if (query.handed.size === 0) this.#endIfRetired(query);
+    }
+    for (const channel of this.#channels()) channel.tell('hold', count === 0);
+  }
+
+  #endIfRetired(query: QueryProcess): void {
+    if (!this.#retired.delete(query)) return;
+    this.#ending.add(query);
+    void query.child.stop(retireGraceMs).then(() => this.#ending.delete(query));
   }
 
   #startQuery(): void {
@@ -139,6 +163,7 @@ export class FrontTracker implements Tracker {
       onUp: () => {
         if (this.#picture !== undefined) child.channel?.tell('picture', this.#picture);
         child.channel?.tell('watch', this.#watched);
+        child.channel?.tell('hold', this.#queriesWanted === 0);
         for (const orphan of this.#unserved.splice(0)) this.#place(orphan);
       },
       onDown: () => {
@@ -148,8 +173,9 @@ export class FrontTracker implements Tracker {
         query.counted = noneCounted;
         query.watches = false;
         this.#announceWatch();
-        if (this.#stopping || !this.#queries.has(query)) handed.end();
+        if (this.#stopping || this.#ending.has(query)) handed.end();
         else void this.#rehome(handed);
+        this.#endIfRetired(query);
       },
     });
     const query: QueryProcess = { child, handed, counted: noneCounted, watches: false };
@@ -166,7 +192,10 @@ export class FrontTracker implements Tracker {
       shutdown: (how) => this.#hooks.onShutdown(how),
       line: (line) => this.#showLine(line),
       fatal: (message) => this.#fatal(message),
-      closed: (ids) => queryOf().handed.closed(ids),
+      closed: (ids) => {
+        queryOf().handed.closed(ids);
+        if (queryOf().handed.size === 0) this.#endIfRetired(queryOf());
+      },
       counted: (counted) => {
         queryOf().counted = counted;
       },
@@ -201,8 +230,12 @@ export class FrontTracker implements Tracker {
     }
   }
 
+  #serving(): QueryProcess[] {
+    return [...this.#queries, ...this.#retired];
+  }
+
   #channels(): Channel[] {
-    return [...this.#queries].flatMap(({ child }) => child.channel ?? []);
+    return this.#serving().flatMap(({ child }) => child.channel ?? []);
   }
 
   /** Has the jobs process do something whose effect every query process knows afterwards. */
@@ -226,7 +259,7 @@ export class FrontTracker implements Tracker {
 
   #want(job: string, count: number): void {
     if (job === 'queryworker') {
-      this.#wantQueries(Math.max(1, count));
+      this.#wantQueries(count);
       return;
     }
     this.#wanted.set(job, count);
@@ -234,15 +267,23 @@ export class FrontTracker implements Tracker {
   }
 
   async #survey(): Promise<Survey> {
-    const reports = [...this.#queries].map((query) => this.#report(query));
-    const servers = (await Promise.all(reports)).flatMap((report) => report ?? []);
+    const serving = this.#serving();
+    const reports = await Promise.all(serving.map((query) => this.#report(query)));
+    const servers = reports.flatMap((report) => report ?? []);
+    const pids = serving.flatMap((query, at) => {
+      return this.#queries.has(query) ? (reports[at]?.pid ?? []) : [];
+    });
     const jobs = await this.#jobs.channel?.call('jobsReport', undefined).catch(() => undefined);
     this.#lastJobs = jobs ?? this.#lastJobs;
     const { queries, waited, commands, sent } = this.#past;
     return {
       uptimeSeconds: Math.floor((performance.now() - this.#startedAtMs) / 1000),
       servers,
-      queryworkers: { count: servers.length, desired: this.#queries.size },
+      queryworkers: {
+        count: Math.min(pids.length, this.#queriesWanted),
+        desired: this.#queriesWanted,
+        pids: this.#queriesWanted === 0 ? [] : pids.sort((a, b) => a - b),
+      },
       past: { queries, waited, commands, sent: [...sent] },
       jobs: jobs ?? noJobs,
     };
@@ -259,16 +300,16 @@ export class FrontTracker implements Tracker {
   }
 
   get #watched(): boolean {
-    return [...this.#queries].some(({ watches }) => watches);
+    return this.#serving().some(({ watches }) => watches);
   }
 
   #announceWatch(): void {
-    const children = [...this.#queries].map(({ child }) => child);
+    const children = this.#serving().map(({ child }) => child);
     for (const { channel } of [this.#jobs, ...children]) channel?.tell('watch', this.#watched);
   }
 
   #showLine(line: string): void {
-    for (const { child, watches } of this.#queries) {
+    for (const { child, watches } of this.#serving()) {
       if (watches) child.channel?.tell('line', line);
     }
   }

@@ -53,11 +53,10 @@ export class JobRunner implements Background {
   }
 
   report(): JobsReport {
-    const jobs = this.#jobs?.counts() ?? [];
     const status = this.#jobs?.status() ?? [];
     return {
       pid: process.pid,
-      jobs: [{ name: 'job_master', count: 1, desired: 1 }, ...jobs],
+      jobs: this.#jobs?.counts() ?? notYet,
       depths: [...(this.#jobs?.queueDepths() ?? [])],
       sent: status
         .filter(({ name }) => name !== 'monitor')
@@ -69,10 +68,15 @@ export class JobRunner implements Background {
   }
 }
 
+/** Before the database was reached. */
+const notYet = ['delete', 'fsck', 'job_master', 'monitor', 'reaper', 'replicate'].map((name) => {
+  return { name, count: 0, desired: 0 };
+});
+
 function jobSettings(config: TrackerConfig): Parameters<typeof createJobs>[0]['settings'] {
-  const { replicateJobs, deleteJobs, fsckJobs, reaperJobs } = config;
+  const { jobMaster, replicateJobs, deleteJobs, fsckJobs, reaperJobs } = config;
   const { hostname, tempfileAgeSeconds, sideChannelPort: port, connTimeoutMs } = config;
-  const counts = { replicateJobs, deleteJobs, fsckJobs, reaperJobs };
+  const counts = { jobMaster, replicateJobs, deleteJobs, fsckJobs, reaperJobs };
   const sideChannel = port === undefined ? undefined : { port, connTimeoutMs };
   const testing = config.testing ? { replicationDelaySeconds: () => testingDelaySeconds } : {};
   return { ...counts, hostname, tempfileAgeSeconds, sideChannel, ...testing };

@@ -37,6 +37,8 @@ export interface Methods {
   /** A log line, to front and on to those who watch. */
   line: [string, unknown];
   shutdown: ['now' | 'graceful', unknown];
+  /** Front to query process: requests wait, or go on. */
+  hold: [boolean, unknown];
   /** Front to child: finish what is in flight and end. */
   stop: [{ graceMs: number }, unknown];
 }

@@ -17,9 +17,11 @@ export class OneProcessTracker implements Tracker {
   readonly #http: HttpServers;
   readonly #server: LineServer;
   readonly #startedAtMs = performance.now();
+  #queryWorkers: number;
 
   constructor(config: TrackerConfig, hooks: TrackerHooks) {
     this.#config = config;
+    this.#queryWorkers = config.queryWorkers;
     this.#core = new Core(config, {
       role: 'tracker',
       onLine: (line) => this.#watchers.show(line),
@@ -31,7 +33,7 @@ export class OneProcessTracker implements Tracker {
     const { dispatcher } = this.#core;
     const admin = {
       survey: () => this.#survey(),
-      want: (job: string, count: number) => this.#jobs.want(job, count),
+      want: (job: string, count: number) => this.#want(job, count),
       wake: (job: string) => this.#jobs.wake(job),
       toggleWatch: this.#watchers.toggle.bind(this.#watchers),
       shutdown: hooks.onShutdown,
@@ -64,11 +66,25 @@ export class OneProcessTracker implements Tracker {
     this.#core.log.info({}, 'tracker.stopped');
   }
 
+  /** One process does the work of any number of query workers, but for none. */
+  #want(job: string, count: number): void {
+    if (job !== 'queryworker') {
+      this.#jobs.want(job, count);
+      return;
+    }
+    this.#queryWorkers = count;
+    this.#core.dispatcher.hold(count === 0);
+  }
+
   async #survey(): Promise<Survey> {
     return {
       uptimeSeconds: Math.floor((performance.now() - this.#startedAtMs) / 1000),
       servers: [this.#core.dispatcher.report()],
-      queryworkers: { count: 1, desired: 1 },
+      queryworkers: {
+        count: this.#queryWorkers,
+        desired: this.#queryWorkers,
+        pids: this.#queryWorkers === 0 ? [] : [process.pid],
+      },
       past: { queries: 0, waited: 0, commands: [], sent: [] },
       jobs: this.#jobs.report(),
     };

@@ -60,6 +60,7 @@ export class QueryRole implements Role {
         this.#linesWanted = wanted;
       },
       line: (line) => this.#watchers.show(line),
+      hold: (isHeld) => this.#core.dispatcher.hold(isHeld),
       stop: async ({ graceMs }) => {
         this.#core.beginStop();
         await this.#server.close(graceMs);

@@ -48,6 +48,8 @@ export class Dispatcher {
   readonly #waiting = new Map<number, string>();
   readonly #options: DispatcherOptions;
   #commands: CommandTable | undefined;
+  /** Requests wait for it while there is one (`!want 0 queryworker`). */
+  #held: { opened: Promise<void>; open: () => void } | undefined;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -62,6 +64,19 @@ export class Dispatcher {
   /** Whether requests are executed at once. */
   get isReady(): boolean {
     return this.#commands !== undefined;
+  }
+
+  /** Lets requests of connections wait, for however long, or go on. */
+  hold(isHeld: boolean): void {
+    if (isHeld === (this.#held !== undefined)) return;
+    this.#held?.open();
+    this.#held = undefined;
+    if (!isHeld) return;
+    let open = () => {};
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    this.#held = { opened, open };
   }
 
   report(): ServerReport {
@@ -97,7 +112,7 @@ export class Dispatcher {
     const fail = (thrown: unknown): string => finish(this.#failure(thrown, { line, callid }), true);
     try {
       const outcome =
-        this.#commands === undefined
+        this.#commands === undefined || this.#held !== undefined
           ? this.#whenReady(line, address).then((commands) => run(commands, command, args, address))
           : run(this.#commands, command, args, address);
       return outcome instanceof Promise ? outcome.then(succeed, fail) : succeed(outcome);
@@ -142,7 +157,10 @@ export class Dispatcher {
       }, this.#options.readyWaitMs);
     });
     try {
-      return await Promise.race([this.#options.ready, overdue]);
+      const commands = await Promise.race([this.#options.ready, overdue]);
+      clearTimeout(timer);
+      while (this.#held !== undefined) await this.#held.opened;
+      return commands;
     } finally {
       clearTimeout(timer);
       this.#waiting.delete(id);

@@ -31,6 +31,7 @@ export class Monitor {
   readonly #faults: { topology: FaultLog; sweep: FaultLog };
   readonly #utilization: UtilizationWatch | undefined;
   #loaded = false;
+  #isOn = true;
   #processed = 0;
   #failed = 0;
   #lastUsageSeconds = 0;
@@ -55,12 +56,16 @@ export class Monitor {
     this.#repeaters = {
       topology: new Repeater({
         everyMs: options.topologyEveryMs,
-        run: () => this.#reloadAndWakeSweep(),
+        run: async () => {
+          if (this.#isOn) await this.#reloadAndWakeSweep();
+        },
         onError: (error) => this.#note('topology', error),
       }),
       sweep: new Repeater({
         everyMs: options.sweepEveryMs,
-        run: () => this.nextSweep(),
+        run: async () => {
+          if (this.#isOn) await this.nextSweep();
+        },
         onError: (error) => this.#note('sweep', error),
       }),
     };
@@ -99,12 +104,19 @@ export class Monitor {
     return this.#sweeps.run();
   }
 
+  /** With 0 nothing is looked at but what somebody asks for. */
+  setConcurrency(count: number): void {
+    this.#isOn = count > 0;
+    if (this.#isOn) this.wake();
+  }
+
   status(): JobStatus {
+    const count = this.#isOn ? 1 : 0;
     return {
       name: 'monitor',
-      state: 'running',
-      concurrency: 1,
-      running: 1,
+      state: this.#isOn ? 'running' : 'paused',
+      concurrency: count,
+      running: count,
       processed: this.#processed,
       failed: this.#failed,
       lastError: this.#faults.topology.last ?? this.#faults.sweep.last,

@@ -96,7 +96,7 @@ const table = [
     flags: [],
     kind: 'flag',
     fallback: '1',
-    help: 'work off queues; --no_job_master answers requests and copies, deletes and checks nothing',
+    help: 'work off queues; with --no_job_master nothing is copied or checked',
   },
   {
     name: 'min_free_space',

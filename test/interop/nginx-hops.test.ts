@@ -25,6 +25,8 @@ const redirect: RequestListener = ({ url }, response) => {
       'content-type': 'image/png',
       'content-disposition': 'inline; filename="a.png"',
       'cache-control': 'max-age=77',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': 'sandbox',
       etag: '"of-the-application"',
     })
     .end('not the file');
@@ -148,6 +150,8 @@ test('the client sees the application’s type, the node’s tag and no address'
     'content-type': 'image/png',
     'content-disposition': 'inline; filename="a.png"',
     'cache-control': 'max-age=77',
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': 'sandbox',
     etag: '"7-10"',
   });
   expect(Object.keys(headers).filter((name) => /reproxy|accel/.test(name))).toEqual([]);

@@ -1,7 +1,7 @@
 /**
  * Goal: what is stored through an application comes back through a real proxy that fetches it from
  * a replica, whatever happens to the replica it tries first.
- * Method: a real cluster, the example application, nginx with the files of deploy/nginx, Perlbal.
+ * Method: a real cluster, a small application, nginx with the files of deploy/nginx, Perlbal.
  * Replicas are spoilt one at a time; the order of URLs is random, so each fetch is repeated.
  */
 import { randomBytes } from 'node:crypto';
@@ -9,13 +9,13 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type LocalCluster, type LocalHost, startLocalCluster } from '@omgfs/cli';
 import { type Client, createClient } from '@omgfs/client';
-import { createServer } from '@omgfs/example-uploads';
 import { fidPath } from '@omgfs/protocol';
 import type { FastifyInstance } from 'fastify';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freeze } from '../helpers/freeze.ts';
 import { type FrontProxy, startNginx, startPerlbal } from '../helpers/proxies.ts';
+import { createSmallApplication } from '../helpers/small-application.ts';
 import { until } from '../helpers/wait.ts';
 
 const domain = 'proxied';
@@ -30,7 +30,7 @@ let applicationUrl: string;
 beforeAll(async () => {
   cluster = await startLocalCluster({ hosts: 2, devicesPerHost: 1, domain });
   client = createClient({ trackers: cluster.trackers, domain });
-  application = createServer({ trackers: [...cluster.trackers], domain });
+  application = createSmallApplication({ trackers: cluster.trackers, domain });
   applicationUrl = await application.listen({ host: '127.0.0.1', port: 0 });
 });
 afterAll(async () => {

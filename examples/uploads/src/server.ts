@@ -1,60 +1,162 @@
 /**
- * The smallest application server on omgfs: it stores what is uploaded, and answers a download with
- * the headers that make nginx (or Perlbal) fetch the file from a storage node. It never touches the
- * bytes of a download.
+ * A small site on omgfs: it stores what is uploaded, and answers a download with the headers that
+ * make nginx fetch the file from a storage node. It never touches the bytes of a download.
  */
-import type { Readable } from 'node:stream';
-import { createClient, reproxyHeaders } from '@omgfs/client';
-import Fastify, { type FastifyInstance } from 'fastify';
-import { contentTypeOf } from './content-type.ts';
+import { readFileSync } from 'node:fs';
+import multipart from '@fastify/multipart';
+import { createClient, sendReproxy } from '@omgfs/client';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { Gallery, type Item, isId, keyOf } from './gallery.ts';
+import { kindOf } from './kinds.ts';
+import { errorPage, galleryPage, viewPage } from './pages.ts';
+import { Thumbnails } from './thumbnails/thumbnails.ts';
+import { addUploadRoute, Refusal, type UploadLimits } from './upload-route.ts';
 
-export interface ServerOptions {
-  trackers: string[];
+export interface ServerOptions extends UploadLimits {
+  trackers: readonly string[];
   domain: string;
 }
 
-export function createServer({ trackers, domain }: ServerOptions): FastifyInstance {
-  const files = createClient({ trackers, domain });
-  const server = Fastify({ bodyLimit: Number.MAX_SAFE_INTEGER });
-  server.addHook('onClose', () => files.close());
+type ById = { Params: { id: string } };
+type ByName = { Params: { id: string; name: string } };
 
-  // Bodies are streamed on, so that the size of an upload does not matter.
-  server.removeAllContentTypeParsers();
-  server.addContentTypeParser('*', (_request, body, done) => done(null, body));
+const pageSize = 24;
+const formBytesMax = 16 * 1024;
 
-  server.route<{ Params: { '*': string }; Body: Readable | undefined }>({
-    method: ['PUT', 'POST'],
-    url: '/files/*',
-    handler: async (request, reply) => {
-      const { params, headers, body = Buffer.alloc(0) } = request;
-      // Where the length is known, the tracker finds a device with room for it.
-      const size = Number(headers['content-length'] ?? Number.NaN);
-      const options = Number.isSafeInteger(size) ? { size } : {};
-      const stored = await files.put(params['*'], body, options);
-      return reply.code(201).send({ bytes: stored.bytes });
-    },
+/** Pages take everything from this site only. */
+const pagePolicy =
+  "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self'; " +
+  "script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; " +
+  "frame-ancestors 'none'";
+/** A file that somebody stored runs nothing, whatever is in it; nginx passes this on. */
+const filePolicy = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'";
+
+const assets = ['style.css', 'upload.js', 'no-thumbnail.svg'] as const;
+const assetTypes = { css: 'text/css', js: 'text/javascript', svg: 'image/svg+xml' };
+
+export function createServer(options: ServerOptions): FastifyInstance {
+  const { trackers, domain, fileBytesMax } = options;
+  const client = createClient({ trackers, domain });
+  const gallery = new Gallery(client);
+  const thumbnails = new Thumbnails(client);
+  const server = Fastify({ routerOptions: { maxParamLength: 1000 } });
+  server.addHook('onClose', async () => {
+    await thumbnails.close();
+    await client.close();
+  });
+  server.register(multipart);
+  server.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string', bodyLimit: formBytesMax },
+    (_request, body, done) => done(null, new URLSearchParams(String(body))),
+  );
+  guard(server);
+  for (const name of assets) addAsset(server, name);
+  server.after(() => addUploadRoute(server, gallery, { fileBytesMax }));
+
+  server.get<{ Querystring: { after?: string } }>('/', async ({ query }, reply) => {
+    const page = await gallery.page(pageSize, query.after);
+    return reply.type('text/html').send(galleryPage(page, { fileBytesMax }));
   });
 
-  server.get<{ Params: { '*': string } }>('/files/*', async (request, reply) => {
-    const key = request.params['*'];
-    const paths = await files.paths(key, { count: 3 });
-    // Perlbal takes the same list of URLs and ignores the rest.
-    return reply
-      .headers(reproxyHeaders(paths, { shape: 'nginx' }))
-      .header('Content-Type', contentTypeOf(key))
-      .header('Cache-Control', 'max-age=60')
-      .send();
+  const find = async ({ params }: FastifyRequest<ById>): Promise<Item> => {
+    const item = await gallery.find(params.id);
+    if (item === undefined) throw new Refusal(404, 'This file is not here, or no longer.');
+    return item;
+  };
+
+  server.get<ById>('/view/:id', async (request, reply) => {
+    return reply.type('text/html').send(viewPage(await find(request)));
   });
 
-  server.delete<{ Params: { '*': string } }>('/files/*', async (request, reply) => {
-    await files.delete(request.params['*']);
-    return reply.code(204).send();
+  server.post<ById & { Body: unknown }>('/view/:id/rename', async (request, reply) => {
+    const name = request.body instanceof URLSearchParams ? request.body.get('name') : null;
+    if (!name?.trim()) throw new Refusal(400, 'Give the file a name.');
+    const { id } = await gallery.rename(await find(request), name);
+    return reply.redirect(`/view/${id}`, 303);
   });
 
-  // OmgfsError carries the status that fits, for example 404 for an unknown key.
-  server.setErrorHandler<Error & { status?: number; code?: string }>((error, _request, reply) => {
-    const { status = 500, code = 'FAILURE', message } = error;
-    return reply.code(status).send({ error: { code, message } });
+  server.post<ById>('/view/:id/delete', async (request, reply) => {
+    await gallery.delete(await find(request));
+    return reply.redirect('/', 303);
+  });
+
+  server.get<ByName>('/files/:id/:name', async ({ params }, reply) => {
+    const paths = await client.paths(keyOf(known(params)), { count: 3 });
+    const { kind, contentType } = kindOf(params.name);
+    reply.header('Content-Security-Policy', filePolicy);
+    return sendReproxy(reply, paths, {
+      shape: 'nginx',
+      contentType,
+      disposition: kind === 'other' ? 'attachment' : 'inline',
+      filename: params.name,
+      // Asked for again each time, because it may be deleted; mostly the answer is 304.
+      cacheControl: 'private, no-cache',
+    });
+  });
+
+  server.get<ByName>('/thumbs/:id/:name', async ({ params }, reply) => {
+    const found = await thumbnails.find(known(params));
+    reply.header('Content-Security-Policy', filePolicy);
+    if (found === undefined) {
+      return reply.header('Cache-Control', 'no-store').redirect('/assets/no-thumbnail.svg', 302);
+    }
+    const cacheControl = 'private, max-age=3600';
+    if (found.paths !== undefined) {
+      return sendReproxy(reply, found.paths, {
+        ...{ shape: 'nginx', contentType: 'image/jpeg', cacheControl },
+      });
+    }
+    return reply.type('image/jpeg').header('Cache-Control', cacheControl).send(found.made);
   });
   return server;
+}
+
+function known(item: Item): Item {
+  if (isId(item.id)) return item;
+  throw new Refusal(404, 'This file is not here, or no longer.');
+}
+
+function addAsset(server: FastifyInstance, name: (typeof assets)[number]): void {
+  const body = readFileSync(new URL(`../public/${name}`, import.meta.url));
+  const type = assetTypes[name.split('.')[1] as keyof typeof assetTypes];
+  server.get(`/assets/${name}`, (_request, reply) => reply.type(type).send(body));
+}
+
+/** Headers that guard browsers, changes only from the site's own pages, and errors in words. */
+function guard(server: FastifyInstance): void {
+  server.addHook('onRequest', async ({ method, headers, hostname }, reply) => {
+    reply.header('X-Content-Type-Options', 'nosniff');
+    reply.header('Content-Security-Policy', pagePolicy);
+    reply.header('Referrer-Policy', 'same-origin');
+    const { origin } = headers;
+    if (method === 'GET' || method === 'HEAD' || origin === undefined) return;
+    // Another site's form would otherwise act with the rights of whoever looks at it.
+    if (URL.canParse(origin) && new URL(origin).hostname === hostname) return;
+    throw new Refusal(403, 'This request came from another site.');
+  });
+  server.setNotFoundHandler(() => {
+    throw new Refusal(404, 'There is no such page.');
+  });
+  // OmgfsError carries the status that fits, for example 404 for an unknown key.
+  server.setErrorHandler<Error & { status?: number; statusCode?: number }>(
+    (error, { headers }, reply) => {
+      const status = error.status ?? error.statusCode ?? 500;
+      const message = wordsOf(error, status);
+      reply.code(status);
+      if (headers.accept?.includes('text/html')) {
+        return reply.type('text/html').send(errorPage(message));
+      }
+      return reply.send({ error: message });
+    },
+  );
+}
+
+/** What the store says of its machines is for the log, not for visitors. */
+function wordsOf(error: Error, status: number): string {
+  if (error instanceof Refusal) return error.message;
+  if (status === 404) return 'This file is not here, or no longer.';
+  if (status === 507) return 'The store is full. Delete something, or ask its operator.';
+  if (status === 503) return 'The store cannot be reached at the moment. Try again in a minute.';
+  return status < 500 ? error.message : 'Something went wrong. Try again in a minute.';
 }

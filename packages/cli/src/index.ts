@@ -5,3 +5,4 @@ export type {
   LocalHost,
 } from './local-cluster/local-cluster.ts';
 export { startLocalCluster } from './local-cluster/local-cluster.ts';
+export { type FrontNginx, type FrontNginxOptions, startFrontNginx } from './nginx/front-nginx.ts';

@@ -1,7 +1,7 @@
 /**
  * Goal: the example site does in a browser what its README says: several files uploaded at once,
- * thumbnails, a film with seeking, rename and delete; it shows pictures while a storage node is dead,
- * refuses what it must in words, and one Ctrl-C leaves nothing behind.
+ * thumbnails, a film with seeking, rename and delete; it shows pictures while a storage node is
+ * dead, refuses what it must in words, and one Ctrl-C leaves nothing behind.
  * Method: its one command, Debian's Chromium, requests beside it; a storage node gets SIGKILL.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -124,7 +124,8 @@ async function filmed(name: string): Promise<Upload> {
       const bytes = new Uint8Array(chunk.byteLength);
       chunk.copyTo(bytes);
       const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
-      frames.push({ timeMs: chunk.timestamp / 1000, key: chunk.type === 'key', base64: btoa(text) });
+      const key = chunk.type === 'key';
+      frames.push({ timeMs: chunk.timestamp / 1000, key, base64: btoa(text) });
     };
     const encoder = new VideoEncoder({ output, error: (error) => { throw error; } });
     encoder.configure({ codec: 'vp8', width, height, bitrate: 8_000_000 });

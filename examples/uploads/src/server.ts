@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import multipart from '@fastify/multipart';
-import { createClient, sendReproxy } from '@omgfs/client';
+import { type Client, createClient, sendReproxy } from '@omgfs/client';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { Gallery, type Item, isId, keyOf } from './gallery.ts';
 import { kindOf } from './kinds.ts';
@@ -54,6 +54,12 @@ export function createServer(options: ServerOptions): FastifyInstance {
   for (const name of assets) addAsset(server, name);
   server.after(() => addUploadRoute(server, gallery, { fileBytesMax }));
 
+  addPages(server, gallery, { fileBytesMax });
+  addDownloads(server, client, thumbnails);
+  return server;
+}
+
+function addPages(server: FastifyInstance, gallery: Gallery, { fileBytesMax }: UploadLimits): void {
   server.get<{ Querystring: { after?: string } }>('/', async ({ query }, reply) => {
     const page = await gallery.page(pageSize, query.after);
     return reply.type('text/html').send(galleryPage(page, { fileBytesMax }));
@@ -80,7 +86,10 @@ export function createServer(options: ServerOptions): FastifyInstance {
     await gallery.delete(await find(request));
     return reply.redirect('/', 303);
   });
+}
 
+/** Headers only; nginx fetches the bytes. */
+function addDownloads(server: FastifyInstance, client: Client, thumbnails: Thumbnails): void {
   server.get<ByName>('/files/:id/:name', async ({ params }, reply) => {
     const paths = await client.paths(keyOf(known(params)), { count: 3 });
     const { kind, contentType } = kindOf(params.name);
@@ -109,7 +118,6 @@ export function createServer(options: ServerOptions): FastifyInstance {
     }
     return reply.type('image/jpeg').header('Cache-Control', cacheControl).send(found.made);
   });
-  return server;
 }
 
 function known(item: Item): Item {

@@ -13,7 +13,7 @@ import { copyOne } from '../jobs/replication/copy-one.ts';
 import { askAbout } from '../jobs/replication/question.ts';
 import { createLog, type Log } from '../log.ts';
 import { Dispatcher } from '../server/dispatcher.ts';
-import { openStore, parseDsn } from '../store/open-store.ts';
+import { openStore, parseDsn, type SchemaOptions } from '../store/open-store.ts';
 import { Lookups } from '../store/replicas/lookups.ts';
 import type { Store } from '../store/store.ts';
 import { Topology } from '../topology/topology.ts';
@@ -89,12 +89,12 @@ export class Core {
   }
 
   /** Tries until the database answers; only an error that time does not heal ends it. */
-  async openStore({ createSchema }: { createSchema: boolean }): Promise<Store> {
+  async openStore(schema: Pick<SchemaOptions, 'createSchema' | 'warn'>): Promise<Store> {
     const { dsn, dbUser, dbPassword, mindevcountDefault } = this.config;
     const parsed = parseDsn(dsn, { user: dbUser, password: dbPassword });
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const options = { createSchema, mindevcountDefault, log: this.log };
+        const options = { ...schema, mindevcountDefault, log: this.log };
         this.#store = await openStore(parsed, options);
         return this.#store;
       } catch (error) {

@@ -17,8 +17,9 @@ export class JobRunner implements Background {
   /** Opens the database, starts the jobs and waits for the first look at all devices. */
   async open(core: Core): Promise<{ store: Store; background: Background }> {
     const { createSchema } = core.config;
-    const store = await core.openStore({ createSchema });
     const { topology, devices, log } = core;
+    const warn = (warning: string) => log.warn({ warning }, 'database.unsafe');
+    const store = await core.openStore({ createSchema, warn });
     const settings = jobSettings(core.config);
     const jobs = createJobs({ store, topology, devices, log, settings });
     this.#jobs = jobs;

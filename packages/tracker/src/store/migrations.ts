@@ -38,6 +38,8 @@ export interface SchemaOptions {
   keepVersion?: boolean;
   /** Told each statement before it runs. */
   onStatement?: (sql: string) => void;
+  /** Told what an operator should change about a database that can be used. */
+  warn?: (text: string) => void;
 }
 
 /**

@@ -9,6 +9,7 @@ import { openSqliteEngine } from './sqlite/sqlite-engine.ts';
 import type { Store, StoreOptions } from './store.ts';
 
 export { type Dsn, parseDsn } from './dsn.ts';
+export type { SchemaOptions } from './migrations.ts';
 
 /**
  * Opens a store whose database has the schema of this version.
@@ -17,7 +18,7 @@ export { type Dsn, parseDsn } from './dsn.ts';
  */
 export async function openStore(
   dsn: Dsn,
-  options: StoreOptions & { createSchema: boolean; log: Log },
+  options: StoreOptions & SchemaOptions & { log: Log },
 ): Promise<Store> {
   return createSqlStore(await openEngine(dsn, options), options);
 }

@@ -48,10 +48,25 @@ async function prepareDatabase(dsn: MySqlDsn, options: SchemaOptions): Promise<T
     };
     await ensureSchema(schema, options);
     if (galera) await ensureLeaseTable(schema);
+    if (options.warn !== undefined) await warnOfEngines(session, options.warn);
     return { galera, dialect: await detectDialect(session) };
   } finally {
     session.connection.destroy();
   }
+}
+
+/** Tables without which an acknowledged file is lost. */
+const preciousTables = ['file', 'file_on', 'tempfile', 'file_to_replicate', 'file_to_delete2'];
+
+async function warnOfEngines(session: MySqlSession, warn: (text: string) => void): Promise<void> {
+  const found = [];
+  for (const table of preciousTables) {
+    const engine = (await describeTable(session, table))?.engine ?? '';
+    if (engine !== 'innodb') found.push(`${table} (${engine})`);
+  }
+  if (found.length === 0) return;
+  const advice = 'ALTER TABLE … ENGINE=InnoDB';
+  warn(`no transactions, a crash can lose acknowledged files: ${found.join(', ')}; ${advice}`);
 }
 
 /** Again after a conflict with a starter on another node, whom the lock does not keep out. */

@@ -158,9 +158,10 @@ test('fsck goes through all of it', async () => {
     const status = await client.call('fsck_status');
     return status.running === '0' && Number(status.max_fid_checked) >= 203;
   });
-  // What was on a device that is gone was looked for everywhere.
-  const found = await sql('SELECT evcode FROM fsck_log WHERE fid = 100 ORDER BY logid');
-  expect(found.map((row) => row.evcode)).toEqual(['SRCH', 'GONE']);
+  await until('what was on a device that is gone is looked for everywhere', async () => {
+    const found = await sql('SELECT evcode FROM fsck_log WHERE fid = 100 ORDER BY logid');
+    return found.map((row) => row.evcode).join() === 'SRCH,GONE';
+  });
   expect(await devidsOf(201)).toEqual([1, 2]);
 });
 

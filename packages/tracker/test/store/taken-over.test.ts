@@ -21,6 +21,8 @@ import { allBytes, codeOf, put, storeOptions } from './fixture.ts';
 interface TakenOver {
   store: Store;
   sql: (text: string) => Promise<RowDataPacket[]>;
+  /** What was said at the start. */
+  warnings: readonly string[];
   /** Every table of the original as the server describes it, without its counter. */
   tables: () => Promise<string[]>;
   drop: () => Promise<void>;
@@ -39,8 +41,11 @@ async function takeOver(
   for (const text of [...oldSchema({ version: 17, fid: 'BIGINT', ...old }), ...more])
     await sql(text);
   const dsn = parseDsn(dsnOf(server, database), server);
-  const store = await openStore(dsn, { ...storeOptions, createSchema: false });
+  const warnings: string[] = [];
+  const warn = (text: string) => warnings.push(text);
+  const store = await openStore(dsn, { ...storeOptions, createSchema: false, warn });
   return {
+    warnings,
     store,
     sql,
     tables: async () => {
@@ -124,8 +129,10 @@ test('what MogileFS stored is found and kept, under the names it gave', async ()
   await drop();
 });
 
-test('MyISAM tables work, without what transactions are for', async () => {
-  const { store, tables, drop } = await takeOver(inject('mysql'), { engine: 'MyISAM' });
+test('MyISAM tables work, without what transactions are for, and that is said', async () => {
+  const myIsam = await takeOver(inject('mysql'), { engine: 'MyISAM' });
+  const { store, tables, warnings, drop } = myIsam;
+  expect(warnings).toEqual([expect.stringMatching(/lose .* file \(myisam\), file_on .*InnoDB/)]);
   const before = await tables();
   await live(store, ['plain', latin]);
   expect(await tables()).toEqual(before);
@@ -165,7 +172,8 @@ describe('modes of the server', () => {
     const admin = await connectTo(server);
     await admin.query('SET GLOBAL sql_mode = ?', [mode]);
     admin.destroy();
-    const { store, tables, drop } = await takeOver(server, {});
+    const { store, tables, warnings, drop } = await takeOver(server, {});
+    expect(warnings).toEqual([]);
     const before = await tables();
     await live(store, ['it\'s \\ "q"', latin]);
     expect(await tables()).toEqual(before);

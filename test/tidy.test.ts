@@ -184,7 +184,8 @@ describe('structure', () => {
       figures: ['figures'],
       server: ['server', 'figures', 'commands', 'log.ts'],
       files: ['files', 'commands', 'log.ts'],
-      http: ['http', 'figures', 'files', 'commands', 'log.ts'],
+      dav: ['dav', 'files'],
+      http: ['http', 'dav', 'figures', 'files', 'commands', 'log.ts'],
       setup: ['setup', 'store', 'placement', 'log.ts'],
     };
     const base = 'packages/tracker/src/';

@@ -8,6 +8,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { isTrue } from '@omgfs/protocol';
 import { readConfigFile } from './config-file.ts';
+import { type DavMode, davModes } from './dav/mode.ts';
 import type { AccessRules } from './http/access.ts';
 import { type DownloadShape, downloadShapes } from './http/files/download.ts';
 import { type OptionName, optionTable, type TrackerOption } from './options.ts';
@@ -67,6 +68,8 @@ export interface TrackerConfig {
   httpAccess: AccessRules;
   /** How the HTTP API answers downloads. */
   httpDownload: DownloadShape;
+  /** Domains as WebDAV shares, on the addresses of the HTTP API. */
+  httpDav: DavMode;
   /** Longest upload to the HTTP API, in bytes; undefined for no limit. */
   httpUploadBytesMax: number | undefined;
   /** Files that are read or stored by HTTP at once. */
@@ -208,6 +211,7 @@ function buildConfig(
     },
     httpDownload: downloadShape(text('http_download')),
     httpTransfersMax: Math.max(1, number('http_transfers')),
+    httpDav: davMode(text('http_dav')),
     httpUploadBytesMax: number('http_upload_mb') * bytesPerMb || undefined,
     logLevel: on('debug') || isTrue(env.DEBUG) ? 'debug' : text('log_level'),
     warnings: warningsOf({ values, plugins, testing }),
@@ -258,6 +262,12 @@ function queryProcesses(options: {
 /** Options that may be given again, each time for one more value. */
 function isList(name: string): boolean {
   return ['listen', 'http_listen', 'http_allow', 'plugins'].includes(name);
+}
+
+function davMode(text: string): DavMode {
+  const mode = davModes.find((known) => known === text);
+  if (mode !== undefined) return mode;
+  throw new Error(`http_dav must be one of ${davModes.join(', ')}, not '${text}'`);
 }
 
 function downloadShape(text: string): DownloadShape {

@@ -192,6 +192,13 @@ const table = [
     help: 'how downloads of files are answered: stream, redirect, nginx, perlbal or single',
   },
   {
+    name: 'http_dav',
+    flags: [],
+    kind: 'TEXT',
+    fallback: 'off',
+    help: 'domains as WebDAV shares under /dav/ of the HTTP API: off, readonly or full',
+  },
+  {
     name: 'http_upload_mb',
     flags: [],
     kind: 'NUMBER',

@@ -32,10 +32,14 @@ export interface DavFileSystem {
   makeCollection(path: string): Promise<void>;
   /** An empty file where nothing was (RFC 4918 §7.3). */
   createEmpty(path: string): Promise<void>;
-  /** A file, or a collection without members. */
-  remove(path: string): Promise<void>;
-  /** Moves a file or a whole collection to a name that is free or, for files, a file. */
-  move(from: string, to: string): Promise<void>;
+  /** Removes a file, or a collection that had no members when that was looked at. */
+  remove(path: string, kind: FileFacts['kind']): Promise<void>;
+  /** Moves a file or a whole collection to a name that is free or, with `replace`, a file. */
+  move(
+    from: string,
+    to: string,
+    options: { kind: FileFacts['kind']; replace: boolean },
+  ): Promise<void>;
   /** Whole or not at all, also when `signal` aborts it. */
   copyFile(from: string, to: string, signal: AbortSignal): Promise<void>;
 }

@@ -127,6 +127,16 @@ export class WebDav {
     }
   }
 
+  /** For GET and PUT of the host. @throws DavError 400, 403, 414. */
+  pathOf(target: string): string {
+    return parsePath(target);
+  }
+
+  /** @returns undefined when nothing is there. */
+  async kindOf(path: string): Promise<'file' | 'collection' | undefined> {
+    return (await this.#share.files.stat(path))?.kind;
+  }
+
   /**
    * For the PUT of the host: whether locks and conditions let a client write.
    * @throws DavError 400, 412, 423, and 409 when `parent` is asked for and missing.

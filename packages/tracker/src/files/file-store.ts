@@ -101,8 +101,15 @@ export interface FileStore {
   put(place: FilePlace, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<StoredFile>;
   /** @throws UNKNOWN_KEY. */
   remove(place: FilePlace): Promise<void>;
-  /** Never overwrites. @throws UNKNOWN_KEY, KEY_EXISTS. */
-  rename(request: { domain: string; from: string; to: string }): Promise<void>;
+  /** With `overwrite`, readers see the old file or this one. @throws UNKNOWN_KEY, KEY_EXISTS. */
+  rename(request: { domain: string; from: string; to: string; overwrite?: boolean }): Promise<void>;
+  /**
+   * Renames all files whose keys begin with `from`, or none.
+   * @throws UNKNOWN_KEY, KEY_EXISTS, KEY_TOO_LONG, TOO_MANY_KEYS.
+   */
+  renamePrefix(request: { domain: string; from: string; to: string }): Promise<void>;
+  /** Names of all domains. */
+  domains(): Promise<string[]>;
   /** Files below a prefix in the order of their keys, strictly after a key. */
   list(
     domain: string,
@@ -207,9 +214,20 @@ class CommandFileStore implements FileStore {
     await this.#run('delete', { domain, key });
   }
 
-  async rename(request: { domain: string; from: string; to: string }): Promise<void> {
+  async rename(request: Parameters<FileStore['rename']>[0]): Promise<void> {
+    const { domain, from, to, overwrite = false } = request;
+    const args = { domain, from_key: from, to_key: to };
+    await this.#run('rename', { ...args, overwrite: overwrite ? 1 : undefined });
+  }
+
+  async renamePrefix(request: { domain: string; from: string; to: string }): Promise<void> {
     const { domain, from, to } = request;
-    await this.#run('rename', { domain, from_key: from, to_key: to });
+    await this.#run('rename_prefix', { domain, from_prefix: from, to_prefix: to });
+  }
+
+  async domains(): Promise<string[]> {
+    const reply = await this.#run('get_domains', {});
+    return valuesOf(reply, { prefix: 'domain', total: reply.domains ?? 0 }).map(String);
   }
 
   async list(domain: string, request: Parameters<FileStore['list']>[1] = {}): Promise<Page> {

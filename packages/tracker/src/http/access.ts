@@ -14,8 +14,10 @@ export interface AccessRules {
 
 export interface AccessRequest {
   address: string;
-  /** GET and HEAD. */
+  /** It changes nothing. */
   readOnly: boolean;
+  /** The token may come as the password of a user of any name, which is all many programs know. */
+  basic?: boolean;
   authorization: string | undefined;
   origin: string | undefined;
   host: string | undefined;
@@ -31,7 +33,7 @@ export function checkAccess(rules: AccessRules, request: AccessRequest): void {
   }
   const { token, readToken } = rules;
   if (token === undefined && readToken === undefined) return;
-  const given = /^Bearer +(\S+) *$/i.exec(request.authorization ?? '')?.[1] ?? '';
+  const given = tokenIn(request);
   const accepted = request.readOnly ? [token, readToken] : [token];
   if (!accepted.some((known) => known !== undefined && isEqual(known, given))) {
     throw new OmgfsError('UNAUTHORIZED');
@@ -52,6 +54,15 @@ function isSameOrigin({ origin, host }: AccessRequest): boolean {
   } catch {
     return false;
   }
+}
+
+function tokenIn({ authorization = '', basic = false }: AccessRequest): string {
+  const [, scheme = '', text = ''] = /^(\w+) +(\S+) *$/.exec(authorization) ?? [];
+  if (/^bearer$/i.test(scheme)) return text;
+  if (!basic || !/^basic$/i.test(scheme)) return '';
+  return Buffer.from(text, 'base64')
+    .toString('utf8')
+    .replace(/^[^:]*:/, '');
 }
 
 /** Takes the same time whatever is wrong with the guess. */

@@ -11,6 +11,7 @@ import type { Survey } from '../figures/survey.ts';
 import type { Log } from '../log.ts';
 import { type AccessRules, checkAccess, checkNetwork } from './access.ts';
 import { Api, type ApiRoute, Input, scalar } from './api.ts';
+import { addDavMethods, type DavShare, isDav, routeOf } from './dav.ts';
 import { contentType } from './exposition.ts';
 import { addFileRoutes, type FilesOptions } from './files/routes.ts';
 import { Metrics } from './metrics.ts';
@@ -28,6 +29,8 @@ export interface HttpServerOptions {
   survey: () => Promise<Survey>;
   access: AccessRules;
   files: FilesOptions;
+  /** Undefined when it is off. */
+  dav: DavShare | undefined;
   /** Clients at once; further ones are closed. */
   connectionsMax: number;
   log: Log;
@@ -39,6 +42,7 @@ const bodyBytesMax = 1024 * 1024;
 /** A key of 255 bytes, every byte escaped. */
 const paramLengthMax = 3 * 255;
 const drainPollMs = 50;
+const readMethods: readonly string[] = ['GET', 'HEAD', 'OPTIONS', 'PROPFIND'];
 const routes = [...namespaceRoutes, ...machineRoutes, ...fileRoutes, ...operationRoutes];
 
 export class HttpServer {
@@ -79,6 +83,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
     connectionTimeout: limits.clientStallMs,
     requestTimeout: 0,
     forceCloseConnections: 'idle',
+    rewriteUrl: ({ method, url = '' }) => (options.dav ? routeOf(method, url) : url),
     routerOptions: { maxParamLength: paramLengthMax },
     // What the router itself refuses: an address it cannot decode, or with too long a part.
     frameworkErrors: (error, _, reply: FastifyReply) => {
@@ -89,6 +94,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true, allowUnionTypes: true } },
   });
   app.removeContentTypeParser('text/plain');
+  addDavMethods(app);
   app.server.maxConnections = options.connectionsMax;
   lingerAfterRefusals(app);
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
@@ -97,7 +103,8 @@ function createApp(options: HttpServerOptions): FastifyInstance {
       const facts = { method: request.method, url: request.url, err: thrown };
       options.log.error(facts, 'http.failed');
     }
-    if (status === 401) reply.header('www-authenticate', 'Bearer');
+    if (status === 401)
+      reply.header('www-authenticate', isDav(request) ? 'Basic realm="omgfs"' : 'Bearer');
     const { length } = toOmgfsError(thrown).details;
     if (status === 416) reply.header('content-range', `bytes */${length}`);
     return reply.code(status).send(body);
@@ -125,6 +132,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
       guardAccess(guarded, options.access);
       await guarded.register(async (inner) => addRoutes(inner, options));
       await guarded.register((inner) => addFileRoutes(inner, options.files));
+      await guarded.register(async (inner) => options.dav?.addTo(inner));
     });
   });
   return app;
@@ -150,7 +158,8 @@ function guardAccess(app: FastifyInstance, access: AccessRules): void {
   app.addHook('onRequest', async (request) => {
     checkAccess(access, {
       address: request.ip,
-      readOnly: request.method === 'GET' || request.method === 'HEAD',
+      readOnly: readMethods.includes(request.method),
+      basic: isDav(request),
       authorization: request.headers.authorization,
       origin: request.headers.origin,
       host: request.headers.host,

@@ -2,6 +2,7 @@
 
 import type { Survey } from '../figures/survey.ts';
 import { createFileStore, type FileStore } from '../files/file-store.ts';
+import { DavShare } from '../http/dav.ts';
 import { HttpServer } from '../http/server.ts';
 import type { Core } from './core.ts';
 
@@ -23,18 +24,21 @@ export class HttpServers {
   async listen(): Promise<number | undefined> {
     let port: number | undefined;
     const { config, dispatcher, log } = this.#core;
+    const files = {
+      files: this.#files,
+      shape: config.httpDownload,
+      uploadBytesMax: config.httpUploadBytesMax,
+      transfersMax: config.httpTransfersMax,
+    };
+    const dav = config.httpDav === 'off' ? undefined : new DavShare(files, config.httpDav);
     for (const address of config.httpListen) {
       const server = new HttpServer({
         call: (request) => dispatcher.call(request),
         survey: this.#survey,
         readiness: () => this.#core.readiness(),
         access: config.httpAccess,
-        files: {
-          files: this.#files,
-          shape: config.httpDownload,
-          uploadBytesMax: config.httpUploadBytesMax,
-          transfersMax: config.httpTransfersMax,
-        },
+        files,
+        dav,
         connectionsMax: config.connectionsMax,
         log,
       });

@@ -46,7 +46,8 @@ export async function copyOrMove(call: Call): Promise<void> {
   }
   await mustHaveParent(share, to);
   const before = await files.stat(to);
-  if (before !== undefined && /^f$/i.test((headers.overwrite ?? 'T').toString())) {
+  const replace = !/^f$/i.test((headers.overwrite ?? 'T').toString());
+  if (before !== undefined && !replace) {
     throw new DavError(412, 'The destination exists.');
   }
   mustNotBeFixed(before);
@@ -60,7 +61,7 @@ export async function copyOrMove(call: Call): Promise<void> {
     await removeTree(call, to);
   }
   if (moving) {
-    await files.move(path, to);
+    await files.move(path, to, { kind: facts.kind, replace });
     locks.drop(path);
     properties.move(path, to);
   } else {
@@ -112,9 +113,9 @@ async function removeTree(call: Call, root: string): Promise<void> {
   const { files, properties, locks }: Share = call.share;
   const found: Visit[] = [];
   for await (const visit of walk(call, root)) found.push(visit);
-  for (const { path } of found.reverse()) {
+  for (const { path, collection } of found.reverse()) {
     call.signal.throwIfAborted();
-    await files.remove(path);
+    await files.remove(path, collection ? 'collection' : 'file');
   }
   properties.drop(root);
   locks.drop(root);

@@ -1,0 +1,118 @@
+/**
+ * The WebDAV share (docs/dav-share.md): every address below `/dav` goes here, whatever its method.
+ * Bytes go the ways of the files API; all else is a method of WebDAV on the keys.
+ */
+import { OmgfsError } from '@omgfs/protocol';
+import { DavError, WebDav } from '@omgfs/webdav';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { filePlaceOf, KeyFiles } from '../dav/key-files.ts';
+import type { DavMode } from '../dav/mode.ts';
+import { download } from './files/download.ts';
+import type { FilesOptions } from './files/routes.ts';
+import { upload } from './files/upload.ts';
+
+/** Methods that HTTP itself does not have. */
+const methods = ['PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY', 'MOVE', 'LOCK', 'UNLOCK'];
+const route = '/dav';
+
+/**
+ * Where the router is to look. It would decode addresses as UTF-8 and refuse those of keys that are
+ * none. Windows asks the root of a server what it can do before it asks for a share.
+ */
+export function routeOf(method: string | undefined, url: string): string {
+  if (/^\/dav(?:[/?]|$)/.test(url)) return route;
+  const isProbe = method === 'OPTIONS' || method === 'PROPFIND';
+  return isProbe && (url === '/' || url === '*') ? route : url;
+}
+
+export function isDav(request: FastifyRequest): boolean {
+  return request.routeOptions.url === route;
+}
+
+/** To be called before any route is added. */
+export function addDavMethods(app: FastifyInstance): void {
+  for (const method of methods) app.addHttpMethod(method, { hasBody: true });
+}
+
+export class DavShare {
+  readonly #dav: WebDav;
+  readonly #files: FilesOptions;
+  readonly #full: boolean;
+
+  constructor(files: FilesOptions, mode: Exclude<DavMode, 'off'>) {
+    this.#full = mode === 'full';
+    this.#dav = new WebDav({ files: new KeyFiles(files.files), readonly: !this.#full });
+    // A redirect is nothing that such a client follows.
+    this.#files = files.shape === 'redirect' ? { ...files, shape: 'stream' } : files;
+  }
+
+  /** Adds the route to a scope of its own: bodies there are streams. */
+  addTo(app: FastifyInstance): void {
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', (_, __, done) => done(null));
+    app.route({
+      method: ['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', ...methods],
+      url: route,
+      schema: { hide: true },
+      handler: (request, reply) => this.#answer(request, reply),
+    });
+  }
+
+  async #answer(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    try {
+      const { method } = request;
+      if (method === 'GET' || method === 'HEAD') return await this.#get(request, reply);
+      if (method === 'PUT') return await this.#put(request, reply);
+      if (!this.#dav.serves(method)) throw new OmgfsError('METHOD_NOT_ALLOWED');
+      await this.#dav.handle(request.raw, reply.raw, request.originalUrl);
+      return reply.hijack();
+    } catch (error) {
+      if (reply.raw.headersSent) {
+        // Half an answer must not look like a whole one.
+        request.raw.socket.destroy();
+        return reply.hijack();
+      }
+      if (!(error instanceof DavError)) throw error;
+      return refuse(reply, error);
+    }
+  }
+
+  async #get(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const path = this.#dav.pathOf(request.originalUrl);
+    try {
+      return await download(this.#files, { request, reply, place: filePlaceOf(path) });
+    } catch (error) {
+      const missing = error instanceof OmgfsError && error.status >= 403 && error.status <= 404;
+      if (!missing || (await this.#dav.kindOf(path)) !== 'collection') throw error;
+      throw new OmgfsError('METHOD_NOT_ALLOWED', {
+        message: 'This is a folder of a WebDAV share; open it with a WebDAV client.',
+      });
+    }
+  }
+
+  async #put(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    if (!this.#full) throw new OmgfsError('METHOD_NOT_ALLOWED');
+    const path = this.#dav.pathOf(request.originalUrl);
+    await this.#dav.mayWrite(request.originalUrl, request.headers, { parent: true });
+    const before = await this.#dav.kindOf(path);
+    if (before === 'collection') {
+      throw new OmgfsError('METHOD_NOT_ALLOWED', { message: 'A folder has that name.' });
+    }
+    const { files, uploadBytesMax: bytesMax } = this.#files;
+    const exchange = { request, place: filePlaceOf(path), options: {} };
+    const { etag } = await upload({ files, bytesMax }, exchange);
+    return reply
+      .code(before === undefined ? 201 : 204)
+      .header('etag', etag)
+      .send();
+  }
+}
+
+function refuse(reply: FastifyReply, error: DavError): FastifyReply {
+  const xml = error.condition && `<D:error xmlns:D="DAV:"><D:${error.condition}/></D:error>`;
+  const type = xml ? 'application/xml' : 'text/plain';
+  return reply
+    .code(error.status)
+    .type(`${type}; charset=utf-8`)
+    .send(xml || `${error.message}\n`);
+}

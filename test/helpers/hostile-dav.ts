@@ -1,4 +1,4 @@
-/** What hostile or broken WebDAV clients send, to any server: all of it must be refused and borne. */
+/** What hostile or broken WebDAV clients send to any server: all of it is refused and borne. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 

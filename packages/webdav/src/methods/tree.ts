@@ -10,6 +10,7 @@ import {
 import { DavError } from '../errors.ts';
 import type { FileFacts } from '../file-system.ts';
 import { childOf, isWithin, parseDestination } from '../path.ts';
+import { inParallel } from './parallel.ts';
 
 const depthMax = 64;
 
@@ -113,9 +114,15 @@ async function removeTree(call: Call, root: string): Promise<void> {
   const { files, properties, locks }: Share = call.share;
   const found: Visit[] = [];
   for await (const visit of walk(call, root)) found.push(visit);
-  for (const { path, collection } of found.reverse()) {
+  const paths = (collection: boolean) =>
+    found.filter((visit) => visit.collection === collection).map(({ path }) => path);
+  await inParallel(paths(false), async (path) => {
     call.signal.throwIfAborted();
-    await files.remove(path, collection ? 'collection' : 'file');
+    await files.remove(path, 'file');
+  });
+  for (const path of paths(true).reverse()) {
+    call.signal.throwIfAborted();
+    await files.remove(path, 'collection');
   }
   properties.drop(root);
   locks.drop(root);
@@ -126,10 +133,14 @@ async function copyTree(
   { from, to, deep }: { from: string; to: string; deep: boolean },
 ): Promise<void> {
   const { files } = call.share;
-  for await (const { path, collection } of walk(call, from)) {
-    const target = to + path.slice(from.length);
-    if (!collection) await files.copyFile(path, target, call.signal);
-    else await files.makeCollection(target);
-    if (!deep) return;
+  const target = (path: string) => to + path.slice(from.length);
+  async function* filesToCopy(): AsyncGenerator<string> {
+    for await (const { path, collection } of walk(call, from)) {
+      // Before its members.
+      if (collection) await files.makeCollection(target(path));
+      else yield path;
+      if (!deep) return;
+    }
   }
+  await inParallel(filesToCopy(), (path) => files.copyFile(path, target(path), call.signal));
 }

@@ -10,6 +10,7 @@ import type { DavMode } from '../dav/mode.ts';
 import { download } from './files/download.ts';
 import type { FilesOptions } from './files/routes.ts';
 import { upload } from './files/upload.ts';
+import { limitTransfers } from './patience.ts';
 
 /** Methods that HTTP itself does not have. */
 const methods = ['PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY', 'MOVE', 'LOCK', 'UNLOCK'];
@@ -50,6 +51,7 @@ export class DavShare {
   addTo(app: FastifyInstance): void {
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (_, __, done) => done(null));
+    limitTransfers(app, this.#files.transfersMax);
     app.route({
       method: ['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', ...methods],
       url: route,

@@ -10,40 +10,49 @@ import { createClient } from '@omgfs/client';
 import { expect, test } from 'vitest';
 import { until } from '../helpers/wait.ts';
 
-async function replicate(cluster: LocalCluster): Promise<Buffer[]> {
+/** One that travels by itself, and one that travels in a batch. */
+const lengths = [3_000_000, 30_000];
+
+async function replicate(cluster: LocalCluster): Promise<number[]> {
   const client = createClient({ trackers: [...cluster.trackers], domain: 'main' });
   try {
-    const body = Buffer.alloc(3_000_000, 'x');
-    await client.put('k', body);
-    const paths = await until('two copies', async () => {
-      const found = await client.paths('k');
-      return found.length === 2 ? found : undefined;
+    const copies = lengths.map(async (length) => {
+      await client.put(`k${length}`, Buffer.alloc(length, 'x'));
+      const paths = await until('two copies', async () => {
+        const found = await client.paths(`k${length}`);
+        return found.length === 2 ? found : undefined;
+      });
+      const bodies = paths.map(
+        async (path) => (await (await fetch(path)).arrayBuffer()).byteLength,
+      );
+      return Promise.all(bodies);
     });
-    return Promise.all(
-      paths.map(async (path) => Buffer.from(await (await fetch(path)).arrayBuffer())),
-    );
+    return (await Promise.all(copies)).flat();
   } finally {
     await client.close();
   }
 }
 
 const wanted = { hosts: 2, devicesPerHost: 1, domain: 'main' };
-const pulled = (cluster: LocalCluster) =>
-  cluster.hosts.some(({ name }) => {
-    return readFileSync(join(cluster.dir, 'logs', `${name}.log`), 'utf8').includes('"file.pulled"');
-  });
+/** Files that nodes fetched from each other. */
+function pulled(cluster: LocalCluster): number {
+  const logs = cluster.hosts.map(({ name }) =>
+    readFileSync(join(cluster.dir, 'logs', `${name}.log`), 'utf8'),
+  );
+  return logs.join('').split('"file.pulled"').length - 1;
+}
 
 test('the target fetches the file from the source', async () => {
   await using cluster = await startLocalCluster(wanted);
-  for (const copy of await replicate(cluster)) expect(copy.length).toBe(3_000_000);
-  expect(pulled(cluster)).toBe(true);
+  expect(await replicate(cluster)).toEqual(lengths.flatMap((length) => [length, length]));
+  expect(pulled(cluster)).toBe(lengths.length);
 });
 
 test('where nodes do not fetch, the tracker carries the bytes', async () => {
   const extraStorageArgs = ['--allow', '0.0.0.0/0', '--nopull'];
   await using cluster = await startLocalCluster({ ...wanted, extraStorageArgs });
-  for (const copy of await replicate(cluster)) expect(copy.length).toBe(3_000_000);
-  expect(pulled(cluster)).toBe(false);
+  expect(await replicate(cluster)).toEqual(lengths.flatMap((length) => [length, length]));
+  expect(pulled(cluster)).toBe(0);
 });
 
 test('signed, it works as well', async () => {
@@ -52,6 +61,6 @@ test('signed, it works as well', async () => {
     extraTrackerArgs: ['--url_secret', 's'],
     extraStorageArgs: ['--url-secret', 's'],
   });
-  for (const copy of await replicate(cluster)) expect(copy.length).toBeGreaterThan(0);
-  expect(pulled(cluster)).toBe(true);
+  expect(await replicate(cluster)).toEqual(lengths.flatMap((length) => [length, length]));
+  expect(pulled(cluster)).toBe(lengths.length);
 });

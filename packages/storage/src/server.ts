@@ -23,6 +23,7 @@ import { handleDelete } from './handlers/delete.ts';
 import { handleGet } from './handlers/get.ts';
 import { handleMkcol } from './handlers/mkcol.ts';
 import { handlePull } from './handlers/pull.ts';
+import { handlePulls } from './handlers/pulls.ts';
 import { handlePut } from './handlers/put.ts';
 import { type Exchange, sendError } from './http/reply.ts';
 import { Turns } from './http/turns.ts';
@@ -212,6 +213,9 @@ async function dispatch(options: ServerOptions, exchange: Exchange): Promise<voi
     case 'POST':
       if (exchange.req.headers[pullHeaders.source] !== undefined) {
         return handlePull(options, exchange);
+      }
+      if (exchange.req.headers[pullHeaders.batch] !== undefined) {
+        return handlePulls(options, exchange);
       }
       throw new OmgfsError('METHOD_NOT_ALLOWED');
     case 'MKCOL':

@@ -151,3 +151,71 @@ test('other ways to use POST are as before', async () => {
   const dir = to.replace(name, '');
   expect((await pull(dir, 'http://127.0.0.1:80/dev1/x')).status).toBe(400);
 });
+
+function pullAll(url: string, orders: unknown): Promise<Answer> {
+  const body = Buffer.from(JSON.stringify(orders));
+  const headers = { 'omgfs-pulls': '1', 'content-length': String(body.length) };
+  return ask(new URL('/', url).href, { method: 'POST', headers, body });
+}
+
+test('each pull of a batch has its own answer', async () => {
+  const { from, to, target } = await twoNodes();
+  await put(from, body);
+  const path = new URL(to).pathname;
+  const order = { target: path, source: from, length: body.length };
+  const answer = await pullAll(to, [
+    { ...order, hash: 'MD5' },
+    { ...order, target: `${path}.2`, checksum: `MD5:${'0'.repeat(32)}` },
+    { ...order, target: `${path}.3`, length: 5 },
+    { ...order, target: '/dev2/../../x' },
+    { ...order, target: '/dev9/x' },
+    { ...order, length: 2 ** 40 },
+    { ...order, source: 'file:///dev1/x' },
+    {},
+  ]);
+  expect(answer.status).toBe(200);
+  expect(JSON.parse(answer.text)).toMatchObject([
+    { status: 201, bytes: body.length, checksum: `MD5:${md5}` },
+    { status: 502, reason: expect.stringContaining(`has MD5 ${md5} instead of`) },
+    { status: 502, reason: 'has 600000 bytes instead of 5' },
+    { status: 400 },
+    { status: 404 },
+    { status: 400 },
+    { status: 400 },
+    { status: 400 },
+  ]);
+  expect(await filesOf(target.docroot, 2)).toHaveLength(1);
+  expect((await ask(to)).body.equals(body)).toBe(true);
+});
+
+test('a batch must be a list of bounded length', async () => {
+  const { to } = await twoNodes();
+  expect((await pullAll(to, {})).status).toBe(400);
+  expect((await pullAll(to, [1])).status).toBe(400);
+  expect((await pullAll(to, Array(65).fill({}))).status).toBe(400);
+  expect((await pullAll(to, ['x'.repeat(300_000)])).status).toBe(400);
+  const refusing = await twoNodes({ networks: [], secrets: [], pull: false });
+  expect((await pullAll(refusing.to, [])).status).toBe(403);
+});
+
+test('each pull of a batch needs its own signature where URLs are signed', async () => {
+  const secret = 'geheim';
+  const { from, to } = await twoNodes({ networks: [], secrets: [secret], pull: true });
+  const expires = Math.floor(Date.now() / 1000) + 60;
+  const sign = (method: string, url: string) =>
+    signPath({ secret, method, path: new URL(url).pathname, expires });
+  await ask(new URL(sign('PUT', from), from).href, { method: 'PUT', body });
+  const source = new URL(sign('GET', from), from).href;
+  const target = sign(pullMethod(source), to);
+  const order = { target, source, length: body.length };
+  const answer = await pullAll(to, [
+    order,
+    { ...order, target: new URL(to).pathname },
+    { ...order, source: `${source}&x=1` },
+  ]);
+  expect(JSON.parse(answer.text)).toMatchObject([
+    { status: 201 },
+    { status: 401 },
+    { status: 401 },
+  ]);
+});

@@ -81,7 +81,7 @@ const table = [
     name: 'replicate_jobs',
     flags: [],
     kind: 'NUMBER',
-    fallback: '8',
+    fallback: '64',
     help: 'replications that run at once',
   },
   {

@@ -33,9 +33,17 @@ export function checkAccess(
   if (!behindFront && !isAllowed(rules, address)) throw new OmgfsError('ADDRESS_REFUSED');
   if (rules.secrets.length === 0) return;
   const { method = '' } = req;
+  // Each pull of a batch has a signature of its own.
+  if (method === 'POST' && req.headers[pullHeaders.batch] !== undefined) return;
   const source = method === 'POST' ? req.headers[pullHeaders.source] : undefined;
   const signed = typeof source === 'string' ? pullMethod(source) : method;
   checkSignature(rules.secrets, signed, target);
+}
+
+/** One pull of a batch. @throws UNAUTHORIZED. */
+export function checkPull(rules: AccessRules, pull: { source: string; target: string }): void {
+  if (rules.secrets.length === 0) return;
+  checkSignature(rules.secrets, pullMethod(pull.source), pull.target);
 }
 
 /**

@@ -4,7 +4,6 @@
  * placed; the answer says the checksum. While it lasts, interim answers show progress.
  */
 import { createHash } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
 import {
   type Checksum,
   formatChecksum,
@@ -33,7 +32,7 @@ export interface PullContext {
   stallMs: number;
 }
 
-interface Order {
+export interface Order {
   source: URL;
   length: number;
   /** What the bytes must be. */
@@ -41,12 +40,12 @@ interface Order {
   hash: HashType | undefined;
 }
 
-const progressEveryMs = 5_000;
+export const progressEveryMs = 5_000;
 const connectionsPerNode = 16;
 const sourcePath = /^\/dev[1-9]\d*\/[\w./-]+$/;
 
 /** The source failed, not this node: another source may do. */
-class SourceFailure extends Error {}
+export class SourceFailure extends Error {}
 
 /** Shared by all pulls of the process: connections to other nodes are kept. */
 const agent = new Agent({ connections: connectionsPerNode });
@@ -58,25 +57,23 @@ const agent = new Agent({ connections: connectionsPerNode });
 export async function handlePull(context: PullContext, exchange: Exchange): Promise<void> {
   const { req, res, target } = exchange;
   const { devid, name, directory } = parseWriteTarget(target);
-  const order = orderOf(req.headers);
+  const text = (header: string) => String(req.headers[header] ?? '');
+  const order = orderOf({
+    source: text(pullHeaders.source),
+    length: text(pullHeaders.length),
+    checksum: text(pullHeaders.checksum),
+    hash: text(pullHeaders.hash),
+  });
   if (name === '' || directory || order === undefined) {
     throw new OmgfsError('BAD_REQUEST', { message: 'A pull names a file, a source and a length.' });
   }
-  const host = order.source.hostname.replace(/^\[(.*)\]$/, '$1');
-  if (!mayPullFrom(context.access, host)) throw new OmgfsError('PULL_REFUSED');
-  const device = await context.devices.find(devid);
-  device.assertWritable();
-  if (!device.space.fits(order.length)) await device.look();
-  const claim = device.space.claim(order.length, { exempt: false });
   const progress = setInterval(() => res.writeProcessing(), progressEveryMs);
   // Whoever asked has chosen another way meanwhile, or given the file up: nothing would ever
   // delete a file that is stored without its row.
   const gone = new AbortController();
   res.once('close', () => gone.abort(new Error('nobody waits for the answer')));
   try {
-    const checksum = await pull(context, order, { device, name, claim, gone: gone.signal });
-    const { source, length: bytes } = order;
-    context.log.info({ devid, name, source: source.host, bytes }, 'file.pulled');
+    const checksum = await storePull(context, order, { devid, name, gone: gone.signal });
     const sum = checksum && { [pullHeaders.checksum]: formatChecksum(checksum) };
     sendHead(res, 201, { 'Content-Length': 0, ...sum });
     res.end();
@@ -87,6 +84,31 @@ export async function handlePull(context: PullContext, exchange: Exchange): Prom
     res.end(text);
   } finally {
     clearInterval(progress);
+  }
+}
+
+/**
+ * Carries out an order, unless `gone` fires before the file is placed.
+ * @returns the checksum, if one was asked for.
+ * @throws SourceFailure, PULL_REFUSED, and what a PUT throws.
+ */
+export async function storePull(
+  context: PullContext,
+  order: Order,
+  { devid, name, gone }: { devid: number; name: string; gone: AbortSignal },
+): Promise<Checksum | undefined> {
+  const { source, length: bytes } = order;
+  const host = source.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (!mayPullFrom(context.access, host)) throw new OmgfsError('PULL_REFUSED');
+  const device = context.devices.findReady(devid) ?? (await context.devices.find(devid));
+  device.assertWritable();
+  if (!device.space.fits(bytes)) await device.look();
+  const claim = device.space.claim(bytes, { exempt: false });
+  try {
+    const checksum = await pull(context, order, { device, name, claim, gone });
+    context.log.info({ devid, name, source: source.host, bytes }, 'file.pulled');
+    return checksum;
+  } finally {
     claim.release();
   }
 }
@@ -160,18 +182,22 @@ async function* readable(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   }
 }
 
-function orderOf(headers: IncomingHttpHeaders): Order | undefined {
-  const text = (name: string): string => String(headers[name] ?? '');
-  const length = text(pullHeaders.length);
-  const source = urlOf(text(pullHeaders.source));
+/** @returns undefined when it is not one that may be carried out. */
+export function orderOf(words: {
+  source: string;
+  length: string;
+  checksum: string;
+  hash: string;
+}): Order | undefined {
+  const { length, checksum, hash } = words;
+  const source = urlOf(words.source);
   if (source?.protocol !== 'http:' || !sourcePath.test(source.pathname)) return undefined;
   if (!/^\d{1,15}$/.test(length)) return undefined;
-  const hash = text(pullHeaders.hash);
   const known = Object.hasOwn(hashTypes, hash);
   return {
     source,
     length: Number(length),
-    expected: parseChecksum(text(pullHeaders.checksum)),
+    expected: parseChecksum(checksum),
     hash: known ? (hash as HashType) : undefined,
   };
 }

@@ -47,12 +47,14 @@ const rules: ReadonlyMap<string, Rule> = new Map([
   ['fsck_checksum', fsckChecksum],
   ['network_zones', anyText],
   ['omg_heal_after', digits],
+  ['omg_device_copies', digits],
+  ['omg_device_mib_per_second', digits],
 ]);
 
 const rulesByPrefix: readonly [RegExp, Rule][] = [
   [/^queue_/, anyText],
   [/^zone_/, netmasks],
-  [/^omg_pause_(?:replicate|delete|reaper|heal)$/, boolean],
+  [/^omg_pause_(?:replicate|delete|reaper|heal|fsck|rebalance)$/, boolean],
   [/^slave_/, replicaDatabase],
 ];
 

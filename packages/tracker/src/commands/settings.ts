@@ -20,7 +20,8 @@ export function settingCommands({ store }: CommandServices): Record<string, Comm
       let count = 0;
       for (const { field, value } of await store.listSettings()) {
         // State of ours and of fsck is no setting; the one that steers fsck is.
-        if (/^(?:omg_(?!pause_|heal_)|fsck_)/.test(field) && field !== 'fsck_checksum') continue;
+        if (/^(?:omg_(?!pause_|heal_|device_)|fsck_)/.test(field) && field !== 'fsck_checksum')
+          continue;
         count += 1;
         fields[`key_${count}`] = field;
         fields[`value_${count}`] = masked(field, value);

@@ -23,9 +23,12 @@ export interface CopyRequest {
   signals?: readonly AbortSignal[];
 }
 
-/** `copied` with the digest that was asked for; or which end failed and why. */
+/**
+ * `copied` with the digest that was asked for, and the length that the target showed afterwards if
+ * it has done so; or which end failed and why.
+ */
 export type CopyOutcome =
-  | { state: 'copied'; checksum: Checksum | undefined }
+  | { state: 'copied'; checksum: Checksum | undefined; shownBytes?: number | undefined }
   | { state: 'source_failed' | 'target_failed'; reason: string };
 
 export type DigestOutcome =

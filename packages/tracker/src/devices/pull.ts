@@ -2,10 +2,11 @@
  * Node-to-node copy (design section 6): the target is asked to fetch the file from the source, so
  * that the bytes do not pass through this process. Nodes that do not offer it are remembered.
  */
-import { parseChecksum, pullHeaders, pullMethod, signPath } from '@omgfs/protocol';
+import { type PullOrder, parseChecksum, pullHeaders, pullMethod, signPath } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';
 import type { CopyOutcome, CopyRequest } from './copy.ts';
 import { isSuccess, reasonOf } from './http.ts';
+import { PullBatches } from './pull-batches.ts';
 import type { SignUrl } from './signing.ts';
 
 export interface PullOptions {
@@ -25,15 +26,25 @@ export class Pulls {
   readonly #options: PullOptions;
   /** Until when each target is not asked, by origin. */
   readonly #without = new Map<string, number>();
+  readonly #batches: PullBatches;
 
   constructor(options: PullOptions) {
     this.#options = options;
+    this.#batches = new PullBatches({ ...options, orderFor: (request) => this.#order(request) });
   }
 
   /** Never rejects. @returns undefined when the target does not fetch by itself. */
   async copy(request: CopyRequest): Promise<CopyOutcome | undefined> {
     const { origin, pathname } = new URL(request.to);
     if ((this.#without.get(origin) ?? 0) > performance.now()) return undefined;
+    const outcome = await this.#batches.copy(request);
+    return outcome === 'alone' ? this.#copyAlone(request, { origin, pathname }) : outcome;
+  }
+
+  async #copyAlone(
+    request: CopyRequest,
+    { origin, pathname }: { origin: string; pathname: string },
+  ): Promise<CopyOutcome | undefined> {
     const stopped = new AbortController();
     const { stallMs, signUrl } = this.#options;
     const source = signUrl('GET', request.from);
@@ -66,6 +77,14 @@ export class Pulls {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #order(request: CopyRequest): PullOrder {
+    const { length, expected, hashtype: hash } = request;
+    const source = this.#options.signUrl('GET', request.from);
+    const target = this.#sign(new URL(request.to).pathname, source);
+    const checksum = expected && `${expected.type}:${expected.hex}`;
+    return { target, source, length, ...(checksum && { checksum }), ...(hash && { hash }) };
   }
 
   #sign(path: string, source: string): string {

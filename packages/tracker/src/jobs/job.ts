@@ -112,6 +112,8 @@ export class Job<Unit> {
         await new Promise<void>((resolve) => {
           this.#onSlot = resolve;
         });
+        // What was written together ends together, and is claimed for together.
+        await new Promise(setImmediate);
         continue;
       }
       const units = await this.#options.claim(free);

@@ -13,6 +13,7 @@ import { PauseSwitch } from './pause-switch.ts';
 import { reapTempfiles } from './reap-tempfiles.ts';
 import { createRebalance, type Rebalance } from './rebalance/rebalance.ts';
 import { Repeater } from './repeater.ts';
+import { DeviceSlots } from './replication/device-slots.ts';
 import { createReplicateJob } from './replication/replicate.ts';
 import type { JobServices } from './services.ts';
 import { Healer } from './upkeep/healer.ts';
@@ -87,10 +88,13 @@ const legacyRows = 500;
 const depthsAgeMsMax = 5_000;
 
 export function createJobs(
-  options: Omit<JobServices, 'random'> & { random?: () => number; settings: JobSettings },
+  options: Omit<JobServices, 'random' | 'slots'> & {
+    random?: () => number;
+    settings: JobSettings;
+  },
 ): Jobs {
   const { settings, random = Math.random, ...rest } = options;
-  const services: JobServices = { ...rest, random };
+  const services: JobServices = { ...rest, random, slots: new DeviceSlots(rest.topology) };
   const parts = createParts(services, settings);
   const { monitor, notes, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping } =
     parts;

@@ -3,12 +3,15 @@ import type { DeviceClient } from '../devices/device-client.ts';
 import type { Log } from '../log.ts';
 import type { Store } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
+import type { DeviceSlots } from './replication/device-slots.ts';
 
 export interface JobServices {
   store: Store;
   topology: Topology;
   devices: DeviceClient;
   log: Log;
+  /** What the copies of this process share. */
+  slots: DeviceSlots;
   /** A number in [0, 1). */
   random: () => number;
 }

@@ -10,6 +10,7 @@ import type { TrackerConfig } from '../config.ts';
 import { createDeviceClient, type DeviceClient } from '../devices/device-client.ts';
 import { createSignUrl } from '../devices/signing.ts';
 import { copyOne } from '../jobs/replication/copy-one.ts';
+import { DeviceSlots } from '../jobs/replication/device-slots.ts';
 import { askAbout } from '../jobs/replication/question.ts';
 import { createLog, type Log } from '../log.ts';
 import { Dispatcher } from '../server/dispatcher.ts';
@@ -143,6 +144,7 @@ export class Core {
 
   #commands(store: Store, background: Background): CommandTable {
     const parts = { store, topology: this.topology, devices: this.devices };
+    const slots = new DeviceSlots(this.topology);
     const random = Math.random;
     return createCommands({
       ...parts,
@@ -154,7 +156,7 @@ export class Core {
       wakeFsck: () => background.wake('fsck'),
       wakeRebalance: () => background.wake('rebalance'),
       hostname: this.config.hostname,
-      copyReplica: (request) => copyOne({ ...parts, log: this.log, random }, request),
+      copyReplica: (request) => copyOne({ ...parts, log: this.log, random, slots }, request),
       verdictOn: (file) => askAbout({ topology: this.topology, random }, file),
       signUrl: createSignUrl(this.config),
       random,

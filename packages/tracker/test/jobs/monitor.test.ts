@@ -11,6 +11,7 @@ import { dsnOf, startMariaDb } from '../../../../test/helpers/mariadb.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { createDeviceClient } from '../../src/devices/device-client.ts';
 import { Monitor } from '../../src/jobs/monitor/monitor.ts';
+import { DeviceSlots } from '../../src/jobs/replication/device-slots.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
 import { Topology } from '../../src/topology/topology.ts';
 import { startTcpNode, startTestNode } from '../devices/http-node.ts';
@@ -138,7 +139,7 @@ test('a database that is down is tried again until it answers', async () => {
   onTestFinished(() => devices.close());
   const topology = new Topology({ mindevcountDefault: 2, freeSpaceMinMb: 0 });
   const monitor = new Monitor(
-    { store, topology, devices, log, random: Math.random },
+    { store, topology, devices, log, random: Math.random, slots: new DeviceSlots(topology) },
     { topologyEveryMs: neverMs, sweepEveryMs: 20, writeTestEveryMs: 0, usageEverySeconds: 0 },
   );
   monitor.start();

@@ -6,6 +6,7 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
+import { DeviceSlots } from '../../src/jobs/replication/device-slots.ts';
 import { Healer } from '../../src/jobs/upkeep/healer.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
 
@@ -168,7 +169,12 @@ describe.each(engines)('healing on %s', (engine) => {
     await cluster.store.setSetting({ field, value: '0' });
     let asked = 0;
     const resting = new Healer(
-      { ...cluster, log: pino({ level: 'silent' }), random: Math.random },
+      {
+        ...cluster,
+        log: pino({ level: 'silent' }),
+        random: Math.random,
+        slots: new DeviceSlots(cluster.topology),
+      },
       {
         everyMs: 1,
         settleSeconds: 0,

@@ -1,7 +1,7 @@
 /** Goal: one contended row fails alone. Method: a batcher whose send refuses one request. */
 import { OmgfsError } from '@omgfs/protocol';
 import { expect, test } from 'vitest';
-import { Batcher } from '../../src/store/batcher.ts';
+import { Batcher } from '../../src/batcher.ts';
 import { codeOf } from './fixture.ts';
 
 test('a request that waits for a lock for too long does not fail its neighbours', async () => {

@@ -13,7 +13,7 @@ export type CopyResult =
  * the replica for deletion instead when the file was deleted meanwhile.
  */
 export async function copyTo(
-  { store, topology, devices, log }: JobServices,
+  { store, topology, devices, log, slots }: JobServices,
   request: {
     file: FileWithReplicas;
     source: number;
@@ -30,14 +30,19 @@ export async function copyTo(
   const expected = await store.findChecksum(fid);
   const hashtype = topology.classOf(dmid, classid).hashtype ?? undefined;
   if (!isTrue(topology.setting('skip_mkcol'))) await devices.makeDirectories(to);
-  const outcome = await devices.copy({ from, to, length, expected, hashtype, signals });
+  const outcome = await slots.run({ source, target, bytes: length, signals }, () =>
+    devices.copy({ from, to, length, expected, hashtype, signals }),
+  );
   if (outcome.state !== 'copied') return outcome;
   // A node that refuses a wrong Content-MD5 has checked the bytes already, if it was sent one; the
   // original forgets the second half of that (spec §11.1 no. 12).
   const { rejectBadMd5 } = topology.observedDevice(target);
   const checkedByNode = expected?.type === 'MD5' && rejectBadMd5 === true;
   const checksum = checkedByNode ? undefined : outcome.checksum;
-  const fault = await findReplicaFault(devices, { url: to, length, checksum });
+  const isShown = checksum === undefined && outcome.shownBytes === length;
+  const fault = isShown
+    ? undefined
+    : await findReplicaFault(devices, { url: to, length, checksum });
   if (fault !== undefined) return { state: 'target_failed', reason: `after the copy: ${fault}` };
   const isCurrent = await store.addReplica({ fid, devid: target });
   if (isCurrent && expected === undefined && outcome.checksum !== undefined) {

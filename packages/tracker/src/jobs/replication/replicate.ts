@@ -123,8 +123,7 @@ async function replicate(
       if (obstacle === undefined) continue;
       return { state: 'postponed', code: 'too_happy', reason: obstacle };
     }
-    const target =
-      answer.verdict === 'short' ? (answer.ideal[0] ?? answer.desperate[0]) : undefined;
+    const target = answer.verdict === 'short' ? chooseTarget(services, file, answer) : undefined;
     if (target === undefined) {
       // After a failed copy, why that failed says more than that no other device is left.
       if (fault !== '') return { state: 'postponed', code: 'copy_error', reason: fault };
@@ -145,6 +144,16 @@ async function replicate(
     fault = `dev${bad}: ${outcome.reason}`;
     (outcome.state === 'source_failed' ? failedSources : failedTargets).add(bad);
   }
+}
+
+/** The first of the best devices that has room for a copy now, else one to wait for. */
+function chooseTarget(
+  { slots }: JobServices,
+  { length }: FileWithReplicas,
+  { ideal, desperate }: { ideal: readonly number[]; desperate: readonly number[] },
+): number | undefined {
+  const wanted = ideal.length > 0 ? ideal : desperate;
+  return wanted.find((devid) => slots.hasRoom(devid, length)) ?? wanted[0];
 }
 
 /** The device hinted at if it will do, else any that can be read. */

@@ -2,48 +2,73 @@
  * Locks by GET_LOCK under the names of spec §3.7, which Perl trackers take too. All are held by one
  * connection of their own. On Galera these locks hold on one node only; leases add what is missing.
  */
+import { limits } from '@omgfs/protocol';
+import { Batcher } from '../../batcher.ts';
 import type { MySqlDsn } from '../dsn.ts';
 import type { LockDriver } from '../sql/named-locks.ts';
 import { bytes } from '../sql/statements.ts';
 import { connect, type MySqlSession } from './connections.ts';
+
+/** Each number of locks is a statement that is prepared once. */
+const batches = { rowsMax: 32, inFlightMax: 1, queueMax: limits.storeQueueMax };
 
 export class GetLockDriver implements LockDriver {
   readonly #dsn: MySqlDsn;
   #session: Promise<MySqlSession> | undefined;
   #current: MySqlSession | undefined;
   readonly #held = new Map<string, () => void>();
+  readonly #takes = new Batcher({
+    ...batches,
+    send: (wanted: { name: string; lost: () => void }[]) => this.#takeAll(wanted),
+  });
+  readonly #gives = new Batcher({ ...batches, send: (names: string[]) => this.#giveAll(names) });
 
   constructor(dsn: MySqlDsn) {
     this.#dsn = dsn;
   }
 
-  async take(name: string, lost: () => void): Promise<boolean> {
-    const session = await this.#connected();
-    const [row] = await session
-      .rows('SELECT GET_LOCK(?, 0) AS taken', [bytes(name)])
-      .catch((error: unknown) => {
-        // A connection that fails is destroyed, and then the driver says neither 'end' nor 'error'.
-        this.#loseAll(session);
-        throw error;
-      });
-    if (Number(row?.taken) !== 1) return false;
-    this.#held.set(name, lost);
-    return true;
+  take(name: string, lost: () => void): Promise<boolean> {
+    return this.#takes.run({ name, lost });
   }
 
   async give(name: string): Promise<void> {
-    if (!this.#held.delete(name)) return;
-    const session = await this.#session?.catch(() => undefined);
-    if (session === undefined) return;
-    // When this fails, the connection is gone, and the lock with it.
-    await session
-      .rows('SELECT RELEASE_LOCK(?) AS given', [bytes(name)])
-      .catch(() => this.#loseAll(session));
+    if (this.#held.delete(name)) await this.#gives.run(name);
   }
 
   async close(): Promise<void> {
     const session = await this.#session?.catch(() => undefined);
     session?.connection.destroy();
+  }
+
+  async #takeAll(wanted: { name: string; lost: () => void }[]): Promise<boolean[]> {
+    const session = await this.#connected();
+    const [row] = await session
+      .rows(
+        `SELECT ${wanted.map((_, at) => `GET_LOCK(?, 0) AS taken${at}`).join(', ')}`,
+        wanted.map(({ name }) => bytes(name)),
+      )
+      .catch((error: unknown) => {
+        // A connection that fails is destroyed, and then the driver says neither 'end' nor 'error'.
+        this.#loseAll(session);
+        throw error;
+      });
+    return wanted.map(({ name, lost }, at) => {
+      if (Number(row?.[`taken${at}`]) !== 1) return false;
+      this.#held.set(name, lost);
+      return true;
+    });
+  }
+
+  /** When this fails, the connection is gone, and the locks with it. */
+  async #giveAll(names: string[]): Promise<undefined[]> {
+    const session = await this.#session?.catch(() => undefined);
+    await session
+      ?.rows(
+        `SELECT ${names.map((_, at) => `RELEASE_LOCK(?) AS given${at}`).join(', ')}`,
+        names.map(bytes),
+      )
+      .catch(() => this.#loseAll(session));
+    return names.map(() => undefined);
   }
 
   #connected(): Promise<MySqlSession> {

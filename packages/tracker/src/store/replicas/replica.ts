@@ -1,6 +1,6 @@
 /** One replica database: opened when it is first needed, rested when it fails. */
 import { limits } from '@omgfs/protocol';
-import { Batcher } from '../batcher.ts';
+import { Batcher } from '../../batcher.ts';
 import { openEngine } from '../open-store.ts';
 import type { Engine } from '../sql/engine.ts';
 import { findFiles, type Key } from '../sql/files.ts';

@@ -199,13 +199,24 @@ function toTempfile(row: Row): TempfileRow {
   };
 }
 
-/** Primary key. A hash type this version does not know counts as none. */
-export async function findChecksum(session: Session, fid: number): Promise<Checksum | undefined> {
-  const sql = 'SELECT hashtype, checksum FROM checksum WHERE fid = ?';
-  const [row] = await session.rows(sql, [fid]);
-  const type = row && hashTypeOf(int(row, 'hashtype'));
-  if (row === undefined || type === undefined) return undefined;
-  return { type, hex: Buffer.from(text(row, 'checksum'), 'latin1').toString('hex') };
+/** Of each fid, in their order. Primary key. A hash type this version does not know is none. */
+export async function findChecksums(
+  session: Session,
+  fids: readonly number[],
+): Promise<(Checksum | undefined)[]> {
+  const list = padded(fids);
+  const rows = await session.rows(
+    `SELECT fid, hashtype, checksum FROM checksum WHERE fid IN ${marks(list.length)}`,
+    list,
+  );
+  const byFid = new Map<number, Checksum>();
+  for (const row of rows) {
+    const type = hashTypeOf(int(row, 'hashtype'));
+    if (type === undefined) continue;
+    const hex = Buffer.from(text(row, 'checksum'), 'latin1').toString('hex');
+    byFid.set(int(row, 'fid'), { type, hex });
+  }
+  return fids.map((fid) => byFid.get(fid));
 }
 
 /** Rows in the order of fids. Primary key. */

@@ -50,19 +50,33 @@ export function changeClass(
 }
 
 /**
- * See the contract. The lock on the file row orders this with an overwrite or delete of the key.
+ * Replicas that were made, in one transaction. The locks on the file rows order this with an
+ * overwrite or delete of the keys. @returns for each whether its file is a current one.
  */
-export function addReplica(
+export function addReplicas(
   engine: Engine,
-  request: { fid: number; devid: number },
-): Promise<boolean> {
-  const { fid } = request;
+  replicas: readonly { fid: number; devid: number }[],
+): Promise<boolean[]> {
+  const list = padded(replicas.map(({ fid }) => fid));
+  const inList = marks(list.length);
   return engine.transaction(async (session) => {
-    const exists = await lockFile(engine, session, fid);
-    await insertReplicas(engine, session, fid, [request.devid]);
-    if (exists) await recountReplicas(session, fid);
-    else await queueDeletions(engine, session, [fid]);
-    return exists;
+    // Primary keys, all of them.
+    const rows = await session.rows(
+      `SELECT fid FROM file WHERE fid IN ${inList}${engine.dialect.forUpdate}`,
+      list,
+    );
+    const current = new Set(rows.map((row) => int(row, 'fid')));
+    await insertReplicas(engine, session, replicas);
+    if (current.size > 0) {
+      await session.run(
+        `UPDATE file SET devcount = (SELECT COUNT(*) FROM file_on o WHERE o.fid = file.fid)
+         WHERE fid IN ${inList}`,
+        list,
+      );
+    }
+    const gone = replicas.map(({ fid }) => fid).filter((fid) => !current.has(fid));
+    if (gone.length > 0) await queueDeletions(engine, session, [...new Set(gone)]);
+    return replicas.map(({ fid }) => current.has(fid));
   });
 }
 
@@ -108,7 +122,13 @@ export function abandonTempfile(
       if ((await session.rows(locked, [fid])).length === 0) return false;
       await deleteFids(session, 'tempfile', [fid]);
       if (await lockFile(engine, session, fid)) return true;
-      if (devids.length > 0) await insertReplicas(engine, session, fid, devids);
+      if (devids.length > 0) {
+        await insertReplicas(
+          engine,
+          session,
+          devids.map((devid) => ({ fid, devid })),
+        );
+      }
       await queueDeletions(engine, session, [fid]);
       return true;
     },
@@ -134,10 +154,9 @@ async function lockFile(engine: Engine, session: Session, fid: number): Promise<
 async function insertReplicas(
   engine: Engine,
   session: Session,
-  fid: number,
-  devids: readonly number[],
+  replicas: readonly { fid: number; devid: number }[],
 ): Promise<void> {
-  const rows = tuples(devids.map((devid) => [fid, devid]));
+  const rows = tuples(replicas.map(({ fid, devid }) => [fid, devid]));
   const sql = `INSERT INTO file_on (fid, devid) VALUES ${rows}${engine.dialect.keepRow('fid')}`;
   await session.runLiteral(sql);
 }

@@ -2,22 +2,23 @@
  * The store over either engine: every method of the contract in one place, and the batchers of the
  * hot ones. The SQL is in the modules beside this one.
  */
-import { type Checksum, limits } from '@omgfs/protocol';
-import { Batcher, type BatcherOptions } from '../batcher.ts';
+import type { Checksum } from '@omgfs/protocol';
+import { type Batcher, batched } from '../../batcher.ts';
 import type * as contract from '../store.ts';
 import { BoundedEngine } from './bounded-engine.ts';
 import { closeTempfiles } from './close.ts';
 import type { Engine } from './engine.ts';
 import * as files from './files.ts';
 import { createFsckStore } from './fsck/store.ts';
+import { createJobBatches, type JobBatches } from './jobs/batches.ts';
+import { moveLegacyDeletions } from './jobs/legacy-deletions.ts';
+import { Queues } from './jobs/queues.ts';
 import * as keys from './keys.ts';
-import { moveLegacyDeletions } from './legacy-deletions.ts';
 import * as machines from './machines.ts';
 import * as namespace from './namespace.ts';
 import { FidSource } from './open.ts';
 import { createDescriptionStore } from './own/descriptions.ts';
 import { createNoteStore } from './own/notes.ts';
-import { Queues } from './queues.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
 import { renameKey } from './rename/key.ts';
 import { renamePrefix } from './rename/prefix.ts';
@@ -36,13 +37,6 @@ const unbatchedAtOnce = 9;
 
 export function createSqlStore(engine: Engine, options: contract.StoreOptions): contract.Store {
   return new SqlStore(engine, options);
-}
-
-function batched<Request, Result>(
-  options: Pick<BatcherOptions<Request, Result>, 'send' | 'conflictKeys' | 'inFlightMax'>,
-): Batcher<Request, Result> {
-  const { storeBatchRowsMax: rowsMax, storeQueueMax: queueMax } = limits;
-  return new Batcher({ rowsMax, queueMax, ...options });
 }
 
 function keyConflict({ dmid, dkey }: files.Key): string {
@@ -66,6 +60,7 @@ class SqlStore implements contract.Store {
   readonly #finds: Batcher<files.Key, contract.FileWithReplicas | undefined>;
   readonly #tempfiles: Batcher<number, contract.TempfileRow | undefined>;
   readonly #deletes: Batcher<files.Key, boolean>;
+  readonly #jobs: JobBatches;
 
   constructor(engine: Engine, options: contract.StoreOptions) {
     const db = new BoundedEngine(engine, unbatchedAtOnce);
@@ -95,6 +90,7 @@ class SqlStore implements contract.Store {
       conflictKeys: (request) => [keyConflict(request)],
       send: (requests) => keys.deleteKeys(engine, requests),
     });
+    this.#jobs = createJobBatches(db, this.#queues);
   }
 
   openTempfile(request: contract.OpenRequest): Promise<number> {
@@ -127,7 +123,9 @@ class SqlStore implements contract.Store {
   }
 
   filesByFid(fids: readonly number[]): Promise<contract.FileWithReplicas[]> {
-    return files.filesByFid(this.#db, fids);
+    const [fid] = fids;
+    if (fid === undefined || fids.length > 1) return files.filesByFid(this.#db, fids);
+    return this.#jobs.files.run(fid).then((file) => (file === undefined ? [] : [file]));
   }
 
   replicasOf(fids: readonly number[]): Promise<Map<number, number[]>> {
@@ -135,7 +133,7 @@ class SqlStore implements contract.Store {
   }
 
   findChecksum(fid: number): ReturnType<contract.FilesStore['findChecksum']> {
-    return files.findChecksum(this.#db, fid);
+    return this.#jobs.checksums.run(fid);
   }
 
   fidRecords(fid: number): Promise<contract.FidRecords> {
@@ -173,7 +171,7 @@ class SqlStore implements contract.Store {
   }
 
   addReplica(request: { fid: number; devid: number }): Promise<boolean> {
-    return keys.addReplica(this.#db, request);
+    return this.#jobs.replicas.run(request);
   }
 
   removeReplica(request: { fid: number; devid: number }): Promise<void> {
@@ -195,7 +193,9 @@ class SqlStore implements contract.Store {
   }
 
   finishReplications(fids: readonly number[]): Promise<void> {
-    return this.#queues.finishReplications(fids);
+    const [fid] = fids;
+    if (fid === undefined || fids.length > 1) return this.#queues.finishReplications(fids);
+    return this.#jobs.finished.run(fid);
   }
 
   postponeReplication(

@@ -1,7 +1,7 @@
 /** Every row that the database holds about one fid: for `file_debug` and for explanations. */
 import type { FidRecords, QueuedWork } from '../../store.ts';
 import type { Engine, Row } from '../engine.ts';
-import { filesByFid, findChecksum, findTempfiles, replicasOf } from '../files.ts';
+import { filesByFid, findChecksums, findTempfiles, replicasOf } from '../files.ts';
 import { int, intOrNull, textOrNull } from '../row.ts';
 
 /** Types of work in `file_to_queue` (spec §3.2). */
@@ -10,12 +10,12 @@ const workTypes = { fsck: 1, rebalance: 2 } as const;
 /** Primary keys throughout. */
 export async function fidRecords(engine: Engine, fid: number): Promise<FidRecords> {
   const one = async (sql: string): Promise<Row | undefined> => (await engine.rows(sql, [fid]))[0];
-  const [[file], [tempfile], replicas, checksum, replication, deletion, queued] = await Promise.all(
-    [
+  const [[file], [tempfile], replicas, [checksum], replication, deletion, queued] =
+    await Promise.all([
       filesByFid(engine, [fid]),
       findTempfiles(engine, [fid]),
       replicasOf(engine, [fid]),
-      findChecksum(engine, fid),
+      findChecksums(engine, [fid]),
       one('SELECT nexttry, fromdevid, failcount, flags FROM file_to_replicate WHERE fid = ?'),
       one('SELECT nexttry, failcount FROM file_to_delete2 WHERE fid = ?'),
       engine.rows(
@@ -23,8 +23,7 @@ export async function fidRecords(engine: Engine, fid: number): Promise<FidRecord
          FROM file_to_queue WHERE fid = ?`,
         [fid],
       ),
-    ],
-  );
+    ]);
   const work = (type: number) => toQueuedWork(queued.find((row) => int(row, 'type') === type));
   return {
     file,

@@ -3,10 +3,10 @@
  * adopted database may still hold. Their rows are moved to `file_to_delete2`, so that one job with
  * one set of rules deletes everything (spec §5.3 drains them by rules of their own).
  */
-import { deleteFids } from './close.ts';
-import type { Engine } from './engine.ts';
-import { int } from './row.ts';
-import { chunks, integer, tuples } from './statements.ts';
+import { deleteFids } from '../close.ts';
+import type { Engine } from '../engine.ts';
+import { int } from '../row.ts';
+import { chunks, integer, tuples } from '../statements.ts';
 
 /** Moves up to `limit` rows of each queue; twice does no harm. @returns how many were moved. */
 export async function moveLegacyDeletions(engine: Engine, limit: number): Promise<number> {

@@ -4,7 +4,7 @@
  * delayed. Promises: requests that share a conflict key are sent one after the other in order of
  * arrival; a request that cannot be carried fails alone; the queue is bounded.
  */
-import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import { limits, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 
 export interface BatcherOptions<Request, Result> {
   /** Most requests in one send. */
@@ -129,4 +129,12 @@ export class Batcher<Request, Result> {
     this.#waiting = [];
     return waiting;
   }
+}
+
+/** A batcher of the size that suits statements. */
+export function batched<Request, Result>(
+  options: Pick<BatcherOptions<Request, Result>, 'send' | 'conflictKeys' | 'inFlightMax'>,
+): Batcher<Request, Result> {
+  const { storeBatchRowsMax: rowsMax, storeQueueMax: queueMax } = limits;
+  return new Batcher({ rowsMax, queueMax, ...options });
 }

@@ -2,13 +2,13 @@
  * The replication and deletion queues (spec §3.6). A row is claimed by pushing its `nexttry` ahead
  * under the lock name that Perl trackers use and under row locks, which are what really guards it.
  */
-import type { DeletionRow, ReplicationRow } from '../store.ts';
-import { claimLeaseSeconds } from '../store.ts';
-import { deleteFids } from './close.ts';
-import type { Engine, Row } from './engine.ts';
-import { replicasOf } from './files.ts';
-import { int, intOrNull } from './row.ts';
-import { chunks, integer, marks, padded } from './statements.ts';
+import type { DeletionRow, ReplicationRow } from '../../store.ts';
+import { claimLeaseSeconds } from '../../store.ts';
+import { deleteFids } from '../close.ts';
+import type { Engine, Row } from '../engine.ts';
+import { replicasOf } from '../files.ts';
+import { int, intOrNull } from '../row.ts';
+import { chunks, integer, marks, padded } from '../statements.ts';
 
 type QueueTable = 'file_to_replicate' | 'file_to_delete2';
 

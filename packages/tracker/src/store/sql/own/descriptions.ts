@@ -1,6 +1,6 @@
 /** The statements of the descriptions of files; a table of ours that MogileFS never notices. */
 import { limits } from '@omgfs/protocol';
-import { Batcher } from '../../batcher.ts';
+import { Batcher } from '../../../batcher.ts';
 import type {
   DescriptionRow,
   DescriptionStore,

@@ -36,7 +36,7 @@ export interface PullAnswer {
   reason?: string;
 }
 
-/** Batches are for files whose request costs more than their bytes; no one waits long for another. */
+/** Batches are for files whose request costs more than their bytes. */
 export const pullBatch = {
   ordersMax: 64,
   fileBytesMax: 1024 * 1024,

@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -126,6 +126,20 @@ describe('programs', () => {
     await rclone('purge', remote('moved'));
     expect(await members('/')).not.toContain('moved/');
     expect(await keys('moved')).toEqual([]);
+  });
+
+  test('rclone gets the times back that it gave', async () => {
+    const source = join(directory, 'dated');
+    await mkdir(source);
+    await writeFile(join(source, 'f'), 'one');
+    await utimes(join(source, 'f'), 1_000_000_000, 1_000_000_000);
+    const owncloud = `:webdav,vendor=owncloud,url='${url('/')}':dated`;
+    await rclone('copy', source, owncloud);
+    const { stdout } = await exec('rclone', ['--config', '/dev/null', 'lsjson', owncloud]);
+    expect(new Date(JSON.parse(stdout)[0].ModTime).getTime()).toBe(1_000_000_000_000);
+    await writeFile(join(source, 'f'), 'two');
+    await rclone('sync', source, owncloud);
+    expect((await dav('GET', '/dated/f')).text).toBe('two');
   });
 
   test('cadaver lists, puts, locks, sets a property, moves and deletes', async () => {
@@ -280,6 +294,17 @@ describe('keys', () => {
     expect([failed.status, failed.text]).toEqual([400, expect.stringContaining('KEY_TOO_LONG')]);
     expect(await keys('whole/')).toEqual(before);
     expect(await keys('longer')).toEqual([]);
+  });
+
+  test('a move onto a folder that cannot be made leaves that folder as it is', async () => {
+    await putKey(`source/${'n'.repeat(240)}`, 'x');
+    await putKey('precious/x', 'x');
+    const failed = await dav('MOVE', '/source', { Destination: url('/precious') });
+    expect(failed.status).toBe(400);
+    expect(await keys('precious')).toEqual(['precious/x']);
+    await putKey('small/y', 'y');
+    expect((await dav('MOVE', '/small', { Destination: url('/precious') })).status).toBe(204);
+    expect(await keys('precious')).toEqual(['precious/y']);
   });
 
   test('an upload that is cut off is never seen', async () => {

@@ -14,7 +14,7 @@ import {
   type Share,
 } from './context.ts';
 import { DavError } from './errors.ts';
-import type { DavFileSystem } from './file-system.ts';
+import type { DavFileSystem, FileFacts } from './file-system.ts';
 import { Locks } from './locks.ts';
 import { lock, unlock } from './methods/lock.ts';
 import { propfind } from './methods/propfind.ts';
@@ -133,24 +133,27 @@ export class WebDav {
   }
 
   /** @returns undefined when nothing is there. */
-  async kindOf(path: string): Promise<'file' | 'collection' | undefined> {
+  async kindOf(path: string): Promise<FileFacts['kind'] | undefined> {
     return (await this.#share.files.stat(path))?.kind;
   }
 
   /**
    * For the PUT of the host: whether locks and conditions let a client write.
+   * @returns what is there now.
    * @throws DavError 400, 412, 423, and 409 when `parent` is asked for and missing.
    */
   async mayWrite(
     target: string,
     headers: IncomingHttpHeaders,
     { parent }: { parent: boolean },
-  ): Promise<void> {
+  ): Promise<FileFacts['kind'] | undefined> {
     const path = parsePath(target);
     const tokens = await checkIf(this.#share, headers.if?.toString(), path);
-    const member = (await this.#share.files.stat(path)) === undefined;
+    const kind = await this.kindOf(path);
+    const member = kind === undefined;
     if (parent && member) await mustHaveParent(this.#share, path);
     checkLocks(this.#share, tokens, path, { member });
+    return kind;
   }
 
   async #run(request: IncomingMessage, end: () => void): Promise<void> {

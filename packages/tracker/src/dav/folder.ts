@@ -12,9 +12,16 @@ const unknownDate = new Date(0);
 
 export const folderFacts: DavFacts = { kind: 'collection', bytes: 0, modified: unknownDate };
 
-export function factsOf({ length, etag, storedAt, contentType }: FileFacts): DavFacts {
-  const dates = { modified: storedAt ?? unknownDate, created: storedAt };
+export function factsOf(file: FileFacts): DavFacts {
+  const { length, etag, storedAt, contentType, metadata = {} } = file;
+  const dates = { modified: dateOf(metadata.mtime) ?? storedAt ?? unknownDate, created: storedAt };
   return { kind: 'file', bytes: length, etag, contentType, ...dates };
+}
+
+/** A time in seconds as the uploader gave it; undefined when it is none. */
+function dateOf(seconds: string | undefined): Date | undefined {
+  if (seconds === undefined || !/^\d{1,11}(?:\.\d+)?$/.test(seconds)) return undefined;
+  return new Date(Number(seconds) * 1000);
 }
 
 /** A file without bytes whose key is the prefix of a folder keeps the folder when it is empty. */

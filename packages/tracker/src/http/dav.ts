@@ -95,14 +95,17 @@ export class DavShare {
   async #put(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     if (!this.#full) throw new OmgfsError('METHOD_NOT_ALLOWED');
     const path = this.#dav.pathOf(request.originalUrl);
-    await this.#dav.mayWrite(request.originalUrl, request.headers, { parent: true });
-    const before = await this.#dav.kindOf(path);
+    const { originalUrl, headers } = request;
+    const before = await this.#dav.mayWrite(originalUrl, headers, { parent: true });
     if (before === 'collection') {
       throw new OmgfsError('METHOD_NOT_ALLOWED', { message: 'A folder has that name.' });
     }
     const { files, uploadBytesMax: bytesMax } = this.#files;
-    const exchange = { request, place: filePlaceOf(path), options: {} };
+    const mtime = headers['x-oc-mtime']?.toString();
+    const options = mtime === undefined ? {} : { metadata: { mtime } };
+    const exchange = { request, place: filePlaceOf(path), options };
     const { etag } = await upload({ files, bytesMax }, exchange);
+    if (mtime !== undefined) reply.header('x-oc-mtime', 'accepted');
     return reply
       .code(before === undefined ? 201 : 204)
       .header('etag', etag)

@@ -1,4 +1,5 @@
 /** MKCOL, DELETE, COPY and MOVE. */
+import { randomBytes } from 'node:crypto';
 import {
   type Call,
   checkLocks,
@@ -58,19 +59,40 @@ export async function copyOrMove(call: Call): Promise<void> {
   const deep = depth === 'infinity';
   if (!moving && deep) await countTree(call, path);
   // A file replaces a file in one step; a reader sees the old or the new one.
-  if (before?.kind === 'collection' || (before && facts.kind === 'collection')) {
-    await removeTree(call, to);
-  }
+  const inTheWay = before !== undefined && [before.kind, facts.kind].includes('collection');
   if (moving) {
-    await files.move(path, to, { kind: facts.kind, replace });
+    if (inTheWay) await moveOver(call, path, { to, kind: facts.kind });
+    else await files.move(path, to, { kind: facts.kind, replace });
     locks.drop(path);
     properties.move(path, to);
   } else {
+    if (inTheWay) await removeTree(call, to);
     properties.drop(to);
     await copyTree(call, { from: path, to, deep });
     properties.copy(path, to);
   }
   sendStatus(call, before === undefined ? 201 : 204);
+}
+
+/**
+ * Moves onto what must be removed first: only when it is certain that the move succeeds, because
+ * the resource stands beside its new name already.
+ */
+async function moveOver(
+  call: Call,
+  from: string,
+  { to, kind }: { to: string; kind: FileFacts['kind'] },
+): Promise<void> {
+  const { files } = call.share;
+  const beside = `${to}.moving-${randomBytes(4).toString('hex')}`;
+  await files.move(from, beside, { kind, replace: false });
+  try {
+    await removeTree(call, to);
+  } catch (error) {
+    await files.move(beside, from, { kind, replace: false });
+    throw error;
+  }
+  await files.move(beside, to, { kind, replace: false });
 }
 
 /** Before anything in it is touched. @throws DavError 403. */
@@ -112,15 +134,16 @@ async function countTree(call: Call, path: string): Promise<void> {
 
 async function removeTree(call: Call, root: string): Promise<void> {
   const { files, properties, locks }: Share = call.share;
-  const found: Visit[] = [];
-  for await (const visit of walk(call, root)) found.push(visit);
-  const paths = (collection: boolean) =>
-    found.filter((visit) => visit.collection === collection).map(({ path }) => path);
-  await inParallel(paths(false), async (path) => {
-    call.signal.throwIfAborted();
-    await files.remove(path, 'file');
-  });
-  for (const path of paths(true).reverse()) {
+  await countTree(call, root);
+  const collections: string[] = [];
+  async function* filesToRemove(): AsyncGenerator<string> {
+    for await (const { path, collection } of walk(call, root)) {
+      if (collection) collections.push(path);
+      else yield path;
+    }
+  }
+  await inParallel(filesToRemove(), (path) => files.remove(path, 'file'));
+  for (const path of collections.reverse()) {
     call.signal.throwIfAborted();
     await files.remove(path, 'collection');
   }

@@ -34,9 +34,11 @@ export async function upload(
   if (bytesMax !== undefined && length !== undefined && length > bytesMax) {
     throw new OmgfsError('BODY_TOO_LARGE', { message: `At most ${bytesMax} bytes are taken.` });
   }
+  const { metadata, ...description } = descriptionOf(headers);
   return files.put(place, bodyOf(raw), {
     ...options,
-    ...descriptionOf(headers),
+    ...description,
+    ...(metadata === undefined ? {} : { metadata: { ...options.metadata, ...metadata } }),
     length,
     bytesMax,
     digests: digestCheckOf(headers),

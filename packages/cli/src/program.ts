@@ -10,6 +10,7 @@ import { getCommand } from './commands/get.ts';
 import { getTreeCommand } from './commands/get-tree.ts';
 import { addImportCommand } from './commands/import.ts';
 import { infoCommand, listCommand, removeCommand, renameCommand } from './commands/keys.ts';
+import { addMigrateCommand } from './commands/migrate.ts';
 import { type NginxConfigFlags, nginxConfigCommand } from './commands/nginx-config.ts';
 import { putCommand } from './commands/put.ts';
 import {
@@ -59,10 +60,16 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 }
 
 function createProgram({ json }: { json: boolean }): Command {
+  // The last one counts, except for the command that takes several.
+  const domains: string[] = [];
+  const domain = (name: string) => {
+    domains.push(name);
+    return name;
+  };
   const program = new Command('omgfs')
     .description('Store, find and serve files in an omgfs or MogileFS cluster.')
     .option('-t, --tracker <host:port,…>', 'trackers (or OMGFS_TRACKERS)')
-    .option('-d, --domain <name>', 'domain of the keys (or OMGFS_DOMAIN)')
+    .option('-d, --domain <name>', 'domain of the keys (or OMGFS_DOMAIN)', domain)
     .option('--json', 'machine-readable output, one JSON value a line', false)
     .addHelpText('after', examples)
     .exitOverride()
@@ -107,6 +114,7 @@ function createProgram({ json }: { json: boolean }): Command {
     };
   addExportCommand(program, withAdmin);
   addImportCommand(program, withAdmin);
+  addMigrateCommand(program, () => ({ domains, json: program.opts<GlobalOptions>().json }));
   addNginxConfig(program, withAdmin);
   addAdminCommands(program, withAdmin);
   addDoctor(program);

@@ -74,9 +74,7 @@ export async function lockState(dir: string): Promise<StateLock> {
     if (found === undefined && !existsSync(path)) continue;
     if (found?.holder !== undefined && isSame(found.holder)) {
       throw new OmgfsError('FAILURE', {
-        message:
-          `${dir} is in use by process ${found.holder.pid}: stop that, or name another ` +
-          'directory with --dir',
+        message: `${dir} is in use by process ${found.holder.pid}: stop that, or name another directory`,
       });
     }
     await end(found?.daemons ?? []);

@@ -77,8 +77,9 @@ export async function digestOf(
   source: AsyncIterable<Buffer>,
   promised: Promised,
   type: HashType,
+  onBytes?: (bytes: number) => Promise<void>,
 ): Promise<Checksum> {
-  const bytes = new CheckedBytes(source, promised, { type });
+  const bytes = new CheckedBytes(source, promised, { type, ...(onBytes ? { onBytes } : {}) });
   for await (const _ of bytes);
   return bytes.checksum;
 }

@@ -1,6 +1,13 @@
 /** What became of many files: counted, shown while it goes on, and said at the end. */
 import { type ErrorCode, OmgfsError, toOmgfsError } from '@omgfs/protocol';
-import { createProgress, formatBytes, type Progress, printError, someFailed } from '../output.ts';
+import {
+  createProgress,
+  formatBytes,
+  type Progress,
+  printable,
+  printError,
+  someFailed,
+} from '../output.ts';
 
 /** Failures that every further file would share. */
 const hopelessCodes = new Set<ErrorCode>(['NO_TRACKER_UP', 'UNREG_DOMAIN', 'NO_DEVICES']);
@@ -37,6 +44,11 @@ export class Report {
     this.files += 1;
     this.bytes += bytes;
     this.#progress.add({ items: 1 });
+    this.said(line);
+  }
+
+  /** A line for scripts beside the files. */
+  said(line: object): void {
     if (this.json) this.#print(JSON.stringify(line));
   }
 
@@ -56,8 +68,8 @@ export class Report {
 
   /** Something worth knowing beside the files. */
   note(text: string): void {
-    if (this.json) this.#print(JSON.stringify({ note: text }));
-    else process.stderr.write(`${text}\n`);
+    if (this.json) this.said({ note: printable(text) });
+    else process.stderr.write(`${printable(text)}\n`);
   }
 
   stop(): void {
@@ -67,7 +79,7 @@ export class Report {
   /** @throws FAILURE when some files failed. */
   end(verb: string, hint = ''): void {
     const { files, bytes, unchanged, failed } = this;
-    if (this.json) this.#print(JSON.stringify({ files, bytes, unchanged, failed }));
+    if (this.json) this.said({ files, bytes, unchanged, failed });
     else {
       const rest = unchanged === 0 ? '' : `; ${unchanged} were there already`;
       this.#print(`${files} files ${verb}, ${formatBytes(bytes)}${rest}`);

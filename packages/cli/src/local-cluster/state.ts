@@ -73,9 +73,9 @@ export async function lockState(dir: string): Promise<StateLock> {
     const found = readJson<Partial<LockNote>>(path);
     if (found === undefined && !existsSync(path)) continue;
     if (found?.holder !== undefined && isSame(found.holder)) {
-      throw new OmgfsError('FAILURE', {
-        message: `${dir} is in use by process ${found.holder.pid}: stop that, or name another directory`,
-      });
+      const { pid } = found.holder;
+      const message = `${dir} is in use by process ${pid}: stop that, or name another directory`;
+      throw new OmgfsError('FAILURE', { message });
     }
     await end(found?.daemons ?? []);
     rmSync(path, { force: true });

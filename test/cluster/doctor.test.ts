@@ -90,11 +90,11 @@ describe('MariaDB', () => {
     const { code, levels, textOf } = await examine(dsn(database));
     expect(await contentOf(database)).toEqual(before);
     expect(code).toBe(1);
-    expect(levels('unsafe')).toEqual(['engine', 'fids', 'memcache']);
+    expect(levels('unsafe')).toEqual(['engine', 'fids']);
     expect(levels('note')).toEqual(
       [
-        ...['classes', 'devices', 'domains', 'fsck', 'keys', 'policies', 'queues', 'rebalance'],
-        ...['replica-databases', 'replicas'],
+        ...['classes', 'devices', 'domains', 'fsck', 'keys', 'memcache', 'policies', 'queues'],
+        ...['rebalance', 'replica-databases', 'replicas'],
       ].sort(),
     );
     expect(textOf('engine')).toContain('fsck_log (myisam)');

@@ -14,6 +14,7 @@ import { DeviceSlots } from '../jobs/replication/device-slots.ts';
 import { askAbout } from '../jobs/replication/question.ts';
 import { createLog, type Log } from '../log.ts';
 import { Dispatcher } from '../server/dispatcher.ts';
+import { Memcache } from '../store/memcache/memcache.ts';
 import { openStore, parseDsn, type SchemaOptions } from '../store/open-store.ts';
 import { Lookups } from '../store/replicas/lookups.ts';
 import type { Store } from '../store/store.ts';
@@ -54,6 +55,7 @@ export class Core {
   readonly #options: CoreOptions;
   readonly #stopped = new AbortController();
   readonly #started: Promise<CommandTable>;
+  readonly #memcache: Memcache;
   #store: Store | undefined;
   #lookups: Lookups | undefined;
 
@@ -65,6 +67,9 @@ export class Core {
     this.#options = options;
     this.log = createLog({ role, level: config.logLevel, onLine });
     this.topology = new Topology(config);
+    const memcache = new Memcache(this.log);
+    this.#memcache = memcache;
+    this.topology.onChange(() => memcache.configure(this.topology.setting('memcache_servers')));
     this.devices = createDeviceClient(config);
     this.#started = this.#start();
     this.dispatcher = new Dispatcher({ ready: this.#started, readyWaitMs, log: this.log });
@@ -87,6 +92,7 @@ export class Core {
     await this.devices.close();
     await this.#lookups?.close();
     await this.#store?.close();
+    this.#memcache.close();
   }
 
   /** Tries until the database answers; only an error that time does not heal ends it. */
@@ -95,7 +101,8 @@ export class Core {
     const parsed = parseDsn(dsn, { user: dbUser, password: dbPassword });
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const options = { ...schema, mindevcountDefault, log: this.log };
+        const pathCache = this.#memcache;
+        const options = { ...schema, mindevcountDefault, log: this.log, pathCache };
         this.#store = await openStore(parsed, options);
         return this.#store;
       } catch (error) {

@@ -338,7 +338,21 @@ export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore 
   close(): Promise<void>;
 }
 
+/** What a cache of paths beside the database must not answer any more. */
+export interface ChangedPaths {
+  keys?: readonly { dmid: number; dkey: string }[];
+  fids?: readonly number[];
+}
+
+export interface PathCache {
+  readonly active: boolean;
+  /** Resolves when it is done or given up; never rejects. */
+  forget(changed: ChangedPaths): Promise<void>;
+}
+
 export interface StoreOptions {
   /** Copies wanted by the implicit default class (`default_mindevcount`). */
   mindevcountDefault: number;
+  /** Told of changes before they are answered. */
+  pathCache?: PathCache;
 }

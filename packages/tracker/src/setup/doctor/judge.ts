@@ -157,15 +157,13 @@ function judgeQueues({ queues }: DatabaseFacts): Finding[] {
 
 function judgeSettings({ settings }: DatabaseFacts): Finding[] {
   const findings: Finding[] = [];
-  const add = (about: string, name: string, text: string, level = note) => {
+  const add = (about: string, name: string, text: string) => {
     const value = settings.get(name);
-    if (value) findings.push(level(about, `${name} is ${value}: ${text}`));
+    if (value) findings.push(note(about, `${name} is ${value}: ${text}`));
   };
   add('fsck', 'fsck_host', 'a check of all files is under way; stop it first or let it end');
   add('rebalance', 'rebal_host', 'a rebalance is under way; stop it first or let it end');
-  const stale =
-    'omgfs neither asks nor clears it, so Perl trackers beside it may answer stale paths';
-  add('memcache', 'memcache_servers', stale, unsafe);
+  add('memcache', 'memcache_servers', 'omgfs does not read it, but removes from it what changes');
   // Their own settings hold passwords and are not shown.
   add('replica-databases', 'slave_keys', 'lookups may go to these replica databases');
   return findings;

@@ -103,7 +103,7 @@ class SqlStore implements contract.Store {
   }
 
   closeTempfile(request: contract.CloseRequest): Promise<contract.CloseOutcome> {
-    return this.#closes.run(request);
+    return this.#forgotten(this.#closes.run(request), { keys: [request] });
   }
 
   abandonTempfile(request: { fid: number; devids: readonly number[] }): Promise<boolean> {
@@ -153,13 +153,15 @@ class SqlStore implements contract.Store {
   }
 
   deleteKey(request: files.Key): Promise<boolean> {
-    return this.#deletes.run(request);
+    return this.#forgotten(this.#deletes.run(request), { keys: [request] });
   }
 
   renameKey(
     request: Parameters<contract.FilesStore['renameKey']>[0],
   ): ReturnType<contract.FilesStore['renameKey']> {
-    return renameKey(this.#db, request);
+    const { dmid, from, to } = request;
+    const keys = [from, to].map((dkey) => ({ dmid, dkey }));
+    return this.#forgotten(renameKey(this.#db, request), { keys });
   }
 
   renamePrefix(request: Parameters<contract.FilesStore['renamePrefix']>[0]): Promise<number> {
@@ -171,11 +173,11 @@ class SqlStore implements contract.Store {
   }
 
   addReplica(request: { fid: number; devid: number }): Promise<boolean> {
-    return this.#jobs.replicas.run(request);
+    return this.#forgotten(this.#jobs.replicas.run(request), { fids: [request.fid] });
   }
 
   removeReplica(request: { fid: number; devid: number }): Promise<void> {
-    return keys.removeReplica(this.#db, request);
+    return this.#forgotten(keys.removeReplica(this.#db, request), { fids: [request.fid] });
   }
 
   claimReplications(limit: number): Promise<contract.ReplicationRow[]> {
@@ -320,6 +322,13 @@ class SqlStore implements contract.Store {
 
   ping(): Promise<void> {
     return this.#db.ping();
+  }
+
+  /** What was committed is told to the cache beside the database before anybody else. */
+  #forgotten<T>(work: Promise<T>, changed: contract.ChangedPaths): Promise<T> {
+    const { pathCache } = this.#options;
+    if (pathCache === undefined || !pathCache.active) return work;
+    return work.finally(() => pathCache.forget(changed));
   }
 
   close(): Promise<void> {

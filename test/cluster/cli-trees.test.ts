@@ -3,7 +3,7 @@
  * Method: the built command on a real cluster, with real directories.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
@@ -73,6 +73,20 @@ test('get -r brings a tree back', async () => {
   await json('put', '-r', 'tree', '--prefix', 't/');
   await json('get', '-r', 't/', 'back');
   execFileSync('diff', ['-r', join(dir, 'tree'), join(dir, 'back')]);
+});
+
+test('get -r makes directories of what keeps the empty folders of a share', async () => {
+  const client = createClient({ trackers: [...cluster.trackers], domain: 'main' });
+  for (const key of ['f/', 'f/empty/', 'f/full/', 'f/full/x']) {
+    await client.put(key, Buffer.from(key.endsWith('x') ? 'x' : ''));
+  }
+  await client.close();
+  await json('get', '-r', 'f/', 'folders');
+  expect(readdirSync(join(dir, 'folders'), { recursive: true }).toSorted()).toEqual([
+    'empty',
+    'full',
+    'full/x',
+  ]);
 });
 
 test('a key cannot lead out of the directory', async () => {

@@ -30,7 +30,15 @@ export async function getTreeCommand(
   const fetchOne = async (key: string) => {
     signal.throwIfAborted();
     try {
-      const path = pathBelow(target, key.slice(prefix.length));
+      const name = key.slice(prefix.length);
+      if (/^$|\/$/.test(name) && (await client.info(key, { signal })).length === 0) {
+        // What keeps an empty folder of a WebDAV share.
+        await mkdir(name === '' ? target : pathBelow(target, name.slice(0, -1)), {
+          recursive: true,
+        });
+        return;
+      }
+      const path = pathBelow(target, name);
       await mkdir(dirname(path), { recursive: true });
       const download = await about('cannot fetch', key, client.get(key, { signal }));
       const quiet = { key, download, json: true, signal };

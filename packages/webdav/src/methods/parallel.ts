@@ -1,11 +1,9 @@
 /** Work on many resources of one request, a few at a time: each waits for disks and databases. */
 
-const atOnceMax = 8;
-
 /** Stops at the first failure and throws it when what was begun has ended. */
 export async function inParallel<T>(
-  items: AsyncIterable<T> | Iterable<T>,
-  work: (item: T) => Promise<void>,
+  items: AsyncIterable<T>,
+  { atOnce, work }: { atOnce: number; work: (item: T) => Promise<void> },
 ): Promise<void> {
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
@@ -20,7 +18,7 @@ export async function inParallel<T>(
         },
       );
       running.add(task);
-      if (running.size >= atOnceMax) await Promise.race(running);
+      if (running.size >= atOnce) await Promise.race(running);
     }
   } finally {
     await Promise.all(running);

@@ -14,6 +14,10 @@ import { childOf, isWithin, parseDestination } from '../path.ts';
 import { inParallel } from './parallel.ts';
 
 const depthMax = 64;
+/** Each is a transfer with its buffers. */
+const copiesMax = 8;
+/** Each waits for a database that commits many together. */
+const removalsMax = 32;
 
 export async function mkcol(call: Call): Promise<void> {
   const { share, path, tokens } = call;
@@ -142,7 +146,8 @@ async function removeTree(call: Call, root: string): Promise<void> {
       else yield path;
     }
   }
-  await inParallel(filesToRemove(), (path) => files.remove(path, 'file'));
+  const remove = (path: string) => files.remove(path, 'file');
+  await inParallel(filesToRemove(), { atOnce: removalsMax, work: remove });
   for (const path of collections.reverse()) {
     call.signal.throwIfAborted();
     await files.remove(path, 'collection');
@@ -165,5 +170,6 @@ async function copyTree(
       if (!deep) return;
     }
   }
-  await inParallel(filesToCopy(), (path) => files.copyFile(path, target(path), call.signal));
+  const copy = (path: string) => files.copyFile(path, target(path), call.signal);
+  await inParallel(filesToCopy(), { atOnce: copiesMax, work: copy });
 }

@@ -11,7 +11,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
 import type { AccessRules } from '../src/access/access.ts';
 import { parseNetworks } from '../src/access/networks.ts';
-import { type Answer, ask, filesOf, put, startNode } from './helpers.ts';
+import { Devices } from '../src/device/devices.ts';
+import { orderOf, storePull } from '../src/handlers/pull.ts';
+import { type Answer, ask, createDocroot, filesOf, put, quiet, startNode } from './helpers.ts';
 
 const name = '0/000/000/0000000042.fid';
 const body = Buffer.alloc(600_000, 'pulled bytes ');
@@ -94,6 +96,37 @@ test('nothing is stored for a tracker that is gone', async () => {
   await expect(ask(to, { method: 'POST', headers, signal })).rejects.toThrow();
   await until('the source is let go', () => closed === 1 || undefined);
   expect(await filesOf(target.docroot, 2)).toEqual([]);
+});
+
+test('a target whose disk hangs ends in an error, not in more patience', async () => {
+  const from = await startNode({ access: trusting });
+  const source = `${from.url}/dev1/${name}`;
+  await put(source, body);
+  const common = { threads: 16, reserveBytes: 0, adopt: [], log: quiet };
+  const docroot = await createDocroot(2);
+  const devices = await Devices.open({ docroot, sync: 'always' as const, ...common });
+  onTestFinished(() => devices.close());
+  const device = await devices.find(2);
+  let thaw = () => {};
+  const frozen = new Promise<void>((resolve) => {
+    thaw = resolve;
+  });
+  // What a disk that hangs does to its device: every call that may be under way is, and stays so.
+  const calls = Array.from({ length: 64 }, () => device.run(() => frozen));
+  const context = { devices, log: quiet, access: trusting, stallMs: 300 };
+  const gone = new AbortController().signal;
+  const order = orderOf({ source, length: String(body.length), checksum: '', hash: '' });
+  if (order === undefined) throw new Error('the order cannot be read');
+  const pulling = storePull(context, order, { devid: 2, name, gone });
+  await expect(pulling).rejects.toMatchObject({
+    code: 'DEVICE_BUSY',
+    message: expect.stringContaining('has not taken the file'),
+  });
+  thaw();
+  await Promise.all(calls);
+  // What was given up is not stored when the disk comes back.
+  for (let call = 0; call < 10; call += 1) await device.run(async () => {});
+  await until('nothing is left', async () => (await filesOf(docroot, 2)).length === 0);
 });
 
 test('a node that trusts everybody fetches from nobody', async () => {

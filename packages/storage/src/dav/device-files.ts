@@ -2,18 +2,31 @@
  * The devices as a file system for WebDAV: `/devN/...`. Every change goes through the checks of
  * identity, space and links, and is durable; the node's own names are neither seen nor changed.
  */
-import { constants, opendir } from 'node:fs';
-import { open as openHandle } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { opendir, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { fromByteString, OmgfsError, toByteString } from '@omgfs/protocol';
 import type { DavEntry, DavFileSystem, FileFacts } from '@omgfs/webdav';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { parentOf } from '../device/directories.ts';
-import { errnoOf, lstat, rename, rmdir, unlink, writeFully } from '../device/files.ts';
+import {
+  closeNow,
+  errnoOf,
+  lstat,
+  readdir,
+  readFully,
+  rename,
+  rmdir,
+  statNow,
+  unlink,
+  writeFully,
+} from '../device/files.ts';
+import { openFile } from '../device/reader.ts';
 import { storeFile } from '../device/writer.ts';
 import { etagOf } from '../handlers/get.ts';
 import { devidOf } from '../http/path.ts';
+import { digestLogName } from '../integrity/digest-log.ts';
 
 interface Place {
   device: Device;
@@ -65,10 +78,18 @@ export class DeviceFiles implements DavFileSystem {
     }
     const place = await this.#mustPlace(path);
     // One at a time: names of a large directory must not be in memory all at once.
-    const entries = await place.device.run(() => openDirectory(place.path));
-    for await (const { name } of entries) {
-      if (isPrivate(name) || (place.name === '' && reserved.includes(name))) continue;
-      yield { name: toByteString(name) };
+    const { run } = place.device;
+    const entries = await run(() => openDirectory(place.path));
+    try {
+      for (;;) {
+        const entry = await run(() => entries.read());
+        if (entry === null) return;
+        const { name } = entry;
+        if (isPrivate(name) || (place.name === '' && reserved.includes(name))) continue;
+        yield { name: toByteString(name) };
+      }
+    } finally {
+      entries.closeSync();
     }
   }
 
@@ -88,8 +109,7 @@ export class DeviceFiles implements DavFileSystem {
     const place = await this.#writable(path);
     const { device } = place;
     if ((await device.run(() => lstat(place.path))).isDirectory()) {
-      await device.run(() => rmdir(place.path));
-      device.directories.forget();
+      await removeDirectory(place);
     } else {
       await device.run(() => unlink(place.path));
     }
@@ -104,8 +124,11 @@ export class DeviceFiles implements DavFileSystem {
         message: 'MOVE does not lead from one device to another; use COPY and DELETE.',
       });
     }
+    const digests = await knownDigests(source);
     await device.run(() => rename(source.path, target.path));
     device.directories.forget();
+    // Those of a collection lie in its directories and have moved with them.
+    if (digests !== undefined) device.digests.record(target.name, digests.stats, digests.known);
     await device.directories.sync(parentOf(target.name));
     await device.directories.sync(parentOf(source.name));
   }
@@ -113,27 +136,40 @@ export class DeviceFiles implements DavFileSystem {
   async copyFile(from: string, to: string, signal: AbortSignal): Promise<void> {
     const source = await this.#mustPlace(from);
     const { device, name } = await this.#writable(to);
-    const flags = constants.O_RDONLY | constants.O_NOFOLLOW;
-    const input = await openHandle(source.path, flags);
+    const { fd: input, stats } = await openFile(source.device, source.name);
     try {
-      const { size } = await input.stat();
-      const claim = device.space.claim(size, { exempt: false });
+      const known = await source.device.digests.find(source.name, stats);
+      const claim = device.space.claim(stats.size, { exempt: false });
       try {
-        const buffer = Buffer.allocUnsafe(copyChunkBytes);
+        const hashes = Object.keys(known ?? {}).map((algorithm) => createHash(algorithm));
+        let copied: Stats | undefined;
         await storeFile(device, name, async (fd) => {
-          for (;;) {
+          const buffer = Buffer.allocUnsafe(copyChunkBytes);
+          for (let at = 0; ; ) {
             signal.throwIfAborted();
-            const { bytesRead } = await input.read(buffer, 0, buffer.length, null);
-            if (bytesRead === 0) return;
-            claim.use(bytesRead);
-            await writeFully(fd, buffer.subarray(0, bytesRead));
+            const bytes = await source.device.run(() => readFully(input, buffer, at));
+            if (bytes === 0) break;
+            at += bytes;
+            claim.use(bytes);
+            const chunk = buffer.subarray(0, bytes);
+            for (const hash of hashes) hash.update(chunk);
+            await device.run(() => writeFully(fd, chunk));
           }
+          // A copy must not make a file look good that rots.
+          const hexes = hashes.map((hash) => hash.digest('hex'));
+          if (Object.values(known ?? {}).some((hex, index) => hex !== hexes[index])) {
+            throw new OmgfsError('BAD_DIGEST', {
+              message: `${from} is not what was stored there; it is not copied.`,
+            });
+          }
+          copied = statNow(fd);
         });
+        if (known !== undefined && copied !== undefined) device.digests.record(name, copied, known);
       } finally {
         claim.release();
       }
     } finally {
-      await input.close();
+      closeNow(input);
     }
   }
 
@@ -174,4 +210,25 @@ export class DeviceFiles implements DavFileSystem {
 
 function isPrivate(name: string): boolean {
   return name.startsWith('.');
+}
+
+/** What is known of the bytes of a file; undefined for what is no file, or when nothing is. */
+async function knownDigests({ device, name, path }: Place) {
+  const stats = await device.run(() => lstat(path));
+  const known = stats.isFile() ? await device.digests.find(name, stats) : undefined;
+  return known === undefined ? undefined : { stats, known };
+}
+
+/** Removes a directory that holds nothing but, perhaps, digests of files that are gone. */
+async function removeDirectory({ device, name, path }: Place): Promise<void> {
+  try {
+    await device.run(() => rmdir(path));
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOTEMPTY') throw error;
+    const left = await device.run(() => readdir(path));
+    if (left.some((entry) => entry !== digestLogName)) throw error;
+    await device.digests.drop(name);
+    await device.run(() => rmdir(path));
+  }
+  device.directories.forget();
 }

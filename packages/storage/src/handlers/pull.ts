@@ -18,6 +18,7 @@ import { type AccessRules, mayPullFrom } from '../access/access.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { writeFully } from '../device/files.ts';
+import { DiskWatch } from '../device/io/disk-watch.ts';
 import type { Claim } from '../device/space.ts';
 import { storeFile } from '../device/writer.ts';
 import { parseWriteTarget } from '../http/path.ts';
@@ -28,7 +29,7 @@ export interface PullContext {
   devices: Devices;
   log: Log;
   access: AccessRules;
-  /** Without progress for so long the other node is given up. */
+  /** Without progress for so long the other node is given up, and so is a disk of this one. */
   stallMs: number;
 }
 
@@ -104,12 +105,21 @@ export async function storePull(
   device.assertWritable();
   if (!device.space.fits(bytes)) await device.look();
   const claim = device.space.claim(bytes, { exempt: false });
+  const disk = new DiskWatch({ stallMs: context.stallMs, bytes });
+  const givenUp = new AbortController();
+  const signal = AbortSignal.any([gone, givenUp.signal]);
+  // On a disk that hangs it outlives its answer: nothing can end the call that is under way.
+  const pulling = pull(context, order, { device, name, claim, gone: signal, disk });
+  pulling.finally(() => claim.release()).catch(() => {});
   try {
-    const checksum = await pull(context, order, { device, name, claim, gone });
+    const checksum = await Promise.race([pulling, disk.hanging]);
     context.log.info({ devid, name, source: source.host, bytes }, 'file.pulled');
     return checksum;
+  } catch (error) {
+    givenUp.abort(error);
+    throw error;
   } finally {
-    claim.release();
+    disk.rest();
   }
 }
 
@@ -117,17 +127,18 @@ export async function storePull(
 async function pull(
   { stallMs }: PullContext,
   order: Order,
-  target: { device: Device; name: string; claim: Claim; gone: AbortSignal },
+  target: { device: Device; name: string; claim: Claim; gone: AbortSignal; disk: DiskWatch },
 ): Promise<Checksum | undefined> {
-  const { device, name, claim, gone } = target;
+  const { device, name, claim, gone, disk } = target;
   const type = order.expected?.type ?? order.hash;
   const hash = type && createHash(hashTypes[type].algorithm);
   const body = await open(order, { stallMs, gone });
   let checksum: Checksum | undefined;
   try {
+    disk.work();
     await storeFile(device, name, async (fd) => {
       let bytes = 0;
-      for await (const chunk of readable(body)) {
+      for await (const chunk of readable(body, disk)) {
         bytes += chunk.length;
         if (bytes > order.length) break;
         claim.use(chunk.length);
@@ -174,9 +185,15 @@ async function open(
   throw new SourceFailure(`has ${announced} bytes instead of ${length}`);
 }
 
-async function* readable(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* readable(body: AsyncIterable<Buffer>, disk: DiskWatch): AsyncGenerator<Buffer> {
   try {
-    yield* body;
+    disk.rest();
+    for await (const chunk of body) {
+      disk.work();
+      yield chunk;
+      disk.rest();
+    }
+    disk.work();
   } catch (error) {
     throw new SourceFailure(reasonOf(error));
   }

@@ -14,7 +14,15 @@ import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { Digests } from '@omgfs/protocol';
 import { parentOf } from '../device/directories.ts';
-import { errnoOf, lstat, readFile, rename, writeAtomically, writeFully } from '../device/files.ts';
+import {
+  errnoOf,
+  lstat,
+  readFile,
+  rename,
+  unlink,
+  writeAtomically,
+  writeFully,
+} from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
 
 export interface DigestEntry {
@@ -98,6 +106,14 @@ export class DigestLog {
         fill: (fd) => writeFully(fd, Buffer.from(text)),
         place: () => this.#run(() => rename(temp, this.#pathOf(directory))),
       });
+    });
+  }
+
+  /** Forgets the digests of a directory that is to go. */
+  async drop(directory: string): Promise<void> {
+    await this.#writes.get(directory);
+    await this.#run(() => unlink(this.#pathOf(directory))).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
     });
   }
 

@@ -1,5 +1,5 @@
-/** Goal: what WebDAV moves, copies and removes keeps its digests, takes its turn on the disk, and is
- *  never served as it was before. Method: real nodes, with files read often enough to be hot. */
+/** Goal: what WebDAV moves and copies keeps its digests, and what it removes is gone, also where it
+ *  was read a short while ago. Method: real nodes, with files read often enough to be hot. */
 import { createHash } from 'node:crypto';
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -54,7 +54,7 @@ test('a file that rots is not copied as if it were good', async () => {
   await handle.close();
   expect(before).toContain('sha256=');
   const copied = await dav('COPY', '/dev1/f', '/dev1/copy');
-  // Where the file system keeps times finer than can be set, the digest is void and so is the check.
+  // Where times are finer than can be set, the digest is void and so is the check.
   expect(copied.status).toBe(isStill ? 400 : 201);
   expect((await ask(`${url}/dev1/copy`)).status).toBe(isStill ? 404 : 200);
 });

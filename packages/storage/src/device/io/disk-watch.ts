@@ -4,7 +4,7 @@
  */
 import { OmgfsError } from '@omgfs/protocol';
 
-/** A disk that writes back more slowly than so many bytes in a millisecond is as good as hanging. */
+/** A disk that writes fewer bytes in a millisecond is as good as hanging. */
 const slowestBytesPerMs = 4096;
 
 export class DiskWatch {

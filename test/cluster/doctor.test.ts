@@ -3,7 +3,7 @@
  * unsafe by its exit code, and changes nothing.
  * Method: the built command on databases of the MariaDB of the run, and on SQLite files.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RowDataPacket } from 'mysql2';
@@ -14,7 +14,10 @@ import { runOmgfs } from '../helpers/command-line.ts';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-doctor-'));
-afterAll(() => rmSync(dir, { recursive: true }));
+const confDir = mkdtempSync(join(tmpdir(), 'omgfs-doctor-conf-'));
+afterAll(() => {
+  for (const made of [dir, confDir]) rmSync(made, { recursive: true });
+});
 
 interface Found {
   level: string;
@@ -22,10 +25,13 @@ interface Found {
   text: string;
 }
 
-async function examine(dsn: string, login?: { user: string; password: string }) {
+function examine(dsn: string, login?: { user: string; password: string }) {
   const { user, password } = login ?? inject('mysql');
-  const args = ['doctor', '--db', dsn, '--dbuser', user, '--dbpass', password];
-  const { code, out, err } = await runOmgfs(['--json', ...args], { cwd: dir });
+  return doctor(['--db', dsn, '--dbuser', user, '--dbpass', password]);
+}
+
+async function doctor(args: string[]) {
+  const { code, out, err } = await runOmgfs(['--json', 'doctor', ...args], { cwd: dir });
   const lines = out.toString().split('\n').filter(Boolean);
   const findings = lines.map((line) => JSON.parse(line) as Found);
   const levels = (level: string) =>
@@ -106,6 +112,50 @@ describe('MariaDB', () => {
     expect(textOf('devices')).toMatch(/: 3$/);
     expect(textOf('queues')).toContain('file_to_replicate: 2 rows, 1 parked');
     expect(textOf('replica-databases')).not.toContain('hidden');
+  });
+
+  test('fids of different widths are unsafe; a file of options names the database', async () => {
+    const narrow = 'ALTER TABLE file_on MODIFY fid INT UNSIGNED NOT NULL';
+    const old = oldSchema({ version: 17, fid: 'BIGINT' });
+    const database = await databaseWith(...old, ...whole, narrow);
+    const { user, password } = inject('mysql');
+    const lines = [`db_dsn = ${dsn(database)}`, `db_user = ${user}`, `db_pass = ${password}`];
+    const file = join(confDir, 'mogilefsd.conf');
+    writeFileSync(file, [...lines, 'plugins = FilePaths', 'min_free_spcae = 7'].join('\n'));
+    const { code, levels, textOf } = await doctor(['--config', file]);
+    expect({ code, unsafe: levels('unsafe') }).toEqual({ code: 1, unsafe: ['fid-width'] });
+    expect(textOf('fid-width')).toMatch(/: file_on$/);
+    expect(textOf('config')).toMatch(/FilePaths.*\n.*did you mean min_free_space/);
+    writeFileSync(file, 'conf_port=7001');
+    const refused = await doctor(['--config', file]);
+    expect([refused.code, refused.err]).toEqual([2, expect.stringMatching(/line 1/)]);
+    expect((await doctor([])).code).toBe(2);
+  });
+
+  test('no large table is walked', async () => {
+    const files = `INSERT INTO file SELECT seq, 1, CONCAT('k', seq), 1, seq MOD 2, 1
+      FROM seq_1000_to_30000`;
+    const replicas = 'INSERT INTO file_on SELECT seq, seq MOD 2 FROM seq_1000_to_30000';
+    const waiting = `INSERT INTO file_to_queue (fid, type, nexttry)
+      SELECT seq, 1 + seq MOD 2, 0 FROM seq_1000_to_3000`;
+    const analyze = 'ANALYZE TABLE file, file_on, file_to_queue';
+    const old = oldSchema({ version: 17, fid: 'BIGINT' });
+    const database = await databaseWith(...old, ...whole, files, replicas, waiting, analyze);
+    const connection = await connectTo(inject('mysql'));
+    const login = { user: `s_${database}`.slice(0, 30), password: 'counted' };
+    await connection.query('SET GLOBAL userstat = 1');
+    await connection.query(`CREATE USER '${login.user}'@'%' IDENTIFIED BY '${login.password}'`);
+    await connection.query(`GRANT ALL ON ${database}.* TO '${login.user}'@'%'`);
+    const { code, textOf } = await examine(dsn(database), login);
+    expect([code, textOf('queues')]).toEqual([0, expect.stringContaining('2001 rows')]);
+    const [rows] = await connection.query<RowDataPacket[]>('SHOW USER_STATISTICS');
+    const read = rows.find((row) => row.User === login.user)?.Rows_read;
+    // The queue is counted up to a bound; of 58,000 files and replicas a few are read.
+    expect(Number(read)).toBeGreaterThan(2001);
+    expect(Number(read)).toBeLessThan(4000);
+    await connection.query('SET GLOBAL userstat = 0');
+    await connection.query(`DROP USER '${login.user}'@'%'`);
+    connection.destroy();
   });
 
   test('an old schema is unsafe, and the tables it lacks are named', async () => {

@@ -11,8 +11,10 @@ import { startLocalCluster } from '@omgfs/cli';
 import { type Client, createClient } from '@omgfs/client';
 import type { RowDataPacket } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { examineDatabase } from '../../packages/tracker/src/setup/doctor/doctor.ts';
 import { openStore, parseDsn } from '../../packages/tracker/src/store/open-store.ts';
 import type { Store } from '../../packages/tracker/src/store/store.ts';
+import { oldSchema } from '../../packages/tracker/test/setup/old-schema.ts';
 import { atOnce, put, storeOptions } from '../../packages/tracker/test/store/fixture.ts';
 import { type Galera, startGalera } from '../helpers/galera.ts';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
@@ -43,6 +45,17 @@ function nodeAt(index: number): Galera['nodes'][number] {
   if (node === undefined) throw new Error(`there is no node ${index}`);
   return node;
 }
+
+test('the doctor says what a cluster means for trackers of MogileFS', async () => {
+  const database = await createDatabaseOn(nodeAt(0));
+  for (const sql of oldSchema({ version: 17, fid: 'BIGINT' })) await sqlOn(database, sql);
+  const { user, password } = nodeAt(0);
+  const findings = await examineDatabase({ dsn: dsnOf(nodeAt(0), database), user, password });
+  const found = findings.filter(({ about }) => about === 'galera');
+  expect(found).toEqual([
+    { level: 'note', about: 'galera', text: expect.stringMatching(/one and the same node/) },
+  ]);
+});
 
 describe('two stores on different nodes', () => {
   let database: string;

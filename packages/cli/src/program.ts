@@ -307,9 +307,10 @@ function addDoctor(program: Command): void {
   program
     .command('doctor')
     .description('look at a MogileFS database before omgfs takes it over; changes nothing')
-    .requiredOption('--db <dsn>', 'the database, as db_dsn of mogilefsd.conf names it')
-    .option('--dbuser <name>', 'as db_user', 'mogile')
-    .option('--dbpass <password>', 'as db_pass', '')
+    .option('--config <file>', 'a mogilefsd.conf, which names the database and is looked at too')
+    .option('--db <dsn>', 'the database, as db_dsn of mogilefsd.conf names it')
+    .option('--dbuser <name>', 'as db_user; mogile by default')
+    .option('--dbpass <password>', 'as db_pass; empty by default')
     .addHelpText('after', doctorHelp)
     .action((flags: DoctorFlags) => {
       return doctorCommand({ ...flags, json: program.opts<GlobalOptions>().json });
@@ -355,6 +356,7 @@ Examples:
 
 const doctorHelp = `
 Examples:
+  omgfs doctor --config /etc/mogilefs/mogilefsd.conf
   omgfs doctor --db 'DBI:mysql:mogilefs;host=db1' --dbuser mogile --dbpass secret
   omgfs --json doctor --db DBI:SQLite:/var/lib/mogilefs.db
 

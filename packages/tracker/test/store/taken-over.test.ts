@@ -13,6 +13,7 @@ import {
   type MySqlAddress,
   startMariaDb,
 } from '../../../../test/helpers/mariadb.ts';
+import { examineDatabase } from '../../src/setup/doctor/doctor.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { type OldSchema, oldSchema } from '../setup/old-schema.ts';
@@ -20,6 +21,7 @@ import { allBytes, codeOf, put, storeOptions } from './fixture.ts';
 
 interface TakenOver {
   store: Store;
+  dsn: string;
   sql: (text: string) => Promise<RowDataPacket[]>;
   /** What was said at the start. */
   warnings: readonly string[];
@@ -40,11 +42,16 @@ async function takeOver(
   await sql("SET SESSION sql_mode = ''");
   for (const text of [...oldSchema({ version: 17, fid: 'BIGINT', ...old }), ...more])
     await sql(text);
-  const dsn = parseDsn(dsnOf(server, database), server);
+  const dsn = dsnOf(server, database);
   const warnings: string[] = [];
   const warn = (text: string) => warnings.push(text);
-  const store = await openStore(dsn, { ...storeOptions, createSchema: false, warn });
+  const store = await openStore(parseDsn(dsn, server), {
+    ...storeOptions,
+    createSchema: false,
+    warn,
+  });
   return {
+    dsn,
     warnings,
     store,
     sql,
@@ -172,7 +179,10 @@ describe('modes of the server', () => {
     const admin = await connectTo(server);
     await admin.query('SET GLOBAL sql_mode = ?', [mode]);
     admin.destroy();
-    const { store, tables, warnings, drop } = await takeOver(server, {});
+    const { store, dsn, tables, warnings, drop } = await takeOver(server, {});
+    const findings = await examineDatabase({ ...server, dsn });
+    const isStrict = findings.every(({ about }) => about !== 'sql-mode');
+    expect(isStrict).toBe(mode.includes('STRICT'));
     expect(warnings).toEqual([]);
     const before = await tables();
     await live(store, ['it\'s \\ "q"', latin]);

@@ -28,7 +28,8 @@ const tableNames = [
 const queues = new Map([
   ['file_to_replicate', `nexttry = ${endOfTime}`],
   ['file_to_delete2', `nexttry = ${endOfTime}`],
-  ['file_to_queue', `nexttry = ${endOfTime}`],
+  // By the index type_nexttry: fsck and rebalance.
+  ['file_to_queue', `type IN (1, 2) AND nexttry = ${endOfTime}`],
   ['file_to_delete', '1 = 0'],
   ['file_to_delete_later', '1 = 0'],
 ]);

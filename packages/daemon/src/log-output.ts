@@ -13,8 +13,11 @@ const unreadBytesMax = 1024 * 1024;
 export class LogOutput {
   readonly #pipe: Socket | undefined;
   #lost = 0;
+  /** Lines of this turn of the event loop: one call writes them all. */
+  #lines: string[] = [];
 
   constructor() {
+    process.on('exit', () => this.#flush());
     const kind = fstatSync(descriptor);
     if (!kind.isFIFO() && !kind.isSocket()) return;
     this.#pipe = new Socket({ fd: descriptor, readable: false, writable: true });
@@ -24,9 +27,17 @@ export class LogOutput {
   }
 
   write(line: string): void {
+    if (this.#lines.length === 0) setImmediate(() => this.#flush());
+    this.#lines.push(line);
+  }
+
+  #flush(): void {
+    const lines = this.#lines;
+    if (lines.length === 0) return;
+    this.#lines = [];
     const told = this.#lost === 0 ? '' : lossLine(this.#lost);
-    if (this.#put(told + line)) this.#lost = 0;
-    else this.#lost += 1;
+    if (this.#put(told + lines.join(''))) this.#lost = 0;
+    else this.#lost += lines.length;
   }
 
   #put(text: string): boolean {

@@ -101,6 +101,11 @@ export class Device {
     return this.#sync;
   }
 
+  /** Each file is synced by itself. */
+  get syncsEachFile(): boolean {
+    return this.#context.sync === 'always';
+  }
+
   /** Where system calls on this device take their turn. */
   get run(): Runner {
     return this.#lane.run;

@@ -23,7 +23,7 @@ const fsync = promisify(fs.fsync);
 const writeAt = promisify(fs.write);
 const readAt = promisify(fs.read);
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
+const { O_CREAT, O_DSYNC, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 
 /** Device numbers do not always fit into a JavaScript number. */
 export function statBig(path: string): Promise<fs.BigIntStats> {
@@ -57,6 +57,11 @@ export async function openForRead(path: string): Promise<{ fd: number; stats: fs
 /** Says what an open file is, without leaving the thread: its inode is in memory. */
 export function statNow(fd: number): fs.Stats {
   return fs.fstatSync(fd);
+}
+
+/** What is under a name that was just written: its inode is in memory too. */
+export function lstatNow(path: string): fs.Stats {
+  return fs.lstatSync(path);
 }
 
 /** Reads from `position` until `buffer` is full. @returns the bytes read, fewer at the end. */
@@ -95,6 +100,8 @@ export interface AtomicWrite {
   temp: string;
   /** Makes the bytes durable before they are moved into place. */
   sync: ((fd: number) => Promise<void>) | undefined;
+  /** Each write waits for the disk by itself; saves a call where there is one write only. */
+  syncWrites?: boolean;
   fill: (fd: number) => Promise<void>;
   /** Moves the temporary file to where it belongs, and syncs the directory if need be. */
   place: () => Promise<void>;
@@ -104,8 +111,9 @@ export interface AtomicWrite {
 
 /** Writes a whole file or nothing; whatever fails, the temporary file is gone afterwards. */
 export async function writeAtomically(write: AtomicWrite): Promise<void> {
-  const { temp, sync, fill, place, run = directly } = write;
-  const fd = await run(() => open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644));
+  const { temp, sync, syncWrites, fill, place, run = directly } = write;
+  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | (syncWrites ? O_DSYNC : 0);
+  const fd = await run(() => open(temp, flags, 0o644));
   try {
     try {
       await fill(fd);

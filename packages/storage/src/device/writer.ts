@@ -4,17 +4,31 @@
  */
 import type { Device } from './device.ts';
 import { parentOf } from './directories.ts';
-import { errnoOf, rename, writeAtomically } from './files.ts';
+import { errnoOf, rename, writeAtomically, writeFully } from './files.ts';
 
 /**
  * Stores what `fill` writes under a name relative to the device. When it resolves, the file and
  * the directories above it survive a power cut, unless the node does not sync at all.
  * @throws PATH_CONFLICT, DEVICE_REFUSED, errors of the system and whatever `fill` throws.
  */
-export async function storeFile(
+export function storeFile(
   device: Device,
   name: string,
   fill: (fd: number) => Promise<void>,
+): Promise<void> {
+  return store(device, name, { fill });
+}
+
+/** The same for a small file that is there as a whole: fewer trips to the thread pool. */
+export function storeWhole(device: Device, name: string, bytes: Buffer): Promise<void> {
+  const fill = (fd: number) => device.run(() => writeFully(fd, bytes));
+  return store(device, name, { fill, syncWrites: device.syncsEachFile });
+}
+
+async function store(
+  device: Device,
+  name: string,
+  { fill, syncWrites = false }: { fill: (fd: number) => Promise<void>; syncWrites?: boolean },
 ): Promise<void> {
   const directory = parentOf(name);
   const { directories, run } = device;
@@ -25,7 +39,8 @@ export async function storeFile(
     const temp = device.tempPath();
     return writeAtomically({
       temp,
-      sync: device.sync,
+      sync: syncWrites ? undefined : device.sync,
+      syncWrites,
       run,
       fill: (fd) => {
         opened = true;

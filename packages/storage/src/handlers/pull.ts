@@ -20,7 +20,7 @@ import type { Devices } from '../device/devices.ts';
 import { writeFully } from '../device/files.ts';
 import { DiskWatch } from '../device/io/disk-watch.ts';
 import type { Claim } from '../device/space.ts';
-import { storeFile } from '../device/writer.ts';
+import { storeFile, storeWhole } from '../device/writer.ts';
 import { parseWriteTarget } from '../http/path.ts';
 import { type Exchange, sendHead } from '../http/reply.ts';
 import type { Log } from '../log.ts';
@@ -41,6 +41,8 @@ export interface Order {
   hash: HashType | undefined;
 }
 
+/** Kept in memory until it is whole; those of a batch are at work at once. */
+const wholeBytesMax = 128 * 1024;
 export const progressEveryMs = 5_000;
 const connectionsPerNode = 16;
 const sourcePath = /^\/dev[1-9]\d*\/[\w./-]+$/;
@@ -134,26 +136,40 @@ async function pull(
   const hash = type && createHash(hashTypes[type].algorithm);
   const body = await open(order, { stallMs, gone });
   let checksum: Checksum | undefined;
+  const take = (chunk: Buffer): void => {
+    claim.use(chunk.length);
+    hash?.update(chunk);
+  };
+  const verify = (bytes: number): void => {
+    if (bytes !== order.length) {
+      throw new SourceFailure(`sent ${bytes} bytes instead of ${order.length}`);
+    }
+    checksum = type && hash && { type, hex: hash.digest('hex') };
+    if (order.expected !== undefined && checksum?.hex !== order.expected.hex) {
+      throw new SourceFailure(`has ${type} ${checksum?.hex} instead of ${order.expected.hex}`);
+    }
+    if (gone.aborted) throw new SourceFailure(reasonOf(gone.reason));
+  };
   try {
     disk.work();
-    await storeFile(device, name, async (fd) => {
-      let bytes = 0;
-      for await (const chunk of readable(body, disk)) {
-        bytes += chunk.length;
-        if (bytes > order.length) break;
-        claim.use(chunk.length);
-        hash?.update(chunk);
-        await device.run(() => writeFully(fd, chunk));
-      }
-      if (bytes !== order.length) {
-        throw new SourceFailure(`sent ${bytes} bytes instead of ${order.length}`);
-      }
-      checksum = type && hash && { type, hex: hash.digest('hex') };
-      if (order.expected !== undefined && checksum?.hex !== order.expected.hex) {
-        throw new SourceFailure(`has ${type} ${checksum?.hex} instead of ${order.expected.hex}`);
-      }
-      if (gone.aborted) throw new SourceFailure(reasonOf(gone.reason));
-    });
+    if (order.length <= wholeBytesMax) {
+      const chunks: Buffer[] = [];
+      for await (const chunk of upTo(order.length, body, disk)) chunks.push(chunk);
+      const bytes = Buffer.concat(chunks);
+      take(bytes);
+      verify(bytes.length);
+      await storeWhole(device, name, bytes);
+    } else {
+      await storeFile(device, name, async (fd) => {
+        let bytes = 0;
+        for await (const chunk of upTo(order.length, body, disk)) {
+          bytes += chunk.length;
+          take(chunk);
+          await device.run(() => writeFully(fd, chunk));
+        }
+        verify(bytes);
+      });
+    }
   } finally {
     body.on('error', () => {}).destroy();
   }
@@ -185,12 +201,20 @@ async function open(
   throw new SourceFailure(`has ${announced} bytes instead of ${length}`);
 }
 
-async function* readable(body: AsyncIterable<Buffer>, disk: DiskWatch): AsyncGenerator<Buffer> {
+/** Ends at the first chunk that goes beyond so many bytes. @throws SourceFailure. */
+async function* upTo(
+  length: number,
+  body: AsyncIterable<Buffer>,
+  disk: DiskWatch,
+): AsyncGenerator<Buffer> {
+  let bytes = 0;
   try {
     disk.rest();
     for await (const chunk of body) {
       disk.work();
       yield chunk;
+      bytes += chunk.length;
+      if (bytes > length) return;
       disk.rest();
     }
     disk.work();

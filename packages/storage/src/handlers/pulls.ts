@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { formatChecksum, OmgfsError, type PullAnswer, pullBatch } from '@omgfs/protocol';
 import { checkPull } from '../access/access.ts';
 import { toHttpError } from '../device/failures.ts';
-import { lstat } from '../device/files.ts';
+import { lstat, lstatNow } from '../device/files.ts';
 import { parseWriteTarget } from '../http/path.ts';
 import { type Exchange, sendHead } from '../http/reply.ts';
 import { orderOf, type PullContext, progressEveryMs, SourceFailure, storePull } from './pull.ts';
@@ -53,7 +53,8 @@ async function answerTo(
     const checksum = await storePull(context, order, { devid, name, gone });
     // What is in its place now, not what was meant to be: the tracker counts the copy by it.
     const device = await context.devices.find(devid);
-    const { size } = await device.run(() => lstat(`${device.root}/${name}`));
+    const path = `${device.root}/${name}`;
+    const { size } = device.brisk ? lstatNow(path) : await device.run(() => lstat(path));
     return { status: 201, bytes: size, ...(checksum && { checksum: formatChecksum(checksum) }) };
   } catch (error) {
     if (error instanceof SourceFailure) return { status: 502, reason: error.message };

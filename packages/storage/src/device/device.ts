@@ -42,7 +42,6 @@ const tempName = '.tmp';
 const checkedForMs = 1000;
 /** A disk that takes longer to answer a stat is refused until it has answered. */
 const answerMsMax = 5000;
-
 /** A disk on which no call ended for so long is not asked on the main thread. */
 const briskMs = 30;
 
@@ -51,6 +50,7 @@ export class Device {
   readonly #slot: string;
   readonly #context: DeviceContext;
   readonly space: Space;
+  readonly syncsEachFile: boolean;
   readonly hotFiles = new HotFiles();
   #condition: Condition = { state: 'refused', reason: 'it has not been looked at yet' };
   #checkedAtMs = Number.NEGATIVE_INFINITY;
@@ -74,6 +74,7 @@ export class Device {
   constructor(devid: number, context: DeviceContext) {
     this.devid = devid;
     this.#context = context;
+    this.syncsEachFile = context.sync === 'always';
     this.#slot = `${context.docroot}/dev${devid}`;
     this.#root = this.#slot;
     this.#lane = new Lane(context.laneWidth);
@@ -99,11 +100,6 @@ export class Device {
   /** Makes a written file durable, as the node is told to; undefined when it is not. */
   get sync(): ((fd: number) => Promise<void>) | undefined {
     return this.#sync;
-  }
-
-  /** Each file is synced by itself. */
-  get syncsEachFile(): boolean {
-    return this.#context.sync === 'always';
   }
 
   /** Where system calls on this device take their turn. */

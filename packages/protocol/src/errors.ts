@@ -119,6 +119,7 @@ export const errorTable = facts({
     status: 412,
   },
   BODY_TOO_LARGE: { ...input('failure', 'The body is longer than is allowed.'), status: 413 },
+  UNSUPPORTED_TYPE: { ...input('failure', 'The body is of another type.'), status: 415 },
   BODY_TIMEOUT: {
     ...input('failure', 'The body of the request did not go on in time.'),
     status: 408,
@@ -221,6 +222,7 @@ export const errorTable = facts({
   FID_IN_USE: conflict('fid_in_use', 'The fid is in use.'),
   FID_EXISTS: conflict('fid_exists', 'The fid is the current one of the key already.'),
   DUPLICATE: conflict('dup', 'A name or address is taken.', 'Duplicate name/number used.'),
+  OFFSET_MISMATCH: conflict('failure', 'The upload goes on at another byte.'),
   FSCK_RUNNING: conflict('fsck_running', 'A fsck is running.', 'fsck is already running'),
   REBAL_RUNNING: conflict(
     'rebal_running',

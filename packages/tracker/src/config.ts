@@ -72,6 +72,8 @@ export interface TrackerConfig {
   httpDav: DavMode;
   /** Longest upload to the HTTP API, in bytes; undefined for no limit. */
   httpUploadBytesMax: number | undefined;
+  /** How long an upload in parts is kept after the last of them, in seconds. */
+  resumeSeconds: number;
   /** Files that are read or stored by HTTP at once. */
   httpTransfersMax: number;
   logLevel: string;
@@ -210,6 +212,7 @@ function buildConfig(
       networks: networks(text('http_allow')),
     },
     httpDownload: downloadShape(text('http_download')),
+    resumeSeconds: Math.max(1, Math.ceil(number('http_resume_hours') * 3600)),
     httpTransfersMax: Math.max(1, number('http_transfers')),
     httpDav: davMode(text('http_dav')),
     httpUploadBytesMax: number('http_upload_mb') * bytesPerMb || undefined,

@@ -205,6 +205,13 @@ const table = [
     help: 'MiB that an upload to the HTTP API may have; no limit by default',
   },
   {
+    name: 'http_resume_hours',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '24',
+    help: 'hours that a resumable upload is kept after its last part',
+  },
+  {
     name: 'http_transfers',
     flags: [],
     kind: 'NUMBER',

@@ -20,10 +20,12 @@ export function descriptionArguments(args: Fields): Omit<DescriptionRow, 'fid'> 
 }
 
 export function descriptionFields(stored: StoredDescription | undefined): ReplyFields {
-  if (stored === undefined) return {};
-  const { utime, contentType, filename, metadata } = stored;
+  return stored === undefined ? {} : { stored_at: stored.utime, ...describedFields(stored) };
+}
+
+export function describedFields(said: Omit<DescriptionRow, 'fid'>): ReplyFields {
+  const { contentType, filename, metadata } = said;
   return {
-    stored_at: utime,
     ...(contentType === undefined ? {} : { content_type: contentType }),
     ...(filename === undefined ? {} : { filename }),
     ...(metadata === undefined ? {} : { metadata }),

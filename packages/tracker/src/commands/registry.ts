@@ -22,6 +22,7 @@ import { maintenanceCommands } from './maintenance.ts';
 import { OpenUploads } from './open-uploads.ts';
 import { rebalanceCommands } from './rebalance.ts';
 import { drainCommands } from './rebalance-drain.ts';
+import { resumableCommands } from './resumable.ts';
 import type { CommandServices } from './services.ts';
 import { settingCommands } from './settings.ts';
 
@@ -59,6 +60,7 @@ export function createCommands(services: CommandServices): CommandTable {
       ...rebalanceCommands(services),
       ...drainCommands(services),
       ...maintenanceCommands(services),
+      ...resumableCommands(services),
     }),
   );
 }

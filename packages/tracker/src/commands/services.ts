@@ -37,6 +37,10 @@ export interface CommandServices {
   verdictOn: (file: FileWithReplicas) => PolicyAnswer;
   /** Makes a URL good for storage nodes that want signed ones. */
   signUrl: SignUrl;
+  /** How long an upload in parts is kept after the last of them, in seconds. */
+  resumeSeconds: number;
+  /** Age from which an unclosed upload is given up, in seconds. */
+  tempfileAgeSeconds: number;
   /** A number in [0, 1). */
   random: () => number;
 }

@@ -46,7 +46,7 @@ export function etagOf({ fid, length }: { fid: number; length: number }): string
 export function factsOf(reply: ReplyFields): FileFacts {
   const fid = Number(reply.fid);
   const length = Number(reply.length);
-  const { stored_at, content_type, filename, metadata } = reply;
+  const { stored_at } = reply;
   return {
     fid,
     domain: String(reply.domain),
@@ -57,6 +57,14 @@ export function factsOf(reply: ReplyFields): FileFacts {
     checksum: parseChecksum(String(reply.checksum ?? '')),
     etag: etagOf({ fid, length }),
     storedAt: stored_at === undefined ? undefined : new Date(Number(stored_at) * 1000),
+    ...descriptionOf(reply),
+  };
+}
+
+/** What a reply says of a file, if anything. */
+export function descriptionOf(reply: ReplyFields): Description {
+  const { content_type, filename, metadata } = reply;
+  return {
     ...(content_type === undefined ? {} : { contentType: fromByteString(String(content_type)) }),
     ...(filename === undefined ? {} : { filename: fromByteString(String(filename)) }),
     ...(metadata === undefined ? {} : { metadata: metadataOf(String(metadata)) }),

@@ -6,30 +6,28 @@
  */
 import type { Readable } from 'node:stream';
 import {
-  type Checksum,
   type DigestCheck,
   formatChecksum,
   listOf,
   OmgfsError,
   parseFidPath,
-  type ReplyFields,
   valuesOf,
 } from '@omgfs/protocol';
 import { Agent } from 'undici';
 import { descriptionArguments } from '../commands/description.ts';
 import type { CallCommand } from '../commands/registry.ts';
-import { FanOut } from './fan-out.ts';
 import {
   argumentsOf,
   type Description,
   describingArguments,
+  etagOf,
   type FileFacts,
   type FilePlace,
   factsOf,
 } from './file-facts.ts';
-import { Measure } from './measure.ts';
-import type { PutTarget } from './put-stream.ts';
 import { openReplicas } from './replica-reader.ts';
+import { ResumableUploads } from './resumable-uploads.ts';
+import { type Run, type Written, writeUpload } from './writer.ts';
 
 export interface FileStoreOptions {
   call: CallCommand;
@@ -60,6 +58,8 @@ export interface PutOptions extends Description {
   wait?: number | undefined;
   /** What was announced of the bytes. */
   digests?: DigestCheck | undefined;
+  /** Told the fid when all bytes are stored and nothing is seen of them yet. */
+  beforeClose?: ((fid: number) => Promise<void>) | undefined;
   /** Store only when the key stands for this fid, or with 0 for none. */
   replacing?: number | undefined;
 }
@@ -121,6 +121,8 @@ export interface FileStore {
       limit?: number | undefined;
     },
   ): Promise<Page>;
+  /** Files that come in parts. */
+  readonly uploads: ResumableUploads;
   close(): Promise<void>;
 }
 
@@ -140,13 +142,22 @@ class CommandFileStore implements FileStore {
   readonly #call: CallCommand;
   readonly #agent: Agent;
   readonly #answerMs: number;
+  readonly uploads: ResumableUploads;
 
   constructor({ call, connTimeoutMs, nodeTimeoutMs }: FileStoreOptions) {
     this.#call = call;
     this.#answerMs = connTimeoutMs + nodeTimeoutMs;
     // As many connections as transfers: a slow client must not hold up another's node.
     this.#agent = new Agent({ connect: { timeout: connTimeoutMs } });
+    this.uploads = new ResumableUploads({
+      ...{ run: this.#run, agent: this.#agent, answerMs: this.#answerMs },
+      put: (place, body, options) => this.put(place, body, options),
+    });
   }
+
+  /** Runs a command as this tracker. */
+  readonly #run: Run = (command, args) =>
+    this.#call({ command, args: argumentsOf(args), address: ownAddress });
 
   async stat({ domain, key }: FilePlace): Promise<FileFacts> {
     return factsOf(await this.#run('file_info', { domain, key, described: 1 }));
@@ -188,26 +199,14 @@ class CommandFileStore implements FileStore {
     if (place.key === '') throw new OmgfsError('NO_KEY');
     // What would be refused in the end is refused before the first byte.
     descriptionArguments(describingArguments(options));
-    const { length, replicas = 1 } = options;
-    const opened = await this.#run('create_open', {
-      ...{ ...place, class: options.class, size: length, multi_dest: 1, want_hashtype: 1 },
+    const { replicas = 1, beforeClose } = options;
+    const upload = { place, body, options: { ...options, copies: replicas } };
+    return writeUpload({ run: this.#run, agent: this.#agent }, upload, async (written) => {
+      const { fid, bytes } = written;
+      await beforeClose?.(fid);
+      const devcount = await this.#close(place, written, options);
+      return { fid, length: bytes, etag: etagOf({ fid, length: bytes }), devcount };
     });
-    const targets = targetsOf(opened);
-    const fid = Number(opened.fid);
-    try {
-      const measure = new Measure({ ...options, hashtype: opened.hashtype });
-      const stored = await new FanOut({
-        ...{ agent: this.#agent, targets, copies: replicas, length, stallMs },
-        onBytes: (chunk) => measure.add(chunk),
-        verify: () => measure.verify(),
-      }).write(body);
-      const { bytes, checksum } = measure;
-      const devcount = await this.#close(place, { fid, stored, bytes, checksum, options });
-      return { fid, length: bytes, etag: `"${fid}-${bytes}"`, devcount };
-    } catch (error) {
-      await this.#abandon(place, fid, targets);
-      throw error;
-    }
   }
 
   async remove({ domain, key }: FilePlace): Promise<void> {
@@ -250,14 +249,9 @@ class CommandFileStore implements FileStore {
   /** Makes the upload the file of its key. @returns on how many devices it is. */
   async #close(
     { domain, key }: FilePlace,
-    upload: Pick<StoredFile, 'fid'> & {
-      stored: readonly PutTarget[];
-      bytes: number;
-      checksum: Checksum | undefined;
-      options: PutOptions;
-    },
+    { fid, stored, bytes, checksum }: Written,
+    options: PutOptions,
   ): Promise<number> {
-    const { fid, stored, bytes, checksum, options } = upload;
     const [first, ...others] = stored;
     const places = others.map(({ devid, url }, at) => {
       return { [`devid_${at + 2}`]: devid, [`path_${at + 2}`]: url };
@@ -270,24 +264,4 @@ class CommandFileStore implements FileStore {
     });
     return Number(devcount);
   }
-
-  /** Lets the bytes go away at once; failing that, they do so in an hour. */
-  async #abandon({ domain }: FilePlace, fid: number, targets: readonly PutTarget[]): Promise<void> {
-    const [first] = targets;
-    if (first === undefined) return;
-    const { devid, url: path } = first;
-    await this.#run('create_close', { domain, key: '', fid, devid, path }).catch(() => {});
-  }
-
-  #run(command: string, args: Parameters<typeof argumentsOf>[0]): Promise<ReplyFields> {
-    return this.#call({ command, args: argumentsOf(args), address: ownAddress });
-  }
-}
-
-function targetsOf(opened: ReplyFields): PutTarget[] {
-  const total = opened.dev_count ?? 0;
-  const devids = valuesOf(opened, { prefix: 'devid_', total });
-  return valuesOf(opened, { prefix: 'path_', total }).flatMap((url, at) =>
-    typeof url === 'string' ? [{ devid: String(devids[at]), url }] : [],
-  );
 }

@@ -20,6 +20,7 @@ import { fileRoutes } from './routes/files.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { namespaceRoutes } from './routes/namespace.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { addTusRoutes } from './tus/routes.ts';
 
 export interface HttpServerOptions {
   call: CallCommand;
@@ -133,6 +134,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
       await guarded.register(async (inner) => addRoutes(inner, options));
       await guarded.register((inner) => addFileRoutes(inner, options.files));
       await guarded.register(async (inner) => options.dav?.addTo(inner));
+      await guarded.register((inner) => addTusRoutes(inner, options.files));
     });
   });
   return app;

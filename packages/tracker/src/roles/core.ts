@@ -163,6 +163,8 @@ export class Core {
       wakeFsck: () => background.wake('fsck'),
       wakeRebalance: () => background.wake('rebalance'),
       hostname: this.config.hostname,
+      resumeSeconds: this.config.resumeSeconds,
+      tempfileAgeSeconds: this.config.tempfileAgeSeconds,
       copyReplica: (request) => copyOne({ ...parts, log: this.log, random, slots }, request),
       verdictOn: (file) => askAbout({ topology: this.topology, random }, file),
       signUrl: createSignUrl(this.config),

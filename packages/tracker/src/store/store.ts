@@ -16,6 +16,7 @@ import type { FsckStore } from './fsck-store.ts';
 import type { NoteStore } from './note-store.ts';
 import type { RebalanceStore } from './rebalance-store.ts';
 import type { UpkeepStore } from './upkeep-store.ts';
+import type { UploadStore } from './upload-store.ts';
 
 /** `nexttry` of a row that waits for an operator (spec §3.6). */
 export const endOfTime = 2_147_483_647;
@@ -331,6 +332,7 @@ export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore 
   readonly rebalance: RebalanceStore;
   readonly notes: NoteStore;
   readonly descriptions: DescriptionStore;
+  readonly uploads: UploadStore;
   readonly upkeep: UpkeepStore;
   /** Resolves when the database answers. */
   ping(): Promise<void>;

@@ -28,6 +28,8 @@ export function commandsOf({ store, topology, devices, jobs }: TestTracker): Cal
     copyReplica: () => Promise.resolve({ state: 'source_failed', reason: 'not in this test' }),
     verdictOn: (file) => askAbout({ topology, random: Math.random }, file),
     signUrl: (_, url) => url,
+    resumeSeconds: 3600,
+    tempfileAgeSeconds: 3600,
     random: Math.random,
   });
   return async (name, args = {}) => {

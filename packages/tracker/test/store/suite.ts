@@ -8,6 +8,7 @@ import { descriptionsSuite } from './descriptions-suite.ts';
 import { filesSuite } from './files-suite.ts';
 import { atOnce, codeOf, type FreshDatabase, type OpenFresh, put } from './fixture.ts';
 import { renameSuite } from './rename-suite.ts';
+import { resumableSuite } from './resumable-suite.ts';
 import { topologySuite } from './topology-suite.ts';
 import { uploadsSuite } from './uploads-suite.ts';
 
@@ -16,6 +17,7 @@ export function storeSuite(openFresh: OpenFresh): void {
   filesSuite(openFresh);
   renameSuite(openFresh);
   descriptionsSuite(openFresh);
+  resumableSuite(openFresh);
   topologySuite(openFresh);
   queuesAndLocks(openFresh);
 }

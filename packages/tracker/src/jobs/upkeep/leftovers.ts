@@ -16,6 +16,7 @@ export class Leftovers {
   }
 
   async step(): Promise<void> {
+    await this.#store.uploads.expire(rowsPerStep);
     const request = { after: this.#after, limit: rowsPerStep };
     this.#after = (await this.#store.descriptions.prune(request)) ?? 0;
   }

@@ -19,6 +19,7 @@ import * as namespace from './namespace.ts';
 import { FidSource } from './open.ts';
 import { createDescriptionStore } from './own/descriptions.ts';
 import { createNoteStore } from './own/notes.ts';
+import { createUploadStore } from './own/uploads.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
 import { renameKey } from './rename/key.ts';
 import { renamePrefix } from './rename/prefix.ts';
@@ -50,6 +51,7 @@ class SqlStore implements contract.Store {
   readonly rebalance: contract.Store['rebalance'];
   readonly notes: contract.Store['notes'];
   readonly descriptions: contract.Store['descriptions'];
+  readonly uploads: contract.Store['uploads'];
   readonly upkeep: contract.Store['upkeep'];
   readonly #db: Engine;
   readonly #options: contract.StoreOptions;
@@ -70,6 +72,7 @@ class SqlStore implements contract.Store {
     this.rebalance = createRebalanceStore(db);
     this.notes = createNoteStore(db);
     this.descriptions = createDescriptionStore(db);
+    this.uploads = createUploadStore(db);
     this.upkeep = createUpkeepStore(db);
     this.#db = db;
     this.#options = options;

@@ -1,0 +1,165 @@
+/**
+ * Uploads in parts, which can be resumed at any tracker: `upload_create`, `upload_info`,
+ * `upload_length`, `upload_part`, `upload_claim`, `upload_aim`, `upload_finish`, `upload_remove`, and
+ * `renew_upload` for one that takes its time. Commands of ours. A part is opened by `create_open`, written, and then made part of the upload by `upload_part`
+ * instead of being closed; the whole is put together by whoever sent the last part.
+ */
+import { randomBytes } from 'node:crypto';
+import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import type { FoundUpload, UploadPart } from '../store/upload-store.ts';
+import { checkKeyLength, domainOf, idOf, keyOf, requiredArg } from './arguments.ts';
+import { describedFields, descriptionArguments } from './description.ts';
+import type { Command } from './registry.ts';
+import type { CommandServices } from './services.ts';
+
+const idBytes = 16;
+/** How long a tracker that puts a file together may be silent before another does. */
+const leaseSeconds = 60;
+
+export function resumableCommands(services: CommandServices): Record<string, Command> {
+  const { store } = services;
+  return {
+    upload_create: create(services),
+    upload_info: info(services),
+    upload_part: part(services),
+    upload_length: async ({ args }) => {
+      const { id } = await uploadOf(services, args);
+      if (await store.uploads.setLength({ id, length: bytesOf(args.length) })) return {};
+      throw new OmgfsError('BAD_PARAMS', { message: 'The upload has a length already.' });
+    },
+    upload_claim: async ({ args }) => {
+      const { id } = await uploadOf(services, args);
+      return { claimed: (await store.uploads.claim({ id, leaseSeconds })) ? 1 : 0 };
+    },
+    upload_renew: async ({ args }) => {
+      const { id } = await uploadOf(services, args);
+      await store.uploads.renew({ id, leaseSeconds: isTrue(args.release) ? 0 : leaseSeconds });
+      return {};
+    },
+    upload_aim: async ({ args }) => {
+      const { id } = await uploadOf(services, args);
+      const target = idOf(requiredArg(args, 'fid', 'NO_FID')) ?? 0;
+      await store.uploads.aim({ id, target });
+      return {};
+    },
+    renew_upload: async ({ args }) => {
+      const fid = idOf(requiredArg(args, 'fid', 'NO_FID')) ?? 0;
+      await store.uploads.renewTempfile(fid);
+      return {};
+    },
+    upload_finish: async ({ args }) => {
+      const upload = await uploadOf(services, args);
+      const fid = idOf(requiredArg(args, 'fid', 'NO_FID')) ?? 0;
+      await store.uploads.finish({ id: upload.id, fid });
+      await giveUp(
+        services,
+        upload.parts.filter((one) => one.fid !== fid),
+      );
+      return {};
+    },
+    upload_remove: async ({ args }) => {
+      const { id, parts } = await uploadOf(services, args);
+      await store.uploads.remove(id);
+      await giveUp(services, parts);
+      return {};
+    },
+  };
+}
+
+function create({ store, topology, resumeSeconds }: CommandServices): Command {
+  return async ({ args }) => {
+    const domain = domainOf(topology, args);
+    const dkey = checkKeyLength(keyOf(args));
+    const className = args.class ?? '';
+    if (className !== '' && !domain.classes.has(className)) throw new OmgfsError('UNREG_CLASS');
+    const length = args.length === undefined ? undefined : bytesOf(args.length);
+    const said = descriptionArguments({ ...args, described: '1' });
+    const { contentType, filename, metadata } = said ?? {};
+    const id = randomBytes(idBytes).toString('hex');
+    await store.uploads.create(
+      { id, dmid: domain.dmid, dkey, className, length, contentType, filename, metadata },
+      { ttlSeconds: resumeSeconds },
+    );
+    return { id };
+  };
+}
+
+function info(services: CommandServices): Command {
+  const { store, topology, signUrl } = services;
+  return async ({ args, address }) => {
+    const upload = await uploadOf(services, args);
+    const { parts, length, dkey, className, fid, expires, target } = upload;
+    const fields: ReplyFields = { key: dkey, class: className, fid, expires, target };
+    if (target !== 0) fields.target_stored = (await store.filesByFid([target])).length;
+    if (length !== undefined) fields.length = length;
+    fields.offset = fid === 0 ? endOf(parts) : length;
+    fields.part_count = parts.length;
+    for (const [at, part] of parts.entries()) {
+      const place = { devid: part.devid, fid: part.fid };
+      const url = topology.readUrl(place, { address, zone: args.zone });
+      const all = {
+        ...part,
+        path: topology.writeUrl(place, { address, zone: args.zone }),
+        url: url === undefined ? undefined : signUrl('GET', url),
+      };
+      for (const [name, value] of Object.entries(all)) fields[`part_${at + 1}_${name}`] = value;
+    }
+    return { ...fields, ...describedFields(upload) };
+  };
+}
+
+/** Verifies on its device that a part is there, and adds it at the end of the upload. */
+function part(services: CommandServices): Command {
+  const { store, topology, devices, resumeSeconds, tempfileAgeSeconds } = services;
+  return async ({ args, address }) => {
+    const upload = await uploadOf(services, args);
+    const [fid, devid] = [args.fid, args.devid].map(idOf);
+    if (fid === undefined || devid === undefined) throw new OmgfsError('BOGUS_ARGS');
+    const [start, length] = [bytesOf(args.start), bytesOf(args.size)];
+    const tempfile = await store.findTempfile(fid);
+    if (tempfile === undefined) throw new OmgfsError('NO_TEMP_FILE');
+    if (!tempfile.devids.includes(devid)) throw new OmgfsError('INVALID_DESTDEV');
+    const path = topology.writeUrl({ devid, fid }, { address, zone: args.zone });
+    const size = path === undefined ? undefined : await devices.size(path);
+    if (size?.state !== 'present' || size.bytes !== length) {
+      throw new OmgfsError('SIZE_VERIFY_ERROR', {
+        message: `The part ${path} is not there whole.`,
+      });
+    }
+    const outcome = await store.uploads.addPart(
+      { id: upload.id, part: { start, fid, devid, length } },
+      { ttlSeconds: resumeSeconds, tempfileAgeSeconds },
+    );
+    if (outcome === 'unknown') throw new OmgfsError('NO_TEMP_FILE');
+    if (outcome === 'other_offset') throw new OmgfsError('OFFSET_MISMATCH');
+    return {};
+  };
+}
+
+/** @throws NO_TEMP_FILE for what is unknown, expired, or in another domain. */
+async function uploadOf({ store, topology }: CommandServices, args: Fields): Promise<FoundUpload> {
+  const { dmid } = domainOf(topology, args);
+  const upload = await store.uploads.find(args.id ?? '');
+  if (upload === undefined || upload.dmid !== dmid) throw new OmgfsError('NO_TEMP_FILE');
+  return upload;
+}
+
+/** Hands parts that are not needed any more to the delete job. */
+async function giveUp(
+  { store, wakeDelete }: CommandServices,
+  parts: readonly UploadPart[],
+): Promise<void> {
+  for (const { fid, devid } of parts) await store.abandonTempfile({ fid, devids: [devid] });
+  wakeDelete();
+}
+
+function endOf(parts: readonly UploadPart[]): number {
+  const last = parts[parts.length - 1];
+  return last === undefined ? 0 : last.start + last.length;
+}
+
+function bytesOf(text: string | undefined): number {
+  const bytes = idOf(text);
+  if (bytes !== undefined) return bytes;
+  throw new OmgfsError('BAD_PARAMS', { message: `'${text ?? ''}' is no number of bytes.` });
+}

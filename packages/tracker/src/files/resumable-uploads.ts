@@ -1,0 +1,252 @@
+/**
+ * Files that come in parts, over days and several connections, at any tracker. What came of a part
+ * is kept when its connection breaks; what a killed tracker had of its last part is lost. A file in
+ * one part is closed as it is; others are put together by reading the parts once more, and while
+ * that is under way nobody else does it. Memory is a few buffers (I7).
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { formatChecksum, listOf, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import type { Dispatcher } from 'undici';
+import {
+  type Description,
+  describingArguments,
+  descriptionOf,
+  type FilePlace,
+} from './file-facts.ts';
+import { Pieces } from './pieces.ts';
+import { openReplicas } from './replica-reader.ts';
+import { type Run, type Written, writeUpload } from './writer.ts';
+
+export interface ResumableOptions {
+  run: Run;
+  agent: Dispatcher;
+  answerMs: number;
+  /** Stores a whole file. */
+  put: (
+    place: FilePlace,
+    body: AsyncIterable<Uint8Array>,
+    options: Description & {
+      class?: string;
+      length?: number;
+      beforeClose: (fid: number) => Promise<void>;
+    },
+  ) => Promise<{ fid: number }>;
+}
+
+export interface UploadState {
+  description: Description;
+  key: string;
+  class: string;
+  /** Undefined until somebody says. */
+  length: number | undefined;
+  /** Bytes that are there. */
+  offset: number;
+  /** When it is given up if nothing comes. */
+  expires: Date;
+}
+
+/** As much is lost when a tracker is killed in the middle of a part. */
+const partBytesMax = 64 * 1024 * 1024;
+const stallMs = 45_000;
+const renewEveryMs = 15_000;
+/** How long a client waits for another that puts the file together. */
+const othersMsMax = 60_000;
+const lookEveryMs = 200;
+
+/** One upload; `domain` is a byte string. */
+export interface UploadId {
+  domain: string;
+  id: string;
+}
+
+export class ResumableUploads {
+  readonly #options: ResumableOptions;
+
+  constructor(options: ResumableOptions) {
+    this.#options = options;
+  }
+
+  /** @throws UNREG_DOMAIN, UNREG_CLASS, NO_KEY, KEY_TOO_LONG, BAD_PARAMS. @returns its id. */
+  async create(
+    place: FilePlace,
+    options: Description & { class?: string | undefined; length: number | undefined },
+  ): Promise<string> {
+    const { length, class: className } = options;
+    const { id } = await this.#options.run('upload_create', {
+      ...place,
+      ...{ class: className, length },
+      ...describingArguments(options),
+    });
+    // Nothing will come that could complete it.
+    if (length === 0) await this.state({ domain: place.domain, id: String(id) });
+    return String(id);
+  }
+
+  /**
+   * What is there of an upload; one that is all there is a file when this resolves.
+   * @throws NO_TEMP_FILE for an unknown or expired one; what putting it together fails with.
+   */
+  async state(upload: UploadId): Promise<UploadState> {
+    const found = await this.#find(upload);
+    if (found.fid === 0 && found.offset === found.length) await this.#complete(upload);
+    return found;
+  }
+
+  /** @throws NO_TEMP_FILE, BAD_PARAMS when the length is known already. */
+  async setLength(upload: UploadId, length: number): Promise<void> {
+    await this.#options.run('upload_length', { ...upload, length });
+  }
+
+  /**
+   * Adds bytes at `offset`. When `body` breaks, what came is kept, and the call throws what it broke
+   * with. @throws OFFSET_MISMATCH, BODY_TOO_LARGE, as `state`. @returns the new offset.
+   */
+  async append(
+    upload: UploadId,
+    {
+      offset,
+      body,
+      bytesMax,
+    }: { offset: number; body: AsyncIterable<Uint8Array>; bytesMax?: number | undefined },
+  ): Promise<number> {
+    const found = await this.#find(upload);
+    if (found.offset !== offset) throw new OmgfsError('OFFSET_MISMATCH');
+    const end = found.length ?? bytesMax ?? Number.MAX_SAFE_INTEGER;
+    const pieces = new Pieces(body);
+    let position = offset;
+    let last: Written | undefined;
+    while (await pieces.hasMore()) {
+      if (position === end) throw new OmgfsError('BODY_TOO_LARGE');
+      const part = pieces.piece(Math.min(partBytesMax, end - position));
+      last = await this.#addPart(upload, found, { start: position, part });
+      position += last.bytes;
+    }
+    if (position === found.length && found.fid === 0) {
+      await this.#complete(upload, last?.bytes === position ? last : undefined);
+    }
+    if (pieces.failure !== undefined) throw pieces.failure;
+    return position;
+  }
+
+  /** Gives an upload up; its bytes go away. @throws NO_TEMP_FILE. */
+  async remove(upload: UploadId): Promise<void> {
+    await this.#options.run('upload_remove', { ...upload });
+  }
+
+  #addPart(
+    upload: UploadId,
+    { key, class: className }: UploadState,
+    { start, part }: { start: number; part: AsyncIterable<Uint8Array> },
+  ): Promise<Written> {
+    const { run } = this.#options;
+    const place = { domain: upload.domain, key };
+    const options = { class: className, copies: 1 };
+    return writeUpload(this.#options, { place, body: part, options }, async (written) => {
+      const { fid, bytes, stored } = written;
+      await run('upload_part', { ...upload, start, fid, devid: stored[0]?.devid, size: bytes });
+      return written;
+    });
+  }
+
+  /** Makes the file, or waits while another does. `only` is the one part, fresh from its writing. */
+  async #complete(upload: UploadId, only?: Written): Promise<void> {
+    const { run } = this.#options;
+    const deadline = performance.now() + othersMsMax;
+    while (Number((await run('upload_claim', { ...upload })).claimed) === 0) {
+      if ((await this.#find(upload)).fid !== 0) return;
+      if (performance.now() > deadline) {
+        const message = 'The file is being put together from its parts; ask again.';
+        throw new OmgfsError('TRACKER_BUSY', { message });
+      }
+      await delay(lookEveryMs);
+    }
+    const renewal = setInterval(() => {
+      run('upload_renew', { ...upload }).catch(() => {});
+    }, renewEveryMs);
+    try {
+      await this.#make(upload, only);
+    } catch (error) {
+      await run('upload_renew', { ...upload, release: 1 }).catch(() => {});
+      throw error;
+    } finally {
+      clearInterval(renewal);
+    }
+  }
+
+  async #make(upload: UploadId, only: Written | undefined): Promise<void> {
+    const { run } = this.#options;
+    const found = await this.#find(upload);
+    if (found.fid !== 0) return;
+    // A tracker that was killed had closed it before.
+    const fid = found.targetIsStored ? found.target : await this.#store(upload, found, only);
+    await run('upload_finish', { ...upload, fid });
+  }
+
+  /** @returns the fid that the key stands for now. */
+  async #store(upload: UploadId, found: FoundState, only: Written | undefined): Promise<number> {
+    const { run, put } = this.#options;
+    const { domain } = upload;
+    const { key, parts, class: className, length = 0 } = found;
+    const beforeClose = async (fid: number) => void (await run('upload_aim', { ...upload, fid }));
+    const [part] = parts;
+    if (parts.length !== 1 || part === undefined) {
+      const options = { ...found.description, class: className, length, beforeClose };
+      return (await put({ domain, key }, this.#read(parts), options)).fid;
+    }
+    await beforeClose(part.fid);
+    await run('create_close', {
+      ...{ domain, key, fid: part.fid, devid: part.devid, path: part.path, size: length },
+      checksum: only?.checksum && formatChecksum(only.checksum),
+      ...describingArguments(found.description),
+    });
+    return part.fid;
+  }
+
+  async *#read(parts: readonly FoundPart[]): AsyncGenerator<Uint8Array> {
+    const { agent, answerMs } = this.#options;
+    for (const { url, length } of parts) {
+      const range = { start: 0, end: length - 1 };
+      yield* await openReplicas(agent, { paths: [url], length, ...range, answerMs, stallMs });
+    }
+  }
+
+  async #find(upload: UploadId): Promise<FoundState> {
+    return stateOf(await this.#options.run('upload_info', { ...upload }));
+  }
+}
+
+interface FoundPart {
+  fid: number;
+  devid: number;
+  length: number;
+  /** Where it was written, and where it is read. */
+  path: string;
+  url: string;
+}
+
+interface FoundState extends UploadState {
+  /** The file that it became; 0 before. */
+  fid: number;
+  target: number;
+  targetIsStored: boolean;
+  parts: FoundPart[];
+}
+
+function stateOf(reply: ReplyFields): FoundState {
+  const parts = listOf(reply, { prefix: 'part_', total: reply.part_count ?? 0 });
+  return {
+    key: String(reply.key),
+    class: String(reply.class),
+    length: reply.length === undefined ? undefined : Number(reply.length),
+    offset: Number(reply.offset),
+    expires: new Date(Number(reply.expires) * 1000),
+    fid: Number(reply.fid),
+    target: Number(reply.target),
+    targetIsStored: Number(reply.target_stored) === 1,
+    parts: parts.map(({ fid, devid, length, path, url }) => ({
+      ...{ fid: Number(fid), devid: Number(devid), length: Number(length) },
+      ...{ path: String(path), url: String(url) },
+    })),
+    description: descriptionOf(reply),
+  };
+}

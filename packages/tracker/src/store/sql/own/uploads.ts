@@ -1,0 +1,179 @@
+/** The statements of resumable uploads; two tables of ours that MogileFS never notices. */
+import { limits } from '@omgfs/protocol';
+import type { FoundUpload, ResumableUpload, UploadPart, UploadStore } from '../../upload-store.ts';
+import type { Engine, Row, Session } from '../engine.ts';
+import { int, intOrNull, text, textOrNull } from '../row.ts';
+import { bytes, integer, marks, padded, Raw, tuples } from '../statements.ts';
+import { OwnTable } from './own-table.ts';
+
+const uploadTable = `CREATE TABLE IF NOT EXISTS omg_upload (
+  id VARBINARY(64) NOT NULL, dmid BIGINT NOT NULL,
+  dkey VARBINARY(${limits.keyBytesMax}) NOT NULL, classname VARBINARY(255) NOT NULL,
+  length BIGINT, expires BIGINT NOT NULL, busy BIGINT NOT NULL, fid BIGINT NOT NULL, target BIGINT NOT NULL,
+  ctype VARBINARY(${limits.contentTypeBytesMax}),
+  name VARBINARY(${limits.filenameBytesMax}), meta VARBINARY(${limits.metadataBytesMax}),
+  PRIMARY KEY (id))`;
+const partTable = `CREATE TABLE IF NOT EXISTS omg_upload_part (
+  id VARBINARY(64) NOT NULL, start BIGINT NOT NULL, fid BIGINT NOT NULL,
+  devid BIGINT NOT NULL, length BIGINT NOT NULL, PRIMARY KEY (id, start))`;
+const columns = 'id, dmid, dkey, classname, length, expires, busy, fid, target, ctype, name, meta';
+
+export function createUploadStore(engine: Engine): UploadStore {
+  const { now } = engine.dialect;
+  const uploads = new OwnTable(engine, uploadTable);
+  const parts = new OwnTable(engine, partTable);
+  const set = async (change: string, id: string) => {
+    const sql = `UPDATE omg_upload SET ${change} WHERE id = ?`;
+    return (await engine.run(sql, [bytes(id)])).changes > 0;
+  };
+  return {
+    create: async (upload, { ttlSeconds }) => {
+      const values = tuples([valuesOf(upload, new Raw(`${now} + ${integer(ttlSeconds)}`))]);
+      const keep = engine.dialect.keepRow('id');
+      await uploads.write(() =>
+        parts.write(() =>
+          engine.runLiteral(`INSERT INTO omg_upload (${columns}) VALUES ${values}${keep}`),
+        ),
+      );
+    },
+    find: (id) => uploads.read(undefined, () => find(engine, engine, id)),
+    setLength: async ({ id, length }) => {
+      const sql = 'UPDATE omg_upload SET length = ? WHERE id = ? AND length IS NULL';
+      return (await engine.run(sql, [length, bytes(id)])).changes > 0;
+    },
+    addPart: (request, options) => addPart(engine, request, options),
+    claim: async ({ id, leaseSeconds }) => {
+      const lease = `busy = ${now} + ${integer(leaseSeconds)}`;
+      const sql = `UPDATE omg_upload SET ${lease} WHERE id = ? AND fid = 0 AND busy <= ${now}`;
+      return (await engine.run(sql, [bytes(id)])).changes > 0;
+    },
+    renew: async ({ id, leaseSeconds }) => {
+      await set(`busy = ${now} + ${integer(leaseSeconds)}`, id);
+    },
+    aim: async ({ id, target }) => {
+      await set(`target = ${integer(target)}`, id);
+    },
+    finish: async ({ id, fid }) => {
+      await set(`fid = ${integer(fid)}`, id);
+      await engine.run('DELETE FROM omg_upload_part WHERE id = ?', [bytes(id)]);
+    },
+    remove: async (id) => {
+      await engine.run('DELETE FROM omg_upload WHERE id = ?', [bytes(id)]);
+      await engine.run('DELETE FROM omg_upload_part WHERE id = ?', [bytes(id)]);
+    },
+    renewTempfile: async (fid) => {
+      // Primary key.
+      const sql = `UPDATE tempfile SET createtime = ${now} WHERE fid = ? AND createtime < ${now}`;
+      return (await engine.run(sql, [fid])).changes > 0;
+    },
+    expire: (limit) => uploads.read(undefined, () => expire(engine, limit)),
+  };
+}
+
+function valuesOf(upload: ResumableUpload, expires: Raw) {
+  const { id, dmid, dkey, className, length, contentType, filename, metadata } = upload;
+  const said = [contentType, filename, metadata].map((value) => {
+    return value === undefined ? null : bytes(value);
+  });
+  return [
+    bytes(id),
+    dmid,
+    bytes(dkey),
+    bytes(className),
+    length ?? null,
+    expires,
+    0,
+    0,
+    0,
+    ...said,
+  ];
+}
+
+/** Primary keys. */
+async function find(
+  { dialect }: Engine,
+  session: Session,
+  id: string,
+  lock = '',
+): Promise<FoundUpload | undefined> {
+  const [row] = await session.rows(
+    `SELECT ${columns} FROM omg_upload WHERE id = ? AND expires > ${dialect.now}${lock}`,
+    [bytes(id)],
+  );
+  if (row === undefined) return undefined;
+  const parts = await session.rows(
+    'SELECT start, fid, devid, length FROM omg_upload_part WHERE id = ? ORDER BY start',
+    [bytes(id)],
+  );
+  return { ...uploadOf(row), parts: parts.map(partOf) };
+}
+
+function uploadOf(row: Row): Omit<FoundUpload, 'parts'> {
+  return {
+    id: text(row, 'id'),
+    dmid: int(row, 'dmid'),
+    dkey: text(row, 'dkey'),
+    className: text(row, 'classname'),
+    length: intOrNull(row, 'length') ?? undefined,
+    expires: int(row, 'expires'),
+    fid: int(row, 'fid'),
+    target: int(row, 'target'),
+    contentType: textOrNull(row, 'ctype') ?? undefined,
+    filename: textOrNull(row, 'name') ?? undefined,
+    metadata: textOrNull(row, 'meta') ?? undefined,
+  };
+}
+
+function partOf(row: Row): UploadPart {
+  const [start = 0, fid = 0, devid = 0, length = 0] = ['start', 'fid', 'devid', 'length'].map(
+    (column) => int(row, column),
+  );
+  return { start, fid, devid, length };
+}
+
+function addPart(
+  engine: Engine,
+  { id, part }: Parameters<UploadStore['addPart']>[0],
+  { ttlSeconds, tempfileAgeSeconds }: Parameters<UploadStore['addPart']>[1],
+): Promise<'added' | 'other_offset' | 'unknown'> {
+  const { now, forUpdate } = engine.dialect;
+  return engine.transaction(async (session) => {
+    const upload = await find(engine, session, id, forUpdate);
+    if (upload === undefined) return 'unknown';
+    const fids = [...upload.parts, part].map(({ fid }) => fid);
+    // Run again after a commit whose answer got lost.
+    if (upload.parts.some(({ fid }) => fid === part.fid)) return 'added';
+    const last = upload.parts[upload.parts.length - 1];
+    const end = last === undefined ? 0 : last.start + last.length;
+    if (end !== part.start || upload.fid !== 0) return 'other_offset';
+    const { start, fid, devid, length } = part;
+    await session.run(
+      'INSERT INTO omg_upload_part (id, start, fid, devid, length) VALUES (?, ?, ?, ?, ?)',
+      [bytes(id), start, fid, devid, length],
+    );
+    const expires = `${now} + ${integer(ttlSeconds)}`;
+    await session.run(`UPDATE omg_upload SET expires = ${expires} WHERE id = ?`, [bytes(id)]);
+    for (let at = 0; at < fids.length; at += 256) {
+      const list = padded(fids.slice(at, at + 256));
+      // Primary key. They are given up together with the upload, by whichever tracker.
+      await session.run(
+        `UPDATE tempfile SET createtime = ${expires} - ${integer(tempfileAgeSeconds)}
+         WHERE fid IN ${marks(list.length)}`,
+        list,
+      );
+    }
+    return 'added';
+  });
+}
+
+/** Reads the whole table, which holds what is under way and what ended within a day. */
+async function expire(engine: Engine, limit: number): Promise<void> {
+  const rows = await engine.rows(
+    `SELECT id FROM omg_upload WHERE expires <= ${engine.dialect.now} LIMIT ${integer(limit)}`,
+  );
+  for (const row of rows) {
+    const id = bytes(text(row, 'id'));
+    await engine.run('DELETE FROM omg_upload WHERE id = ?', [id]);
+    await engine.run('DELETE FROM omg_upload_part WHERE id = ?', [id]);
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Uploads that come in parts and can be resumed, on any tracker. Each part is an open upload with a
+ * fid of its own, so that whatever cleans up abandoned uploads cleans up parts too; these rows say
+ * which parts make which file. Kept in tables of ours, made when they are first needed.
+ */
+
+export interface ResumableUpload {
+  /** Nobody can guess it. */
+  id: string;
+  dmid: number;
+  dkey: string;
+  /** Byte string; empty for the default class. */
+  className: string;
+  /** Bytes of the whole file; undefined until somebody says. */
+  length: number | undefined;
+  /** Byte strings, as in `DescriptionRow`. */
+  contentType: string | undefined;
+  filename: string | undefined;
+  metadata: string | undefined;
+}
+
+export interface UploadPart {
+  /** Offset of its first byte in the file. */
+  start: number;
+  fid: number;
+  /** The device that has it. */
+  devid: number;
+  length: number;
+}
+
+export interface FoundUpload extends ResumableUpload {
+  /** Unix seconds by the clock of the database, from which on it is given up. */
+  expires: number;
+  /** The file that it became; 0 until then. */
+  fid: number;
+  /** The fid that was about to become the file when last heard of; 0 for none. */
+  target: number;
+  /** In order, without gaps. */
+  parts: UploadPart[];
+}
+
+export interface UploadStore {
+  /** @throws FAILURE when the tables may not be made. */
+  create(upload: ResumableUpload, options: { ttlSeconds: number }): Promise<void>;
+  /** Undefined for one that is unknown or has expired. */
+  find(id: string): Promise<FoundUpload | undefined>;
+  /** Says the length of an upload that had none. @returns false when it had one. */
+  setLength(request: { id: string; length: number }): Promise<boolean>;
+  /**
+   * Adds a part at the end, in one transaction, and puts the end of the upload off: that of its
+   * parts too, which count as abandoned `tempfileAgeSeconds` after they were opened.
+   */
+  addPart(
+    request: { id: string; part: UploadPart },
+    options: { ttlSeconds: number; tempfileAgeSeconds: number },
+  ): Promise<'added' | 'other_offset' | 'unknown'>;
+  /** Lets one caller at a time make the file. @returns false while another does, and afterwards. */
+  claim(request: { id: string; leaseSeconds: number }): Promise<boolean>;
+  /** Begins the lease of a claim anew; 0 seconds give it up. */
+  renew(request: { id: string; leaseSeconds: number }): Promise<void>;
+  /** Notes what fid is about to become the file: after a crash its state tells what happened. */
+  aim(request: { id: string; target: number }): Promise<void>;
+  /** Notes what file the upload became, and forgets its parts. */
+  finish(request: { id: string; fid: number }): Promise<void>;
+  /** Forgets an upload and its parts. */
+  remove(id: string): Promise<void>;
+  /** Makes an open upload as young as one opened now. @returns false when it is not open. */
+  renewTempfile(fid: number): Promise<boolean>;
+  /** Forgets up to `limit` uploads that have expired. */
+  expire(limit: number): Promise<void>;
+}

@@ -1,0 +1,96 @@
+/**
+ * Goal: the parts of an upload are in one order, whoever adds them, and what is given up is given up
+ * as a whole. Method: as suite.ts, on one database.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Store } from '../../src/store/store.ts';
+import { allBytes, atOnce, type FreshDatabase, type OpenFresh } from './fixture.ts';
+
+export function resumableSuite(openFresh: OpenFresh): void {
+  let database: FreshDatabase;
+  let store: Store;
+  let dmid: number;
+
+  beforeAll(async () => {
+    database = await openFresh();
+    store = await database.open();
+    dmid = await store.createDomain('one');
+  });
+  afterAll(() => database.drop());
+
+  const said = { contentType: undefined, filename: 'ä', metadata: undefined };
+  const row = () => ({ dmid, className: '', length: 20, ...said });
+  const create = async (id: string, ttlSeconds = 100) => {
+    await store.uploads.create({ id, dkey: 'key', ...row() }, { ttlSeconds });
+  };
+  const options = { ttlSeconds: 5_000, tempfileAgeSeconds: 3_600 };
+  const partAt = async (start: number) => {
+    const request = { dmid, dkey: 'key', classid: 0, devids: [1] };
+    return { start, fid: await store.openTempfile(request), devid: 1, length: 10 };
+  };
+
+  describe('uploads in parts', () => {
+    test('are found as they were made, until they expire or are removed', async () => {
+      expect(await store.uploads.find('a')).toBeUndefined();
+      const dkey = allBytes[1] ?? '';
+      const upload = { id: 'a', dkey, ...row(), length: undefined };
+      await store.uploads.create(upload, { ttlSeconds: 100 });
+      const facts = { fid: 0, target: 0, parts: [], expires: expect.any(Number) };
+      expect(await store.uploads.find('a')).toEqual({ ...upload, ...facts });
+      expect(await store.uploads.setLength({ id: 'a', length: 5 })).toBe(true);
+      expect(await store.uploads.setLength({ id: 'a', length: 6 })).toBe(false);
+      await create('over', 0);
+      expect(await store.uploads.find('over')).toBeUndefined();
+      await store.uploads.expire(10);
+      expect(await database.sql('SELECT COUNT(*) AS n FROM omg_upload')).toMatchObject([{ n: 1 }]);
+      await store.uploads.remove('a');
+      expect(await store.uploads.find('a')).toBeUndefined();
+    });
+
+    test('of two parts for one place, one is taken; parts live as long as the upload', async () => {
+      await create('b');
+      const other = await database.open();
+      const parts = await Promise.all([partAt(0), partAt(0), partAt(0), partAt(5)]);
+      const outcomes = await atOnce(parts.length, (at) => {
+        const by = at % 2 === 0 ? store : other;
+        const part = parts[at];
+        if (part === undefined) throw new Error('no part');
+        return by.uploads.addPart({ id: 'b', part }, options);
+      });
+      expect([...outcomes].sort()).toEqual(['added', ...Array(3).fill('other_offset')]);
+      const taken = parts[outcomes.indexOf('added')];
+      if (taken === undefined) throw new Error('none was taken');
+      // Again, as after a commit whose answer got lost.
+      expect(await store.uploads.addPart({ id: 'b', part: taken }, options)).toBe('added');
+      const found = await store.uploads.find('b');
+      expect(found?.parts).toEqual([taken]);
+      const created = (await store.findTempfile(taken.fid))?.createtime ?? 0;
+      expect(Math.abs((found?.expires ?? 0) - created - 3_600)).toBeLessThan(2);
+      const part = await partAt(0);
+      expect(await store.uploads.addPart({ id: 'none', part }, options)).toBe('unknown');
+    });
+
+    test('are put together by one at a time, and only once', async () => {
+      await create('c');
+      const other = await database.open();
+      const claim = (by: Store) => by.uploads.claim({ id: 'c', leaseSeconds: 50 });
+      const claims = await atOnce(6, (at) => claim(at % 2 === 0 ? store : other));
+      expect(claims.filter(Boolean)).toHaveLength(1);
+      await store.uploads.renew({ id: 'c', leaseSeconds: 0 });
+      expect(await claim(other)).toBe(true);
+      await store.uploads.aim({ id: 'c', target: 8 });
+      await store.uploads.renew({ id: 'c', leaseSeconds: 0 });
+      await store.uploads.finish({ id: 'c', fid: 9 });
+      expect(await store.uploads.find('c')).toMatchObject({ fid: 9, target: 8, parts: [] });
+      expect(await claim(store)).toBe(false);
+    });
+
+    test('an open upload that takes long is made young again', async () => {
+      const { fid } = await partAt(0);
+      await database.sql(`UPDATE tempfile SET createtime = 1000 WHERE fid = ${fid}`);
+      expect(await store.uploads.renewTempfile(fid)).toBe(true);
+      expect((await store.findTempfile(fid))?.createtime).toBeGreaterThan(1000);
+      expect(await store.uploads.renewTempfile(fid + 1)).toBe(false);
+    });
+  });
+}

@@ -1,7 +1,7 @@
 /**
  * Goal: an upload that is interrupted goes on where it stopped, whatever died in between, and is an
- * ordinary file in the end, seen only then. Method: the tus protocol by raw requests to two trackers
- * on one database, with cut connections, SIGKILL and garbage.
+ * ordinary file in the end, seen only then. Method: the tus protocol by raw requests to two
+ * trackers on one database, with cut connections, SIGKILL and garbage.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';

@@ -1,8 +1,9 @@
 /**
  * Uploads in parts, which can be resumed at any tracker: `upload_create`, `upload_info`,
- * `upload_length`, `upload_part`, `upload_claim`, `upload_aim`, `upload_finish`, `upload_remove`, and
- * `renew_upload` for one that takes its time. Commands of ours. A part is opened by `create_open`, written, and then made part of the upload by `upload_part`
- * instead of being closed; the whole is put together by whoever sent the last part.
+ * `upload_length`, `upload_part`, `upload_claim`, `upload_aim`, `upload_finish`, `upload_remove`,
+ * and `renew_upload` for one that takes its time. Commands of ours. A part is opened by
+ * `create_open`, written, and then made part of the upload by `upload_part` instead of being
+ * closed; the whole is put together by whoever sent the last part.
  */
 import { randomBytes } from 'node:crypto';
 import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';

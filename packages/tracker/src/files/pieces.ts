@@ -1,6 +1,7 @@
 /**
  * Cuts a stream into pieces of bounded length, each of which can be stored by itself. A stream that
- * breaks ends like one that is over: what came is worth keeping, and whoever cares asks for `failure`.
+ * breaks ends like one that is over: what came is worth keeping, and whoever cares asks for
+ * `failure`.
  */
 export class Pieces {
   /** What the stream broke with. */

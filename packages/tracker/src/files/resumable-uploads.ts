@@ -98,8 +98,8 @@ export class ResumableUploads {
   }
 
   /**
-   * Adds bytes at `offset`. When `body` breaks, what came is kept, and the call throws what it broke
-   * with. @throws OFFSET_MISMATCH, BODY_TOO_LARGE, as `state`. @returns the new offset.
+   * Adds bytes at `offset`. When `body` breaks, what came is kept, and the call throws what it
+   * broke with. @throws OFFSET_MISMATCH, BODY_TOO_LARGE, as `state`. @returns the new offset.
    */
   async append(
     upload: UploadId,

@@ -1,7 +1,7 @@
 /**
  * From `create_open` to whatever closes it: bytes on storage nodes that nobody sees yet. What fails
- * on the way is given up at once, so that its bytes go away; a write that takes its time is renewed,
- * so that it is not taken for abandoned.
+ * on the way is given up at once, so that its bytes go away; a write that takes its time is
+ * renewed, so that it is not taken for abandoned.
  */
 import { type DigestCheck, OmgfsError, type ReplyFields, valuesOf } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';

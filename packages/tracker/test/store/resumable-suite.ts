@@ -1,6 +1,6 @@
 /**
- * Goal: the parts of an upload are in one order, whoever adds them, and what is given up is given up
- * as a whole. Method: as suite.ts, on one database.
+ * Goal: the parts of an upload are in one order, whoever adds them, and what is given up is given
+ * up as a whole. Method: as suite.ts, on one database.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Store } from '../../src/store/store.ts';

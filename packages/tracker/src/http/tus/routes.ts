@@ -1,7 +1,7 @@
 /**
  * Resumable uploads by the tus protocol 1.0 (docs/files-api.md): an upload is created below the
- * address of its domain, gets its bytes in as many requests as it needs, and is a file when the last
- * has come.
+ * address of its domain, gets its bytes in as many requests as it needs, and is a file when the
+ * last has come.
  */
 import { fromByteString, OmgfsError, toByteString } from '@omgfs/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';

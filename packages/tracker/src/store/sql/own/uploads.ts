@@ -9,7 +9,8 @@ import { OwnTable } from './own-table.ts';
 const uploadTable = `CREATE TABLE IF NOT EXISTS omg_upload (
   id VARBINARY(64) NOT NULL, dmid BIGINT NOT NULL,
   dkey VARBINARY(${limits.keyBytesMax}) NOT NULL, classname VARBINARY(255) NOT NULL,
-  length BIGINT, expires BIGINT NOT NULL, busy BIGINT NOT NULL, fid BIGINT NOT NULL, target BIGINT NOT NULL,
+  length BIGINT, expires BIGINT NOT NULL, busy BIGINT NOT NULL,
+  fid BIGINT NOT NULL, target BIGINT NOT NULL,
   ctype VARBINARY(${limits.contentTypeBytesMax}),
   name VARBINARY(${limits.filenameBytesMax}), meta VARBINARY(${limits.metadataBytesMax}),
   PRIMARY KEY (id))`;

@@ -148,7 +148,7 @@ export class ResumableUploads {
     });
   }
 
-  /** Makes the file, or waits while another does. `only` is the one part, fresh from its writing. */
+  /** Makes the file, or waits while another does. `only` is the one part, just written. */
   async #complete(upload: UploadId, only?: Written): Promise<void> {
     const { run } = this.#options;
     const deadline = performance.now() + othersMsMax;

@@ -8,37 +8,30 @@ import { contentDisposition } from '@omgfs/protocol';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RawClient, storeRaw } from '../helpers/raw-client.ts';
+import { type Answer, type AskOptions, FilesSite, json } from './site.ts';
 
 let cluster: LocalCluster;
-let base: string;
+let site: FilesSite;
 
 beforeAll(async () => {
   cluster = await startLocalCluster({ hosts: 2, devicesPerHost: 1, domain: 'main' });
-  base = `${cluster.apis[0]}/files/main/`;
+  site = new FilesSite(`${cluster.apis[0]}/files/main/`);
 });
 afterAll(() => cluster?.stop());
 
-interface Answer {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  body: Buffer;
+function ask(method: string, key: string, options: AskOptions = {}): Promise<Answer> {
+  return site.ask(method, key, options);
 }
 
-async function ask(
-  method: string,
-  key: string,
-  options: { body?: Buffer | string; headers?: Record<string, string> } = {},
-): Promise<Answer> {
-  const { statusCode, headers, body } = await request(base + key, {
-    method: method as 'GET',
-    ...options,
-  });
-  return { status: statusCode, headers, body: Buffer.from(await body.arrayBuffer()) };
-}
-
-function json({ body }: Answer) {
-  return JSON.parse(body.toString());
-}
+test('the API document has every address', async () => {
+  const { statusCode, body } = await request(`${cluster.apis[0]}/openapi.json`);
+  const { paths } = (await body.json()) as { paths: Record<string, object> };
+  const methods = (path: string) => Object.keys(paths[path] ?? {}).sort();
+  expect(statusCode).toBe(200);
+  expect(methods('/files/{domain}/{*}')).toEqual(['delete', 'get', 'head', 'post', 'put']);
+  expect(methods('/tus/{domain}')).toEqual(['options', 'post']);
+  expect(methods('/tus/{domain}/{id}')).toEqual(['delete', 'head', 'patch']);
+});
 
 describe('a file', () => {
   test('is stored, read, and gone after a delete', async () => {

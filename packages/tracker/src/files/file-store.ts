@@ -89,6 +89,8 @@ export interface FileStore {
     place: FilePlace,
     options?: {
       range?: (facts: FileFacts) => { start: number; end: number };
+      /** What `stat` has just said, so that it is not asked again. */
+      facts?: FileFacts;
       signal?: AbortSignal;
     },
   ): Promise<OpenFile>;
@@ -174,7 +176,8 @@ class CommandFileStore implements FileStore {
 
   async open(place: FilePlace, options: Parameters<FileStore['open']>[1] = {}): Promise<OpenFile> {
     for (let look = 1; ; look += 1) {
-      const facts = await this.stat(place);
+      const known = look === 1 ? options.facts : undefined;
+      const facts = known ?? (await this.stat(place));
       const paths = await this.paths(place, { count: pathsMax, address: ownAddress });
       const [first] = paths;
       const fid = first === undefined ? facts.fid : parseFidPath(new URL(first).pathname)?.fid;

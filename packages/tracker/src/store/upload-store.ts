@@ -66,6 +66,9 @@ export interface UploadStore {
   remove(id: string): Promise<void>;
   /** Makes an open upload as young as one opened now. @returns false when it is not open. */
   renewTempfile(fid: number): Promise<boolean>;
-  /** Forgets up to `limit` uploads that have expired. */
-  expire(limit: number): Promise<void>;
+  /**
+   * Looks at up to `limit` uploads behind an id, and forgets those that have expired.
+   * @returns the last id looked at; undefined behind the last upload.
+   */
+  expire(request: { after: string; limit: number }): Promise<string | undefined>;
 }

@@ -41,7 +41,8 @@ export function resumableSuite(openFresh: OpenFresh): void {
       expect(await store.uploads.setLength({ id: 'a', length: 6 })).toBe(false);
       await create('over', 0);
       expect(await store.uploads.find('over')).toBeUndefined();
-      await store.uploads.expire(10);
+      expect(await store.uploads.expire({ after: '', limit: 1 })).toBe('a');
+      expect(await store.uploads.expire({ after: 'a', limit: 10 })).toBeUndefined();
       expect(await database.sql('SELECT COUNT(*) AS n FROM omg_upload')).toMatchObject([{ n: 1 }]);
       await store.uploads.remove('a');
       expect(await store.uploads.find('a')).toBeUndefined();

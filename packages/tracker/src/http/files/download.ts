@@ -58,7 +58,7 @@ export async function download(
     const { status, headers } = extentOf(facts, range);
     return reply.code(status).headers(headers).send();
   }
-  return stream(files, { request, reply, place, range });
+  return stream(files, { request, reply, facts, range });
 }
 
 /** The proxy in front may say what it understands; Perlbal does so in a header of its own. */
@@ -93,15 +93,16 @@ async function stream(
   download: {
     request: FastifyRequest;
     reply: FastifyReply;
-    place: FilePlace;
+    facts: FileFacts;
     range: string | undefined;
   },
 ): Promise<FastifyReply> {
-  const { request, reply, place, range } = download;
+  const { request, reply, facts, range } = download;
   const gone = new AbortController();
   request.raw.socket.once('close', () => gone.abort());
-  const opened = await files.open(place, {
-    range: (facts) => extentOf(facts, range),
+  const opened = await files.open(facts, {
+    facts,
+    range: (known) => extentOf(known, range),
     signal: gone.signal,
   });
   const { status, headers } = extentOf(opened.facts, range);

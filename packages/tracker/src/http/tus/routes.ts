@@ -56,7 +56,8 @@ export async function addTusRoutes(app: FastifyInstance, options: TusOptions): P
     url: string,
     schema: object,
     handler: (request: FastifyRequest, reply: FastifyReply) => unknown,
-  ) => app.route({ method, url, schema, handler });
+    // As a list, or a route for HEAD alone is left out of the API document.
+  ) => app.route({ method: [method], url, schema, handler });
   for (const url of ['/tus/:domain', '/tus/:domain/']) {
     route('OPTIONS', url, { ...ofDomain, summary: 'What of tus is offered' }, tus.options);
     route('POST', url, { ...ofDomain, summary: 'Begin a resumable upload' }, tus.create);
@@ -150,6 +151,8 @@ class Tus {
   };
 
   #append(request: FastifyRequest, upload: UploadId, offset: number): Promise<number> {
+    // Putting the parts together may take longer than a client may be silent.
+    request.raw.once('end', () => request.raw.socket.setTimeout(0));
     const body = bodyOf(request.raw);
     return this.#uploads.append(upload, { offset, body, bytesMax: this.#bytesMax });
   }

@@ -10,14 +10,16 @@ const rowsPerStep = 500;
 export class Leftovers {
   readonly #store: Store;
   #after = 0;
+  #afterUpload = '';
 
   constructor(store: Store) {
     this.#store = store;
   }
 
   async step(): Promise<void> {
-    await this.#store.uploads.expire(rowsPerStep);
-    const request = { after: this.#after, limit: rowsPerStep };
-    this.#after = (await this.#store.descriptions.prune(request)) ?? 0;
+    const { descriptions, uploads } = this.#store;
+    const limit = rowsPerStep;
+    this.#after = (await descriptions.prune({ after: this.#after, limit })) ?? 0;
+    this.#afterUpload = (await uploads.expire({ after: this.#afterUpload, limit })) ?? '';
   }
 }

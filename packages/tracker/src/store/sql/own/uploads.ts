@@ -67,7 +67,7 @@ export function createUploadStore(engine: Engine): UploadStore {
       const sql = `UPDATE tempfile SET createtime = ${now} WHERE fid = ? AND createtime < ${now}`;
       return (await engine.run(sql, [fid])).changes > 0;
     },
-    expire: (limit) => uploads.read(undefined, () => expire(engine, limit)),
+    expire: (request) => uploads.read(undefined, () => expire(engine, request)),
   };
 }
 
@@ -167,14 +167,22 @@ function addPart(
   });
 }
 
-/** Reads the whole table, which holds what is under way and what ended within a day. */
-async function expire(engine: Engine, limit: number): Promise<void> {
+/** Primary key. */
+async function expire(
+  engine: Engine,
+  { after, limit }: { after: string; limit: number },
+): Promise<string | undefined> {
   const rows = await engine.rows(
-    `SELECT id FROM omg_upload WHERE expires <= ${engine.dialect.now} LIMIT ${integer(limit)}`,
+    `SELECT id, expires <= ${engine.dialect.now} AS expired FROM omg_upload
+     WHERE id > ? ORDER BY id LIMIT ${integer(limit)}`,
+    [bytes(after)],
   );
   for (const row of rows) {
+    if (int(row, 'expired') === 0) continue;
     const id = bytes(text(row, 'id'));
     await engine.run('DELETE FROM omg_upload WHERE id = ?', [id]);
     await engine.run('DELETE FROM omg_upload_part WHERE id = ?', [id]);
   }
+  const last = rows[rows.length - 1];
+  return last === undefined || rows.length < limit ? undefined : text(last, 'id');
 }

@@ -62,7 +62,6 @@ export class Inspector {
     }
     if (hashed.length > 0) await this.#findUnhashed(hashed, findings);
     await this.#askDevices(toAsk, findings);
-    this.#report(findings);
     return findings;
   }
 
@@ -118,8 +117,11 @@ export class Inspector {
     findings.miscounted = findings.miscounted.filter((fid) => !fids.has(fid));
   }
 
-  /** One line for a device, however many files wait for it. */
-  #report({ waits }: Findings): void {
+  /**
+   * Says what waits, once it is in the queue: who reads the log must find it there. One line for a
+   * device, however many files wait for it.
+   */
+  report({ waits }: Findings): void {
     const byDevice = new Map<number, { files: number; fid: number; reason: string }>();
     for (const { fid, devid, reason } of waits) {
       const before = byDevice.get(devid);

@@ -48,7 +48,8 @@ async function work(
   const byFid = new Map(rows.map((row) => [row.fid, row]));
   const mode = modeOf(await fsck.state());
   const files = await fsck.files([...byFid.keys()]);
-  const { suspects, miscounted, waits } = await parts.inspector.inspect(files, mode);
+  const findings = await parts.inspector.inspect(files, mode);
+  const { suspects, miscounted, waits } = findings;
   const open = new Set([...suspects, ...waits.map(({ fid }) => fid)]);
   await fsck.settle({
     rows: rows.filter(({ fid }) => !open.has(fid)),
@@ -59,6 +60,7 @@ async function work(
       return { ...wait, delaySeconds, failcount: failcount + 1, reported };
     }),
   });
+  parts.inspector.report(findings);
   await forEachOf(suspects, repairsAtOnce, async (fid) => {
     const row = byFid.get(fid);
     if (row !== undefined) await repair(parts, { row, mode, stopping });

@@ -155,8 +155,8 @@ async function putOff(
   const [first] = obstacles;
   if (first === undefined) return;
   const { fid, failcount } = row;
-  log.warn({ fid, failcount, ...first, devices: obstacles.length }, 'fsck.postponed');
   await store.fsck.putOff(row, waitFor(row, first, row.reported));
+  log.warn({ fid, failcount, ...first, devices: obstacles.length }, 'fsck.postponed');
 }
 
 async function write({ store, log }: JobServices, result: FsckRepair): Promise<void> {

@@ -187,6 +187,7 @@ export class Scan {
       miscounted,
       waits: waitsOf(found),
     });
+    if (moved) this.#inspector.report(found);
     if (suspects.length > 0) this.#options.onSuspects();
     return moved;
   }

@@ -23,28 +23,6 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => site?.stop());
 
-/** As the Perl client does it. */
-async function store(key: string, body: string, className = ''): Promise<Fields> {
-  const { domain } = site;
-  const asked = { domain, class: className, key, fid: 0, multi_dest: 1 };
-  const opened = await client.call('create_open', asked);
-  const { fid, devid_1: devid, path_1: path } = opened;
-  await putBody(path ?? '', body);
-  const size = Buffer.byteLength(body);
-  await client.call('create_close', { fid, devid, domain, size, key, path });
-  return opened;
-}
-
-async function pathsOf(key: string): Promise<string[]> {
-  const fields = await client.call('get_paths', { domain: site.domain, key, noverify: 0 });
-  return Array.from({ length: Number(fields.paths) }, (_, at) => fields[`path${at + 1}`] ?? '');
-}
-
-async function devidsOf(key: string): Promise<number[]> {
-  const { devids } = await client.call('file_info', { domain: site.domain, key, devices: 1 });
-  return (devids ?? '').split(',').filter(Boolean).map(Number).sort();
-}
-
 const within = (seconds: number) => ({ deadlineMs: seconds * 1000, everyMs: 100 });
 
 test('domains, classes and the default class', async () => {
@@ -71,15 +49,15 @@ test('domains, classes and the default class', async () => {
   await site.untilWriteable(4);
 });
 
-test('files: empty, overwritten, replicated to two hosts, never read from a lost replica', async () => {
-  await store('zero', '', '2copies');
-  expect((await getBody((await pathsOf('zero'))[0] ?? '')).body.length).toBe(0);
-  await store('file', 'old', '2copies');
-  const { fid = '' } = await store('file', 'x'.repeat(1000), '2copies');
+test('files: empty, overwritten, on two hosts, never read from a lost replica', async () => {
+  await site.store('zero', '', '2copies');
+  expect((await getBody((await site.pathsOf('zero'))[0] ?? '')).body.length).toBe(0);
+  await site.store('file', 'old', '2copies');
+  const { fid = '' } = await site.store('file', 'x'.repeat(1000), '2copies');
   const paths = await until(
     'two copies',
     async () => {
-      const seen = await pathsOf('file');
+      const seen = await site.pathsOf('file');
       return seen.length > 1 ? seen : undefined;
     },
     within(10),
@@ -90,22 +68,26 @@ test('files: empty, overwritten, replicated to two hosts, never read from a lost
     async () => (await site.number('SELECT COUNT(*) FROM file_to_replicate')) === 0,
     within(10),
   );
-  const [kept = 0, lost = 0] = await devidsOf('file');
+  const [kept = 0, lost = 0] = await site.devidsOf('file');
   for (const devid of [kept, lost]) {
     expect(statSync(site.pathOf(devid, Number(fid))).size).toBe(1000);
   }
   rmSync(site.pathOf(lost, Number(fid)));
   for (let turn = 0; turn < 10; turn += 1) {
-    expect((await pathsOf('file'))[0]).toContain(`/dev${kept}/`);
+    expect((await site.pathsOf('file'))[0]).toContain(`/dev${kept}/`);
   }
 });
 
 test('classes of files change, up and to the default', async () => {
   const { domain } = site;
-  await store('changes', 'bytes', '1copy');
-  expect(await devidsOf('changes')).toHaveLength(1);
+  await site.store('changes', 'bytes', '1copy');
+  expect(await site.devidsOf('changes')).toHaveLength(1);
   await client.call('updateclass', { domain, key: 'changes', class: '2copies' });
-  await until('a second copy', async () => (await devidsOf('changes')).length === 2, within(10));
+  await until(
+    'a second copy',
+    async () => (await site.devidsOf('changes')).length === 2,
+    within(10),
+  );
   await client.call('updateclass', { domain, key: 'changes', class: 'default' });
   expect((await client.call('file_info', { domain, key: 'changes' })).class).toBe('default');
   await client.call('rename', { domain, from_key: 'changes', to_key: 'changed' });
@@ -127,8 +109,8 @@ test('a device nobody offered, a fid of their own, and the key 0', async () => {
   const explicit = { domain, key: 'fid', class: '1copy', fid: 2_147_483_632 };
   const kept = await client.call('create_open', explicit);
   expect(kept.fid).toBe('2147483632');
-  await store('0', 'zero', '2copies');
-  expect(await pathsOf('0')).not.toEqual([]);
+  await site.store('0', 'zero', '2copies');
+  expect(await site.pathsOf('0')).not.toEqual([]);
   expect((await client.call('file_debug', { domain, key: '0' })).fid_dkey).toBe('0');
   await client.call('rename', { domain, from_key: '0', to_key: '00' });
   await client.call('rename', { domain, from_key: '00', to_key: '0' });
@@ -137,7 +119,7 @@ test('a device nobody offered, a fid of their own, and the key 0', async () => {
 
 test('keys are listed as they are, whatever SQL thinks of them', async () => {
   const { domain } = site;
-  for (const key of ['a_b', 'axb', 'a%c', 'a\\d', 'aXb']) await store(key, key, '1copy');
+  for (const key of ['a_b', 'axb', 'a%c', 'a\\d', 'aXb']) await site.store(key, key, '1copy');
   const found = async (prefix: string) => {
     const fields = await client.call('list_keys', { domain, prefix });
     return Array.from({ length: Number(fields.key_count) }, (_, at) => fields[`key_${at + 1}`]);
@@ -151,24 +133,24 @@ test('keys are listed as they are, whatever SQL thinks of them', async () => {
 });
 
 test('busy disks are read last', async () => {
-  await store('weighted', 'bytes', '2copies');
-  await until('two copies', async () => (await devidsOf('weighted')).length === 2, within(10));
+  await site.store('weighted', 'bytes', '2copies');
+  await until('two copies', async () => (await site.devidsOf('weighted')).length === 2, within(10));
   const seen = await site.rows(
     'SELECT f.dkey, GROUP_CONCAT(o.devid ORDER BY o.devid) AS devids FROM file f JOIN file_on o ' +
       "ON o.fid = f.fid WHERE f.length > 0 GROUP BY f.fid HAVING devids = '1,3'",
   );
   let key = seen[0] === undefined ? '' : String(seen[0].dkey);
   for (let turn = 0; key === ''; turn += 1) {
-    await store(`weighted/${turn}`, 'bytes', '2copies');
+    await site.store(`weighted/${turn}`, 'bytes', '2copies');
     const devids = await until('two copies', async () => {
-      const now = await devidsOf(`weighted/${turn}`);
+      const now = await site.devidsOf(`weighted/${turn}`);
       return now.length === 2 ? now : undefined;
     });
     if (devids.join() === '1,3') key = `weighted/${turn}`;
   }
   let busy = 0;
   for (let turn = 0; turn < 100; turn += 1) {
-    if ((await pathsOf(key))[0]?.includes('/dev1/')) busy += 1;
+    if ((await site.pathsOf(key))[0]?.includes('/dev1/')) busy += 1;
   }
   expect(busy).toBeLessThan(20);
 });
@@ -207,8 +189,8 @@ async function onlyFile(key: string): Promise<number> {
   for (const { dkey } of await site.rows('SELECT dkey FROM file')) {
     await client.call('delete', { domain: site.domain, key: String(dkey) });
   }
-  const { fid } = await store(key, 'checked bytes', '2copies');
-  await until('two copies', async () => (await devidsOf(key)).length === 2, within(10));
+  const { fid } = await site.store(key, 'checked bytes', '2copies');
+  await until('two copies', async () => (await site.devidsOf(key)).length === 2, within(10));
   await until(
     'an empty queue',
     async () => (await site.number('SELECT COUNT(*) FROM file_to_replicate')) === 0,
@@ -222,11 +204,19 @@ test('fsck: no location, too few copies, a wrong count', async () => {
   expect((await fsck()).codes).toEqual([]);
   await site.rows(`DELETE FROM file_on WHERE fid = ${fid}`);
   expect((await fsck()).codes.slice(0, 3)).toEqual(['NOPA', 'SRCH', 'FOND']);
-  await until('its copies again', async () => (await devidsOf('checked')).length === 2, within(10));
-  const [, second = 0] = await devidsOf('checked');
+  await until(
+    'its copies again',
+    async () => (await site.devidsOf('checked')).length === 2,
+    within(10),
+  );
+  const [, second = 0] = await site.devidsOf('checked');
   await site.rows(`DELETE FROM file_on WHERE fid = ${fid} AND devid = ${second}`);
   expect((await fsck()).codes.slice(0, 2)).toEqual(['POVI', 'REPL']);
-  await until('its copies again', async () => (await devidsOf('checked')).length === 2, within(10));
+  await until(
+    'its copies again',
+    async () => (await site.devidsOf('checked')).length === 2,
+    within(10),
+  );
   for (const devcount of [13, 0, 1]) {
     await site.rows(`UPDATE file SET devcount = ${devcount} WHERE fid = ${fid}`);
     expect((await fsck()).codes).toEqual(['BCNT']);
@@ -238,7 +228,7 @@ test('fsck: a replica is missing, is cut, and then all are gone', async () => {
   const fid = await onlyFile('broken');
   const settled = () =>
     until('two copies', async () => {
-      const there = await devidsOf('broken');
+      const there = await site.devidsOf('broken');
       const queued = await site.number('SELECT COUNT(*) FROM file_to_replicate');
       return there.length === 2 && queued === 0 ? there : undefined;
     });
@@ -251,7 +241,7 @@ test('fsck: a replica is missing, is cut, and then all are gone', async () => {
   for (const devid of await settled()) rmSync(site.pathOf(devid, fid));
   expect((await fsck()).codes).toEqual(['MISS', 'MISS', 'SRCH', 'GONE']);
   expect(await site.number(`SELECT devcount FROM file WHERE fid = ${fid}`)).toBe(0);
-  expect(await pathsOf('broken')).toEqual([]);
+  expect(await site.pathsOf('broken')).toEqual([]);
 });
 
 test('fsck: a host that hangs is waited for, and said', async () => {
@@ -290,12 +280,12 @@ test('checksums: kept for classes that have one, and a corrupt replica is found'
   const fid = await onlyFile('summed');
   const { checksum } = await client.call('file_info', { domain, key: 'summed' });
   expect(checksum).toMatch(/^MD5:[0-9a-f]{32}$/);
-  const [devid = 0] = await devidsOf('summed');
+  const [devid = 0] = await site.devidsOf('summed');
   const path = site.pathOf(devid, fid);
   writeFileSync(path, readFileSync(path).fill('!'));
   expect((await fsck()).codes).toContain('REPL');
   await until('both copies right', async () => {
-    const devids = await devidsOf('summed');
+    const devids = await site.devidsOf('summed');
     const bodies = devids.map((one) => String(readFileSync(site.pathOf(one, fid))));
     return devids.length === 2 && bodies.every((body) => body === 'checked bytes');
   });
@@ -314,7 +304,7 @@ test('checksums: kept for classes that have one, and a corrupt replica is found'
 
 test('rebalance from one host to another', async () => {
   await onlyFile('anything');
-  for (let n = 0; n < 10; n += 1) await store(`moved/${n}`, 'bytes', '2copies');
+  for (let n = 0; n < 10; n += 1) await site.store(`moved/${n}`, 'bytes', '2copies');
   await until(
     'all copies',
     async () => (await site.number('SELECT COUNT(*) FROM file_to_replicate')) === 0,
@@ -327,8 +317,10 @@ test('rebalance from one host to another', async () => {
   expect(await client.code('rebalance_status')).toBe('no_rebal_state');
   const hosts = await site.rows('SELECT hostid, hostname FROM host');
   const idOf = (name: string) => hosts.find(({ hostname }) => hostname === name)?.hostid;
-  const policy = `from_hosts=${idOf('hostA')} to_hosts=${idOf('hostC')} fid_age=old limit_type=device`;
-  await client.call('rebalance_set_policy', { policy: `${policy} limit_by=none` });
+  const policy =
+    `from_hosts=${idOf('hostA')} to_hosts=${idOf('hostC')} fid_age=old ` +
+    'limit_type=device limit_by=none';
+  await client.call('rebalance_set_policy', { policy });
   const { sdevs, ddevs } = await client.call('rebalance_test');
   expect(sdevs?.split(',').sort()).toEqual(['1', '2']);
   expect(ddevs?.split(',').sort()).toEqual(['5', '6']);
@@ -355,7 +347,7 @@ test('two dead devices: what they held is elsewhere soon', async () => {
   await until(
     'no path to name them',
     async () => {
-      const all = await Promise.all([0, 5, 9].map((n) => pathsOf(`moved/${n}`)));
+      const all = await Promise.all([0, 5, 9].map((n) => site.pathsOf(`moved/${n}`)));
       return !all.flat().some((path) => /\/dev[34]\//.test(path));
     },
     within(10),

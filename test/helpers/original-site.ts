@@ -1,6 +1,6 @@
 /**
- * A site as the original's test-suite builds it (spec §10): a database made by `mogdbsetup`, storage
- * nodes on 127.0.1.1 to 127.0.1.3 with one side-channel port, one tracker with its command line and
+ * A site as the original's test-suite builds it (spec §10): a database made by `mogdbsetup`,
+ * storage nodes on 127.0.1.1 to 127.0.1.3 with one side-channel port, one tracker with its command line and
  * environment, everything else done over the line protocol.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
@@ -11,10 +11,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { fidPath } from '@omgfs/protocol';
+import { type Fields, fidPath } from '@omgfs/protocol';
 import type { RowDataPacket } from 'mysql2/promise';
 import { connectTo, createDatabaseOn, dsnOf, freePort, type MySqlAddress } from './mariadb.ts';
-import { RawClient } from './raw-client.ts';
+import { putBody, RawClient } from './raw-client.ts';
 import { until } from './wait.ts';
 
 const hosts = ['hostA', 'hostB', 'hostC'] as const;
@@ -131,6 +131,27 @@ export class OriginalSite {
     return join(this.dir, name, fidPath(devid, fid));
   }
 
+  /** As the Perl client does it. @returns the fields of the open. */
+  async store(key: string, body: string, className = ''): Promise<Fields> {
+    const asked = { domain, class: className, key, fid: 0, multi_dest: 1 };
+    const opened = await this.client.call('create_open', asked);
+    const { fid, devid_1: devid, path_1: path } = opened;
+    await putBody(path ?? '', body);
+    const size = Buffer.byteLength(body);
+    await this.client.call('create_close', { fid, devid, domain, size, key, path });
+    return opened;
+  }
+
+  async pathsOf(key: string): Promise<string[]> {
+    const fields = await this.client.call('get_paths', { domain, key, noverify: 0 });
+    return Array.from({ length: Number(fields.paths) }, (_, at) => fields[`path${at + 1}`] ?? '');
+  }
+
+  async devidsOf(key: string): Promise<number[]> {
+    const { devids } = await this.client.call('file_info', { domain, key, devices: 1 });
+    return (devids ?? '').split(',').filter(Boolean).map(Number).sort();
+  }
+
   async rows(sql: string): Promise<RowDataPacket[]> {
     const connection = await connectTo(this.#server, this.#database);
     try {
@@ -180,8 +201,10 @@ function programOf(part: 'tracker' | 'storage', program: string): string {
 function canConnect(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('close', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => {
+      resolve(true);
+      socket.destroy();
+    });
   });
 }

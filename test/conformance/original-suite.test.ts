@@ -63,11 +63,7 @@ test('files: empty, overwritten, on two hosts, never read from a lost replica', 
     within(10),
   );
   expect(new Set(paths.map((path) => new URL(path).hostname)).size).toBe(2);
-  await until(
-    'an empty queue',
-    async () => (await site.number('SELECT COUNT(*) FROM file_to_replicate')) === 0,
-    within(10),
-  );
+  await untilReplicated(10);
   const [kept = 0, lost = 0] = await site.devidsOf('file');
   for (const devid of [kept, lost]) {
     expect(statSync(site.pathOf(devid, Number(fid))).size).toBe(1000);
@@ -155,28 +151,28 @@ test('busy disks are read last', async () => {
   expect(busy).toBeLessThan(20);
 });
 
-interface FsckRun {
-  codes: string[];
-  status: Fields;
+function untilReplicated(seconds: number): Promise<boolean> {
+  const queued = () => site.number('SELECT COUNT(*) FROM file_to_replicate');
+  return until('an empty queue', async () => (await queued()) === 0, within(seconds));
 }
 
 /** Checks everything from the start and tells what was found, in order. */
-async function fsck(): Promise<FsckRun> {
+async function fsck(): Promise<string[]> {
   await client.call('fsck_stop');
   await client.call('fsck_clearlog');
   await client.call('fsck_reset');
   await client.call('fsck_start');
   await client.admin('!to fsck :wake_up');
-  const status = await until(
+  await until(
     'the check to be over',
     async () => {
       const fields = await client.call('fsck_status');
       const queued = await site.number('SELECT COUNT(*) FROM file_to_queue');
-      return fields.running === '0' && queued === 0 ? fields : undefined;
+      return fields.running === '0' && queued === 0;
     },
     within(30),
   );
-  return { codes: await fsckCodes(), status };
+  return fsckCodes();
 }
 
 async function fsckCodes(): Promise<string[]> {
@@ -191,19 +187,15 @@ async function onlyFile(key: string): Promise<number> {
   }
   const { fid } = await site.store(key, 'checked bytes', '2copies');
   await until('two copies', async () => (await site.devidsOf(key)).length === 2, within(10));
-  await until(
-    'an empty queue',
-    async () => (await site.number('SELECT COUNT(*) FROM file_to_replicate')) === 0,
-    within(10),
-  );
+  await untilReplicated(10);
   return Number(fid);
 }
 
 test('fsck: no location, too few copies, a wrong count', async () => {
   const fid = await onlyFile('checked');
-  expect((await fsck()).codes).toEqual([]);
+  expect(await fsck()).toEqual([]);
   await site.rows(`DELETE FROM file_on WHERE fid = ${fid}`);
-  expect((await fsck()).codes.slice(0, 3)).toEqual(['NOPA', 'SRCH', 'FOND']);
+  expect((await fsck()).slice(0, 3)).toEqual(['NOPA', 'SRCH', 'FOND']);
   await until(
     'its copies again',
     async () => (await site.devidsOf('checked')).length === 2,
@@ -211,7 +203,7 @@ test('fsck: no location, too few copies, a wrong count', async () => {
   );
   const [, second = 0] = await site.devidsOf('checked');
   await site.rows(`DELETE FROM file_on WHERE fid = ${fid} AND devid = ${second}`);
-  expect((await fsck()).codes.slice(0, 2)).toEqual(['POVI', 'REPL']);
+  expect((await fsck()).slice(0, 2)).toEqual(['POVI', 'REPL']);
   await until(
     'its copies again',
     async () => (await site.devidsOf('checked')).length === 2,
@@ -219,7 +211,7 @@ test('fsck: no location, too few copies, a wrong count', async () => {
   );
   for (const devcount of [13, 0, 1]) {
     await site.rows(`UPDATE file SET devcount = ${devcount} WHERE fid = ${fid}`);
-    expect((await fsck()).codes).toEqual(['BCNT']);
+    expect(await fsck()).toEqual(['BCNT']);
     expect(await site.number(`SELECT devcount FROM file WHERE fid = ${fid}`)).toBe(2);
   }
 });
@@ -234,12 +226,12 @@ test('fsck: a replica is missing, is cut, and then all are gone', async () => {
     });
   const [first = 0] = await settled();
   rmSync(site.pathOf(first, fid));
-  expect((await fsck()).codes).toEqual(['MISS', 'REPL']);
+  expect(await fsck()).toEqual(['MISS', 'REPL']);
   const [again = 0] = await settled();
   truncateSync(site.pathOf(again, fid), 2);
-  expect((await fsck()).codes).toEqual(['BLEN', 'REPL']);
+  expect(await fsck()).toEqual(['BLEN', 'REPL']);
   for (const devid of await settled()) rmSync(site.pathOf(devid, fid));
-  expect((await fsck()).codes).toEqual(['MISS', 'MISS', 'SRCH', 'GONE']);
+  expect(await fsck()).toEqual(['MISS', 'MISS', 'SRCH', 'GONE']);
   expect(await site.number(`SELECT devcount FROM file WHERE fid = ${fid}`)).toBe(0);
   expect(await site.pathsOf('broken')).toEqual([]);
 });
@@ -283,7 +275,7 @@ test('checksums: kept for classes that have one, and a corrupt replica is found'
   const [devid = 0] = await site.devidsOf('summed');
   const path = site.pathOf(devid, fid);
   writeFileSync(path, readFileSync(path).fill('!'));
-  expect((await fsck()).codes).toContain('REPL');
+  expect(await fsck()).toContain('REPL');
   await until('both copies right', async () => {
     const devids = await site.devidsOf('summed');
     const bodies = devids.map((one) => String(readFileSync(site.pathOf(one, fid))));
@@ -291,25 +283,21 @@ test('checksums: kept for classes that have one, and a corrupt replica is found'
   });
   await site.rows(`DELETE FROM checksum WHERE fid = ${fid}`);
   expect((await client.call('file_info', { domain, key: 'summed' })).checksum).toBe('MISSING');
-  expect((await fsck()).codes).toEqual(['NSUM']);
+  expect(await fsck()).toEqual(['NSUM']);
   await client.call('update_class', {
     domain,
     class: '2copies',
     mindevcount: 2,
     hashtype: 'SHA-1',
   });
-  expect((await fsck()).codes).toEqual(['BALG']);
+  expect(await fsck()).toEqual(['BALG']);
   await client.call('update_class', { domain, class: '2copies', mindevcount: 2, hashtype: 'NONE' });
 });
 
 test('rebalance from one host to another', async () => {
   await onlyFile('anything');
   for (let n = 0; n < 10; n += 1) await site.store(`moved/${n}`, 'bytes', '2copies');
-  await until(
-    'all copies',
-    async () => (await site.number('SELECT COUNT(*) FROM file_to_replicate')) === 0,
-    within(20),
-  );
+  await untilReplicated(20);
   await site.addHost('hostC', [5, 6]);
   await client.call('clear_cache');
   await site.untilWriteable(6);

@@ -1,7 +1,7 @@
 /**
  * A site as the original's test-suite builds it (spec §10): a database made by `mogdbsetup`,
- * storage nodes on 127.0.1.1 to 127.0.1.3 with one side-channel port, one tracker with its command line and
- * environment, everything else done over the line protocol.
+ * storage nodes on 127.0.1.1 to 127.0.1.3 with one side-channel port, one tracker with its command
+ * line and environment, everything else done over the line protocol.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';

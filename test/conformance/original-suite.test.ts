@@ -372,7 +372,6 @@ test('everything is deleted: no row and no byte is left', async () => {
     },
     within(25),
   );
-  // Devices that are dead keep what they have; nobody looks at them again.
   for (const [host, devids] of [
     ['hostA', [1, 2]],
     ['hostC', [5, 6]],

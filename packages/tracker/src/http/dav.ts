@@ -2,7 +2,7 @@
  * The WebDAV share (docs/dav-share.md): every address below `/dav` goes here, whatever its method.
  * Bytes go the ways of the files API; all else is a method of WebDAV on the keys.
  */
-import { OmgfsError } from '@omgfs/protocol';
+import { limits, OmgfsError } from '@omgfs/protocol';
 import { DavError, WebDav } from '@omgfs/webdav';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { filePlaceOf, KeyFiles } from '../dav/key-files.ts';
@@ -10,10 +10,11 @@ import type { DavMode } from '../dav/mode.ts';
 import { download } from './files/download.ts';
 import type { FilesOptions } from './files/routes.ts';
 import { upload } from './files/upload.ts';
-import { limitTransfers } from './patience.ts';
+import { boundBodies, limitTransfers } from './patience.ts';
 
 /** Methods that HTTP itself does not have. */
 const methods = ['PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY', 'MOVE', 'LOCK', 'UNLOCK'];
+const treeMethods: readonly string[] = ['COPY', 'MOVE', 'DELETE'];
 const route = '/dav';
 
 /**
@@ -52,11 +53,15 @@ export class DavShare {
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (_, __, done) => done(null));
     limitTransfers(app, this.#files.transfersMax);
-    app.route({
-      method: ['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', ...methods],
+    const to = {
       url: route,
       schema: { hide: true },
-      handler: (request, reply) => this.#answer(request, reply),
+      handler: (request: FastifyRequest, reply: FastifyReply) => this.#answer(request, reply),
+    };
+    app.route({ ...to, method: ['GET', 'HEAD', 'PUT'] });
+    app.register(async (scope) => {
+      boundBodies(scope);
+      scope.route({ ...to, method: ['DELETE', 'OPTIONS', ...methods] });
     });
   }
 
@@ -66,7 +71,9 @@ export class DavShare {
       if (method === 'GET' || method === 'HEAD') return await this.#get(request, reply);
       if (method === 'PUT') return await this.#put(request, reply);
       if (!this.#dav.serves(method)) throw new OmgfsError('METHOD_NOT_ALLOWED');
-      await this.#dav.handle(request.raw, reply.raw, request.originalUrl);
+      await untimed(request, () => {
+        return this.#dav.handle(request.raw, reply.raw, request.originalUrl);
+      });
       return reply.hijack();
     } catch (error) {
       if (reply.raw.headersSent) {
@@ -110,6 +117,17 @@ export class DavShare {
       .code(before === undefined ? 201 : 204)
       .header('etag', etag)
       .send();
+  }
+}
+
+/** Nothing moves on a connection while a large tree is copied or removed, for as long as it takes. */
+async function untimed({ raw, method }: FastifyRequest, work: () => Promise<void>): Promise<void> {
+  if (!treeMethods.includes(method)) return work();
+  raw.socket.setTimeout(0);
+  try {
+    await work();
+  } finally {
+    raw.socket.setTimeout(limits.clientStallMs);
   }
 }
 

@@ -120,7 +120,7 @@ export class DavShare {
   }
 }
 
-/** Nothing moves on a connection while a large tree is copied or removed, for as long as it takes. */
+/** Nothing moves on a connection while a large tree is copied or removed, however long. */
 async function untimed({ raw, method }: FastifyRequest, work: () => Promise<void>): Promise<void> {
   if (!treeMethods.includes(method)) return work();
   raw.socket.setTimeout(0);

@@ -3,6 +3,7 @@
  * connection of its own, and knows the cluster as the jobs process describes it.
  */
 import type { Socket } from 'node:net';
+import { isRepeatable } from '../commands/repeatable.ts';
 import type { TrackerConfig } from '../config.ts';
 import { answerAdmin, isAdminLine } from '../server/admin.ts';
 import { LineServer } from '../server/line-server.ts';
@@ -88,7 +89,9 @@ export class QueryRole implements Role {
       return;
     }
     this.#ledger.add(connection, handed);
-    connection.inherit(handed.account);
+    const { text = '', started = false } = handed.account;
+    const again = started && isRepeatable(text.split('\n', 1)[0] ?? '');
+    connection.inherit(handed.account, { again });
   }
 
   #noteClosed(id: number): void {

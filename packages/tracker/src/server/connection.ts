@@ -18,10 +18,12 @@ const countedBytesMin = 16 * 1024;
 const pieceBytes = 64;
 /** Of more waiting input no account is given: it would be gone through at every turn. */
 const accountCharsMax = 4096;
+/** Longer requests are not told word for word. */
+export const accountTextMax = 448;
 
 /**
  * Where a connection stands between two turns of the event loop, so that another process can go on
- * with it: it answers what is owed with errors and reads on.
+ * with it: it executes what is owed, or answers it with errors, and reads on.
  */
 export interface Account {
   /** Bytes taken from the connection, and given to it. */
@@ -31,6 +33,10 @@ export interface Account {
   owed: number;
   /** The beginning of a further request was read. */
   midLine: boolean;
+  /** What was read and not answered, beginning with the request in flight; if it is short. */
+  text?: string | undefined;
+  /** The first request of the text is in flight: nobody knows whether it was executed. */
+  started?: boolean;
 }
 
 export interface ConnectionOptions {
@@ -60,8 +66,10 @@ export class Connection implements Holder {
   #asked: string | undefined;
   /** Input and output belong together; not so in the middle of a change that failed. */
   #settled = true;
-  /** The line that comes next began in another process, so nobody knows it whole. */
-  #cutLine = false;
+  /** The line that comes next cannot be executed: another process had it, or a part of it. */
+  #lostLine = false;
+  /** What is being executed was read by another process, which died. */
+  #repeats = false;
   /** `account` was not asked for since the last change. */
   #changed = false;
   readonly #onChange: (connection: Connection) => void;
@@ -138,14 +146,16 @@ export class Connection implements Holder {
     else this.#run();
   }
 
-  /** Goes on after another process: what that one owed is answered with errors. */
-  inherit({ owed, midLine }: Account): void {
-    if (midLine) {
-      this.#cutLine = true;
-      // Not empty, so that the end of the line makes it one.
-      this.#keepPartial('?');
-    }
-    this.#write(failure().repeat(owed));
+  /**
+   * Goes on after another process. What that one owed is executed, the request in flight only if
+   * it may be `again`; what cannot be executed is answered with errors.
+   */
+  inherit({ owed, midLine, text, started = false }: Account, { again }: { again: boolean }): void {
+    this.#lostLine = text === undefined ? midLine : started && !again;
+    this.#repeats = text !== undefined;
+    if (text === undefined) this.#write(failure().repeat(owed));
+    // Not empty, so that the end of the line makes it one.
+    this.#take(text ?? (midLine ? '?' : ''));
   }
 
   /**
@@ -164,11 +174,22 @@ export class Connection implements Holder {
     const midLine = begun !== undefined;
     // A return alone may be the end of an empty line, which has no answer, or the start of another.
     if (midLine && (begun === '\r' || begun.startsWith('!'))) return undefined;
-    if (this.#input === '' && this.#asked === undefined) return { read, written, owed: 0, midLine };
-    const lines = this.#input.slice(this.#taken).split('\n');
-    const owed = [...lines, this.#asked ?? ''].filter((line) => line !== '' && line !== '\r');
+    const started = this.#asked !== undefined;
+    if (this.#input === '' && !started && !midLine) return { read, written, owed: 0, midLine };
+    const waiting = this.#input.slice(this.#taken);
+    const lines = [this.#asked ?? '', ...waiting.split('\n')];
+    const owed = lines.filter((line) => line !== '' && line !== '\r');
     if (owed.some((line) => line.startsWith('!'))) return undefined;
-    return { read, written, owed: owed.length, midLine };
+    const text = this.#textOf(waiting);
+    return { read, written, owed: owed.length, midLine, text, started };
+  }
+
+  /** A request that has been the end of one process is not told to a third. */
+  #textOf(waiting: string): string | undefined {
+    if (this.#repeats || this.#lostLine) return undefined;
+    const asked = this.#asked === undefined ? '' : `${this.#asked}\n`;
+    if (asked.length + waiting.length + this.#partialChars > accountTextMax) return undefined;
+    return asked + waiting + this.#partial.join('');
   }
 
   destroy(): void {
@@ -179,6 +200,10 @@ export class Connection implements Holder {
     this.#readBytes += chunk.length;
     this.#noteChange();
     if (this.#closing || this.#inputEnded) return;
+    this.#take(chunk);
+  }
+
+  #take(chunk: string): void {
     this.#settled = false;
     const lineEnd = chunk.lastIndexOf('\n');
     if (lineEnd < 0) {
@@ -260,7 +285,10 @@ export class Connection implements Holder {
         return;
       }
       const line = this.#nextLine();
-      if (line === undefined) break;
+      if (line === undefined) {
+        this.#repeats = false;
+        break;
+      }
       const reply = this.#answer(line);
       if (typeof reply === 'string') {
         output += reply;
@@ -278,8 +306,8 @@ export class Connection implements Holder {
 
   /** Whatever a handler throws, the line is answered and the process lives. */
   #answer(line: string): string | Promise<string> {
-    if (this.#cutLine) {
-      this.#cutLine = false;
+    if (this.#lostLine) {
+      this.#lostLine = false;
       return failure();
     }
     try {

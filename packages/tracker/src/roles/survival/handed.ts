@@ -100,10 +100,13 @@ export class HandedConnections {
     this.#slots = 0;
   }
 
-  /** Without a row of its own, nothing was noted since the connection was handed over. */
+  /**
+   * Without a row of its own, nothing was noted since the connection was handed over. What came
+   * with it may have been the end of the process, and is not tried again.
+   */
   #note({ id, slot, account }: Handed): Account | undefined {
     const row = this.#ledger.row(slot);
-    return row.id === id ? row.account : account;
+    return row.id === id ? row.account : { ...account, text: undefined };
   }
 }
 

@@ -7,7 +7,7 @@
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Account, Connection } from '../../server/connection.ts';
+import { type Account, accountTextMax, type Connection } from '../../server/connection.ts';
 
 /** A connection as the front hands it to a query process. */
 export interface Handed {
@@ -19,11 +19,15 @@ export interface Handed {
   account: Account;
 }
 
-/** Numbers in a row: id, whether the connection can be taken over, and its account. */
+/**
+ * A row: id, whether the connection can be taken over, its account in numbers, the length of the
+ * text and one, or 0 for none; then the text.
+ */
 const rowNumbers = 8;
-const rowBytes = rowNumbers * 8;
+const textAt = rowNumbers * 8;
+const rowBytes = textAt + accountTextMax;
 /** Whole pages are written; rows never lie across two. */
-const pageRows = 64;
+const pageRows = 8;
 const pageBytes = pageRows * rowBytes;
 
 /** The front's end of a ledger. */
@@ -38,11 +42,14 @@ export class LedgerFile {
 
   /** @returns id 0 for a row that was never written. */
   row(slot: number): { id: number; account: Account | undefined } {
-    const row = new Float64Array(rowNumbers);
+    const row = Buffer.alloc(rowBytes);
     readSync(this.fd, row, 0, rowBytes, slot * rowBytes);
-    const [id = 0, known, read = 0, written = 0, owed = 0, midLine] = row;
+    const numbers = new Float64Array(row.buffer, row.byteOffset, rowNumbers);
+    const [id = 0, known, read = 0, written = 0, owed = 0, midLine, length = 0, started] = numbers;
     if (known !== 1) return { id, account: undefined };
-    return { id, account: { read, written, owed, midLine: midLine === 1 } };
+    const text = length === 0 ? undefined : row.toString('latin1', textAt, textAt + length - 1);
+    const flags = { midLine: midLine === 1, started: started === 1 };
+    return { id, account: { read, written, owed, text, ...flags } };
   }
 
   close(): void {
@@ -56,7 +63,8 @@ export class LedgerWriter {
   readonly #accountOf: (connection: Connection) => Account | undefined;
   readonly #handed = new Map<Connection, Handed>();
   #dirty: Connection[] = [];
-  #table = new Float64Array(pageRows * rowNumbers);
+  #table = new Float64Array(pageBytes / 8);
+  #bytes = Buffer.from(this.#table.buffer);
 
   /** `accountOf` is undefined for connections that only this process can serve. */
   constructor(fd: number, accountOf: (connection: Connection) => Account | undefined) {
@@ -92,19 +100,15 @@ export class LedgerWriter {
       this.#fill(handed, this.#accountOf(connection));
       pages.add(Math.floor(handed.slot / pageRows));
     }
-    for (const page of pages) {
-      const at = page * pageBytes;
-      writeSync(this.#fd, this.#table, at, pageBytes, at);
+    for (const [first, last] of runsOf(pages)) {
+      const at = first * pageBytes;
+      writeSync(this.#fd, this.#bytes, at, (last - first + 1) * pageBytes, at);
     }
   }
 
   #fill({ id, slot, account: before }: Handed, account: Account | undefined): void {
-    const at = slot * rowNumbers;
-    while (this.#table.length <= at) {
-      const larger = new Float64Array(this.#table.length * 2);
-      larger.set(this.#table);
-      this.#table = larger;
-    }
+    const at = (slot * rowBytes) / 8;
+    while (this.#table.length < (slot + 1) * (rowBytes / 8)) this.#grow();
     const table = this.#table;
     table[at] = id;
     table[at + 1] = account === undefined ? 0 : 1;
@@ -113,5 +117,26 @@ export class LedgerWriter {
     table[at + 3] = before.written + account.written;
     table[at + 4] = account.owed;
     table[at + 5] = account.midLine ? 1 : 0;
+    table[at + 6] = account.text === undefined ? 0 : account.text.length + 1;
+    table[at + 7] = account.started === true ? 1 : 0;
+    if (account.text) this.#bytes.write(account.text, slot * rowBytes + textAt, 'latin1');
   }
+
+  #grow(): void {
+    const larger = new Float64Array(this.#table.length * 2);
+    larger.set(this.#table);
+    this.#table = larger;
+    this.#bytes = Buffer.from(larger.buffer);
+  }
+}
+
+/** Pages that follow each other are written together. */
+function runsOf(pages: Set<number>): [number, number][] {
+  const runs: [number, number][] = [];
+  for (const page of [...pages].sort((a, b) => a - b)) {
+    const last = runs.at(-1);
+    if (last?.[1] === page - 1) last[1] = page;
+    else runs.push([page, page]);
+  }
+  return runs;
 }

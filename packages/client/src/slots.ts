@@ -7,13 +7,17 @@ export class Slots {
     this.#free = count;
   }
 
+  /** Takes a place if one is free. */
+  takeNow(): boolean {
+    if (this.#free <= 0) return false;
+    this.#free -= 1;
+    return true;
+  }
+
   /** Takes a place, waiting for one until the signal aborts. @throws the signal's reason. */
   async take(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return;
-    }
+    if (this.takeNow()) return;
     await new Promise<void>((enter, refuse) => {
       const place = {
         enter: () => {

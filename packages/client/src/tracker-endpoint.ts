@@ -24,6 +24,11 @@ export interface EndpointOptions {
   connectionsMax: number;
 }
 
+interface ExchangeOptions {
+  timeoutMs: number;
+  signal: AbortSignal | undefined;
+}
+
 const restMsFirst = 250;
 const restMsMax = 10_000;
 const failuresCounted = 10;
@@ -54,25 +59,15 @@ export class TrackerEndpoint {
    * before that for a free connection.
    * @throws the reason of the caller's signal; every other failure is an outcome.
    */
-  async exchange(
-    line: string,
-    options: { timeoutMs: number; signal: AbortSignal | undefined },
-  ): Promise<Outcome> {
-    const deadline = new Deadline(options.signal);
-    try {
-      deadline.arm(options.timeoutMs, `free connection to tracker ${this.address}`);
-      await this.#slots.take(deadline.signal);
-    } catch (error) {
-      deadline.end();
-      options.signal?.throwIfAborted();
+  async exchange(line: string, options: ExchangeOptions): Promise<Outcome> {
+    if (!this.#slots.takeNow()) {
+      const failure = await this.#waitForPlace(options);
       // Too busy with other requests, which is no fault to rest for.
-      return { failure: toOmgfsError(error), sent: false, stale: false };
+      if (failure !== undefined) return { failure, sent: false, stale: false };
     }
     try {
-      deadline.arm(options.timeoutMs, `reply of tracker ${this.address}`);
-      return await this.#exchange(line, deadline.signal, options.signal);
+      return await this.#exchange(line, options);
     } finally {
-      deadline.end();
       this.#slots.give();
     }
   }
@@ -84,30 +79,55 @@ export class TrackerEndpoint {
     for (const connection of this.#open) connection.destroy(reason);
   }
 
-  async #exchange(
-    line: string,
-    signal: AbortSignal,
-    caller: AbortSignal | undefined,
-  ): Promise<Outcome> {
+  /** Returns the failure when none came free in time. @throws the reason of the caller's signal. */
+  async #waitForPlace({ timeoutMs, signal }: ExchangeOptions): Promise<OmgfsError | undefined> {
+    const deadline = new Deadline(signal);
+    try {
+      deadline.arm(timeoutMs, `free connection to tracker ${this.address}`);
+      await this.#slots.take(deadline.signal);
+      return undefined;
+    } catch (error) {
+      signal?.throwIfAborted();
+      return toOmgfsError(error);
+    } finally {
+      deadline.end();
+    }
+  }
+
+  async #exchange(line: string, { timeoutMs, signal }: ExchangeOptions): Promise<Outcome> {
     let sent = false;
     let stale = false;
     try {
+      const startMs = performance.now();
       const idle = this.#takeIdle();
       stale = idle !== undefined;
-      const connection = idle ?? (await this.#connect(signal));
+      const connection = idle ?? (await this.#connect({ timeoutMs, signal }));
+      const leftMs = idle ? timeoutMs : timeoutMs - (performance.now() - startMs);
       sent = true;
-      const reply = await connection.exchange(line, signal).finally(() => this.#keep(connection));
+      const reply = await this.#ask(connection, line, { timeoutMs: leftMs, signal });
       this.#failures = 0;
       this.#restsUntilMs = 0;
       return { reply };
     } catch (error) {
-      caller?.throwIfAborted();
+      signal?.throwIfAborted();
       const failure = toOmgfsError(error);
       stale &&= failure.code === 'NO_TRACKER_UP';
       // Whatever ended this connection has probably ended the idle ones too.
       if (stale) this.#dropIdle(failure);
       else this.#rest();
       return { failure, sent, stale };
+    }
+  }
+
+  async #ask(
+    connection: TrackerConnection,
+    line: string,
+    options: ExchangeOptions,
+  ): Promise<Reply> {
+    try {
+      return await connection.exchange(line, options);
+    } finally {
+      this.#keep(connection);
     }
   }
 
@@ -123,12 +143,20 @@ export class TrackerEndpoint {
     return undefined;
   }
 
-  async #connect(signal: AbortSignal): Promise<TrackerConnection> {
-    const timeoutMs = this.#connectTimeoutMs;
-    const connection = await TrackerConnection.open(this.address, { timeoutMs, signal });
-    this.#open.add(connection);
-    if (this.#closed !== undefined) connection.destroy(this.#closed);
-    return connection;
+  async #connect({ timeoutMs, signal }: ExchangeOptions): Promise<TrackerConnection> {
+    const deadline = new Deadline(signal);
+    try {
+      deadline.arm(timeoutMs, `reply of tracker ${this.address}`);
+      const connection = await TrackerConnection.open(this.address, {
+        timeoutMs: this.#connectTimeoutMs,
+        signal: deadline.signal,
+      });
+      this.#open.add(connection);
+      if (this.#closed !== undefined) connection.destroy(this.#closed);
+      return connection;
+    } finally {
+      deadline.end();
+    }
   }
 
   #keep(connection: TrackerConnection): void {

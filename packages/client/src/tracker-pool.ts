@@ -123,6 +123,7 @@ class Pool implements TrackerPool {
   /** Trackers to ask, in turn; those that rest after a failure come last, soonest first. */
   #inOrder(): TrackerEndpoint[] {
     this.#turn = (this.#turn + 1) % this.#endpoints.length;
+    if (this.#endpoints.length === 1) return [...this.#endpoints];
     const turned = [...this.#endpoints.slice(this.#turn), ...this.#endpoints.slice(0, this.#turn)];
     const now = performance.now();
     const restOf = ({ restsUntilMs }: TrackerEndpoint) => (restsUntilMs > now ? restsUntilMs : 0);

@@ -1,0 +1,87 @@
+/**
+ * Downloads through nginx that fetches from storage nodes, told by an application where from, beside
+ * an nginx that reads the same files from the same disk itself.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { startFrontNginx } from '@omgfs/cli';
+import type { Cleanup } from '../cleanup.ts';
+import { domain, type JobSite } from '../jobs/job-site.ts';
+import { startNginx } from '../limits/nginx.ts';
+import { HttpPool } from '../load/http-connection.ts';
+import type { Session } from '../load/turn.ts';
+import { endProcess } from '../local/processes.ts';
+import { type Comparison, compareRates, rateOf } from './compare.ts';
+import { clientOf } from './files.ts';
+
+export interface ReproxyOptions {
+  keys: readonly string[];
+  bytes: number;
+  callers: number;
+  rounds: number;
+  seconds: number;
+}
+
+/** @param cleanup ends what is started here. */
+export async function measureReproxy(
+  site: JobSite,
+  cleanup: Cleanup,
+  options: ReproxyOptions,
+): Promise<Comparison> {
+  const { bytes, callers, rounds, seconds } = options;
+  const { hosts, trackers } = site.cluster;
+  const application = await startApplication(site, cleanup);
+  const front = await startFrontNginx({
+    dir: join(site.dir, 'nginx'),
+    ...{ trackers, application, port: 0 },
+  });
+  cleanup.add(() => front.stop());
+  const nginx = await startNginx(hosts.map(({ docroot }) => docroot));
+  cleanup.add(() => nginx.stop());
+  const direct = await directUrls(site, options.keys, nginx.origins);
+  const reproxied = options.keys.map((key) => `${front.url}/files/${key}`);
+  const rate = async (urls: readonly string[]) => {
+    const pool = new HttpPool();
+    const session: Session = {
+      run: () => pool.get(urls[Math.floor(Math.random() * urls.length)] ?? '', bytes),
+      close: async () => {},
+    };
+    return await rateOf(session, { callers, seconds }).finally(() => pool.close());
+  };
+  const name = `GET of ${bytes} bytes through nginx and the nodes, ${callers} at once`;
+  return compareRates(
+    { name, unit: 'files', target: 0.5, rounds },
+    { ours: () => rate(reproxied), bare: () => rate(direct) },
+  );
+}
+
+/** A process of its own, as applications are. @returns its address. */
+async function startApplication(site: JobSite, cleanup: Cleanup): Promise<string> {
+  const script = fileURLToPath(new URL('../bin/reproxy-application.js', import.meta.url));
+  const child = spawn(process.execPath, [script, domain, ...site.cluster.trackers], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  cleanup.add(() => endProcess(child, 'SIGTERM'));
+  const [address] = await once(createInterface({ input: child.stdout }), 'line');
+  return String(address);
+}
+
+/** The address of each file at the nginx that serves the disk of its node. */
+async function directUrls(
+  site: JobSite,
+  keys: readonly string[],
+  origins: readonly string[],
+): Promise<string[]> {
+  const client = clientOf(site);
+  const urls: string[] = [];
+  for (const key of keys) {
+    const { host, pathname } = new URL((await client.paths(key))[0] ?? '');
+    const at = site.cluster.hosts.findIndex(({ ip, httpPort }) => `${ip}:${httpPort}` === host);
+    urls.push(`http://${origins[at]}${pathname}`);
+  }
+  await client.close();
+  return urls;
+}

@@ -17,7 +17,7 @@ import { startJobSite } from '../jobs/job-site.ts';
 const help = `Measures the client library and reproxying on a system of its own.
 
   client-bench [--only LIST] [--rounds N] [--seconds S] [--connections N] [--files N]
-               [--mebibytes N] [--json FILE] [--dir DIR]
+               [--mebibytes N] [--server NAME] [--json FILE] [--dir DIR]
 
   --only LIST      reproxy,lookup,upload (default: all)
   --rounds N       rounds; medians of the ratios of each round are printed (default: 5)
@@ -25,6 +25,7 @@ const help = `Measures the client library and reproxying on a system of its own.
   --connections N  downloads and lookups at once (default: 64)
   --files N        files of 64 KiB that are read and looked up (default: 500)
   --mebibytes N    size of the upload (default: 1024)
+  --server NAME    what serves the bytes of the storage nodes (default: themselves; nginx)
   --json FILE      writes the numbers there
   --dir DIR        a directory on the disk to measure (default: the temporary directory)
 
@@ -40,6 +41,7 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '64' },
     files: { type: 'string', default: '500' },
     mebibytes: { type: 'string', default: '1024' },
+    server: { type: 'string' },
     json: { type: 'string' },
     dir: { type: 'string' },
   },
@@ -56,10 +58,16 @@ const callers = Number(values.connections);
 const bytes = 65_536;
 const numbers: Record<string, unknown> = { at: new Date().toISOString(), options: values };
 
+function costLine(costs: Record<string, number>): string {
+  const parts = Object.entries(costs).map(([name, micros]) => `${name} ${micros.toFixed(0)}`);
+  return `processor time of a file in µs: ${parts.join(', ')}`;
+}
+
 async function small(): Promise<void> {
   const cleanup = new Cleanup();
   try {
-    const site = await startJobSite(cleanup, { dir: values.dir, hosts: 2 });
+    const extraStorageArgs = values.server === undefined ? [] : ['--server', values.server];
+    const site = await startJobSite(cleanup, { dir: values.dir, hosts: 2, extraStorageArgs });
     await createOneCopyClass(site);
     const keys = await storeFiles(site, { count: Number(values.files), bytes });
     if (wanted.has('lookup')) {
@@ -72,6 +80,8 @@ async function small(): Promise<void> {
       const downloads = await measureReproxy(site, cleanup, options);
       numbers.reproxy = downloads;
       process.stdout.write(`${comparisonLine(downloads)}\n`);
+      process.stdout.write(`  ${costLine(downloads.cpuMicros)}\n`);
+      process.stdout.write(`  bare: ${costLine(downloads.bareCpuMicros)}\n`);
     }
   } finally {
     await cleanup.run();

@@ -1,6 +1,7 @@
 /** Two things measured by turns; their ratio is taken round by round. */
 import { type Spread, spread } from '../load/statistics.ts';
 import { type Session, takeTurn } from '../load/turn.ts';
+import { type NamedProcess, readCosts } from '../report/processes.ts';
 
 export interface Comparison {
   name: string;
@@ -34,11 +35,19 @@ export async function compareRates(
   };
 }
 
-/** Operations a second of so many callers, each with one in flight. @throws its first error. */
+export interface Rate {
+  perSecond: number;
+  /** Processor time of an operation in microseconds, by name of the process. */
+  cpuMicros: Map<string, number>;
+}
+
+/** Of so many callers, each with one operation in flight. @throws the first error of one. */
 export async function rateOf(
   session: Session,
-  { callers, seconds }: { callers: number; seconds: number },
-): Promise<number> {
+  options: { callers: number; seconds: number; processes?: readonly NamedProcess[] },
+): Promise<Rate> {
+  const { callers, seconds, processes = [] } = options;
+  let before = readCosts(processes);
   const turn = await takeTurn(
     session,
     {
@@ -48,10 +57,18 @@ export async function rateOf(
       operationsMax: Number.MAX_SAFE_INTEGER,
       signal: new AbortController().signal,
     },
-    () => {},
+    () => {
+      before = readCosts(processes);
+    },
   );
   if (turn.errors > 0) throw new Error(`${turn.errors} failures: ${turn.firstError}`);
-  return turn.operations / (turn.elapsedMs / 1000);
+  const cpuMicros = [...readCosts(processes)].map(([name, { cpuMs }]): [string, number] => {
+    return [name, ((cpuMs - (before.get(name)?.cpuMs ?? 0)) * 1000) / turn.operations];
+  });
+  return {
+    perSecond: turn.operations / (turn.elapsedMs / 1000),
+    cpuMicros: new Map(cpuMicros),
+  };
 }
 
 export function comparisonLine({ name, unit, ours, bare, ratio, target }: Comparison): string {

@@ -38,8 +38,8 @@ export async function measureLookups(
     return await compareRates(
       { name: `lookup by the client, ${callers} at once`, unit: 'lookups', target: 0.9, rounds },
       {
-        ours: () => rateOf(ours, { callers, seconds }),
-        bare: () => rateOf(bare, { callers, seconds }),
+        ours: async () => (await rateOf(ours, { callers, seconds })).perSecond,
+        bare: async () => (await rateOf(bare, { callers, seconds })).perSecond,
       },
     );
   } finally {

@@ -12,9 +12,11 @@ import type { Cleanup } from '../cleanup.ts';
 import { domain, type JobSite } from '../jobs/job-site.ts';
 import { startNginx } from '../limits/nginx.ts';
 import { HttpPool } from '../load/http-connection.ts';
+import { median } from '../load/statistics.ts';
 import type { Session } from '../load/turn.ts';
 import { endProcess } from '../local/processes.ts';
-import { type Comparison, compareRates, rateOf } from './compare.ts';
+import type { NamedProcess } from '../report/processes.ts';
+import { type Comparison, compareRates, type Rate, rateOf } from './compare.ts';
 import { clientOf } from './files.ts';
 
 export interface ReproxyOptions {
@@ -25,48 +27,88 @@ export interface ReproxyOptions {
   seconds: number;
 }
 
+export interface ReproxyRates extends Comparison {
+  /** Median processor time of a file in microseconds, by name of the process. */
+  cpuMicros: Record<string, number>;
+  bareCpuMicros: Record<string, number>;
+}
+
 /** @param cleanup ends what is started here. */
 export async function measureReproxy(
   site: JobSite,
   cleanup: Cleanup,
   options: ReproxyOptions,
-): Promise<Comparison> {
+): Promise<ReproxyRates> {
   const { bytes, callers, rounds, seconds } = options;
   const { hosts, trackers } = site.cluster;
   const application = await startApplication(site, cleanup);
   const front = await startFrontNginx({
     dir: join(site.dir, 'nginx'),
-    ...{ trackers, application, port: 0 },
+    ...{ trackers, application: application.address, port: 0 },
   });
   cleanup.add(() => front.stop());
   const nginx = await startNginx(hosts.map(({ docroot }) => docroot));
   cleanup.add(() => nginx.stop());
   const direct = await directUrls(site, options.keys, nginx.origins);
   const reproxied = options.keys.map((key) => `${front.url}/files/${key}`);
-  const rate = async (urls: readonly string[]) => {
+  const measure = async (urls: readonly string[], processes: NamedProcess[]) => {
     const pool = new HttpPool();
     const session: Session = {
       run: () => pool.get(urls[Math.floor(Math.random() * urls.length)] ?? '', bytes),
       close: async () => {},
     };
-    return await rateOf(session, { callers, seconds }).finally(() => pool.close());
+    return await rateOf(session, { callers, seconds, processes }).finally(() => pool.close());
   };
+  const load: NamedProcess = { name: 'load tool', pid: process.pid, alone: true };
+  const chain: NamedProcess[] = [
+    load,
+    { name: 'nginx', pid: front.pid },
+    { name: 'application', pid: application.pid },
+    { name: 'tracker', pid: site.trackerPid },
+    ...hosts.map(({ pid }) => ({ name: 'storage nodes', pid: pid ?? 0 })),
+  ];
+  const costs: { ours: Rate['cpuMicros'][]; bare: Rate['cpuMicros'][] } = { ours: [], bare: [] };
   const name = `GET of ${bytes} bytes through nginx and the nodes, ${callers} at once`;
-  return compareRates(
+  const comparison = await compareRates(
     { name, unit: 'files', target: 0.5, rounds },
-    { ours: () => rate(reproxied), bare: () => rate(direct) },
+    {
+      ours: async () => {
+        const { perSecond, cpuMicros } = await measure(reproxied, chain);
+        costs.ours.push(cpuMicros);
+        return perSecond;
+      },
+      bare: async () => {
+        const { perSecond, cpuMicros } = await measure(direct, [
+          load,
+          { name: 'nginx', pid: nginx.pid },
+        ]);
+        costs.bare.push(cpuMicros);
+        return perSecond;
+      },
+    },
+  );
+  return { ...comparison, cpuMicros: medians(costs.ours), bareCpuMicros: medians(costs.bare) };
+}
+
+function medians(costs: readonly Rate['cpuMicros'][]): Record<string, number> {
+  const names = [...(costs[0]?.keys() ?? [])];
+  return Object.fromEntries(
+    names.map((name) => [name, median(costs.map((cost) => cost.get(name) ?? 0))]),
   );
 }
 
-/** A process of its own, as applications are. @returns its address. */
-async function startApplication(site: JobSite, cleanup: Cleanup): Promise<string> {
+/** A process of its own, as applications are. */
+async function startApplication(
+  site: JobSite,
+  cleanup: Cleanup,
+): Promise<{ address: string; pid: number }> {
   const script = fileURLToPath(new URL('../bin/reproxy-application.js', import.meta.url));
   const child = spawn(process.execPath, [script, domain, ...site.cluster.trackers], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   cleanup.add(() => endProcess(child, 'SIGTERM'));
   const [address] = await once(createInterface({ input: child.stdout }), 'line');
-  return String(address);
+  return { address: String(address), pid: child.pid ?? 0 };
 }
 
 /** The address of each file at the nginx that serves the disk of its node. */

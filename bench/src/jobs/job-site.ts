@@ -28,7 +28,7 @@ export interface JobSite {
 /** Starts everything below a fresh directory; `cleanup` ends and removes it. */
 export async function startJobSite(
   cleanup: Cleanup,
-  options: { dir: string | undefined; hosts: number },
+  options: { dir: string | undefined; hosts: number; extraStorageArgs?: readonly string[] },
 ): Promise<JobSite> {
   const dir = await mkdtemp(join(options.dir ?? tmpdir(), 'omgfs-jobs-bench-'));
   cleanup.add(() => rm(dir, { recursive: true, force: true }));
@@ -45,7 +45,9 @@ export async function startJobSite(
     dsn: `DBI:mysql:${database};host=127.0.0.1;port=${server.port}`,
     dbUser: server.user,
     dbPass: server.password,
-    portBase: 0,
+    // A node whose bytes nginx serves needs a port by number.
+    portBase: options.extraStorageArgs?.includes('nginx') ? 17_000 : 0,
+    extraStorageArgs: options.extraStorageArgs ?? [],
   });
   cleanup.add(() => cluster.stop());
   const tracker = createTrackerPool({ trackers: cluster.trackers, requestTimeoutMs: 30_000 });

@@ -293,7 +293,7 @@ function addNginxConfig(program: Command, withAdmin: WithAdmin): void {
       '--keepalive <n>',
       'idle connections kept to each storage node, by each worker',
       positive,
-      32,
+      64,
     )
     .addHelpText('after', nginxConfigExamples)
     .action(

@@ -4,7 +4,11 @@
  * Method: a scripted tracker and HTTP servers that break in the ways of each test.
  */
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
@@ -50,8 +54,8 @@ async function trackerOf(nodes: HttpNode[], answers: Answers = {}): Promise<Line
   return tracker;
 }
 
-function clientOf(tracker: LineServer): Client {
-  const client = createClient({ trackers: [tracker.address], domain: 'd', stallMs });
+function clientOf(tracker: LineServer, options: { stallMs: number } = { stallMs }): Client {
+  const client = createClient({ trackers: [tracker.address], domain: 'd', ...options });
   opened.push(() => client.close());
   return client;
 }
@@ -251,5 +255,70 @@ describe('a change whose answer is lost', () => {
     const client = clientOf(await trackerOf([], { delete: gone, rename: gone }));
     expect(await client.delete('k')).toBe(false);
     expect(await codeOf(client.rename('k', 'l'))).toBe('UNKNOWN_KEY');
+  });
+});
+
+describe('a file', () => {
+  const pieces = randomBytes(6_000_001);
+
+  async function saved(): Promise<string> {
+    const dir = await mkdtemp(join(tmpdir(), 'omgfs-upload-'));
+    opened.push(() => rm(dir, { recursive: true, force: true }));
+    const path = join(dir, 'file');
+    await writeFile(path, pieces);
+    return path;
+  }
+
+  test('arrives unchanged at a node that reads in fits and starts', async () => {
+    const path = await saved();
+    // Buffers are used again: what the socket still holds must not be written over.
+    const slow = await node((request, response) => {
+      request.on('data', () => {
+        request.pause();
+        setTimeout(() => request.resume(), 2);
+      });
+      store(request, response);
+    });
+    const client = clientOf(await trackerOf([slow]), { stallMs: 30_000 });
+    await Promise.all([1, 2].map((n) => client.put(`k${n}`, { file: path })));
+    expect(slow.seen.map((seen) => seen.body.equals(pieces))).toEqual([true, true]);
+  });
+
+  test('goes from its first byte to the next node when one breaks', async () => {
+    const path = await saved();
+    const broken = await node((request) => {
+      request.once('data', () => request.socket.destroy());
+    });
+    const well = await node();
+    await clientOf(await trackerOf([broken, well])).put('k', { file: path });
+    expect(well.seen[0]?.body.equals(pieces)).toBe(true);
+  });
+
+  test('that is not there is refused before anything is asked', async () => {
+    const tracker = await trackerOf([await node()]);
+    const put = clientOf(tracker).put('k', { file: '/nonexistent/file' });
+    await expect(put).rejects.toMatchObject({ code: 'BAD_ARGS' });
+    await expect(put).rejects.toThrow(
+      /cannot read .nonexistent.file: ENOENT.*check that it exists/,
+    );
+    expect(tracker.calls).toEqual([]);
+  });
+
+  test('that goes away meanwhile is the error, and the upload is given up', async () => {
+    const path = await saved();
+    const well = await node();
+    const tracker = await trackerOf([well], {
+      create_open: () => {
+        rmSync(path, { force: true });
+        return `OK fid=1&dev_count=1&devid_1=1&path_1=${well.path(1, 1)}\r\n`;
+      },
+    });
+    const put = clientOf(tracker).put('k', { file: path });
+    await expect(put).rejects.toMatchObject({ code: 'BAD_ARGS' });
+    await expect(put).rejects.toThrow(/cannot read/);
+    expect(tracker.calls.map(({ command, args }) => `${command} ${args.key}`)).toEqual([
+      'create_open k',
+      'create_close ',
+    ]);
   });
 });

@@ -30,6 +30,8 @@ export interface FrontNginxOptions {
 export interface FrontNginx {
   /** `http://127.0.0.1:port`. */
   url: string;
+  /** Of its master. */
+  pid: number;
   /** Lets requests in flight end, for a while. */
   stop(): Promise<void>;
 }
@@ -37,7 +39,7 @@ export interface FrontNginx {
 const startMsMax = 10_000;
 const graceMs = 3_000;
 const pollMs = 20;
-const keepalive = 32;
+const keepalive = 64;
 
 /** Resolves when it serves. @throws FAILURE with its last words, or when it is not installed. */
 export async function startFrontNginx(options: FrontNginxOptions): Promise<FrontNginx> {
@@ -57,6 +59,7 @@ export async function startFrontNginx(options: FrontNginxOptions): Promise<Front
   });
   return {
     url: `http://${listen}`,
+    pid: child.pid ?? 0,
     stop: async () => {
       stopping = true;
       process.off('exit', onExit);

@@ -3,11 +3,11 @@
  * as the upload has to start over. A stream can be read again only from its first bytes, which are
  * kept up to a bound.
  */
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { OmgfsError } from '@omgfs/protocol';
+import { filePieces, pieceBytes, unreadable } from './file-pieces.ts';
 
 /** Bytes in memory, a file on disk, or any stream of bytes. */
 export type UploadSource =
@@ -23,6 +23,7 @@ export interface Source {
   small?: Uint8Array;
   /** Whether `open` still yields everything from the first byte. */
   replayable(): boolean;
+  /** The bytes of a file are in buffers that are used again, see `filePieces`. */
   open(): AsyncIterable<Uint8Array>;
   /** Frees what the source holds; a stream that was not read to its end is cancelled. */
   close(): void;
@@ -30,7 +31,6 @@ export interface Source {
 
 /** Bytes up to this many are kept in memory: small files whole, of streams the beginning. */
 const headBytesMax = 1024 * 1024;
-const pieceBytes = 256 * 1024;
 
 /** @throws BAD_ARGS when the file cannot be read or is no file; the error of a failing stream. */
 export async function openSource(
@@ -63,18 +63,20 @@ function fromBytes(bytes: Uint8Array): Source {
 }
 
 async function fromFile(path: string): Promise<Source> {
-  const stats = await stat(path).catch((cause: unknown) => {
-    const message = `cannot read ${path}: ${cause instanceof Error ? cause.message : cause}`;
-    throw new OmgfsError('BAD_ARGS', { message, cause });
-  });
+  // Asked before anything is opened at a tracker.
+  const stats = await Promise.all([stat(path), access(path, constants.R_OK)]).then(
+    ([found]) => found,
+    (error: unknown) => {
+      throw unreadable(path, error);
+    },
+  );
   if (!stats.isFile()) throw new OmgfsError('BAD_ARGS', { message: `${path} is not a file` });
-  // `end: -1` is not allowed, so an empty file is empty bytes.
   if (stats.size === 0) return fromBytes(new Uint8Array());
   return {
     size: stats.size,
     replayable: () => true,
     // A file that grows meanwhile is stored as long as it was; one that shrinks is refused.
-    open: () => createReadStream(path, { end: stats.size - 1, highWaterMark: pieceBytes }),
+    open: () => filePieces(path, stats.size),
     close: () => {},
   };
 }

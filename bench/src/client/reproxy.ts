@@ -1,6 +1,6 @@
 /**
- * Downloads through nginx that fetches from storage nodes, told by an application where from, beside
- * an nginx that reads the same files from the same disk itself.
+ * Downloads through nginx that fetches from storage nodes, told by an application where from,
+ * beside an nginx that reads the same files from the same disk itself.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,7 +1,7 @@
 /**
  * Reads a file piece by piece into a few buffers that are used again and again. Fresh buffers cost
- * an upload a third more processor time, for pages that the system has to clear, and 30 MiB that wait
- * for the garbage collector (measured with 512 MiB).
+ * an upload a third more processor time, for pages that the system has to clear, and 30 MiB that
+ * wait for the garbage collector (measured with 512 MiB).
  */
 import { open } from 'node:fs/promises';
 import { OmgfsError } from '@omgfs/protocol';

@@ -66,9 +66,14 @@ async function offsetOf(upload: string, site = first()): Promise<number> {
   return status === 200 ? Number(headers['upload-offset']) : -status;
 }
 
-async function contentOf(key: string, site = first()): Promise<Buffer | number> {
+/** The digest of a file, or why there is none. Large buffers are slow to compare in an assertion. */
+async function contentOf(key: string, site = first()): Promise<string | number> {
   const { status, body } = await site.ask('GET', `/files/main/${key}`);
-  return status === 200 ? body : status;
+  return status === 200 ? digestOf(body) : status;
+}
+
+function digestOf(body: Buffer | string): string {
+  return createHash('md5').update(body).digest('base64');
 }
 
 test('the server says what it offers, and speaks one version', async () => {
@@ -90,12 +95,11 @@ test('in one part: a file with all that was said of it', async () => {
   expect([sent.status, sent.headers['upload-offset']]).toEqual([204, '300000']);
   const read = await second().ask('GET', '/files/main/one');
   expect(read.body.equals(body)).toBe(true);
-  const md5 = createHash('md5').update(body).digest('base64');
   expect(read.headers).toMatchObject({
     'content-type': 'image/png',
     'x-meta-by': 'me',
     'x-class': 'sums',
-    'repr-digest': `md5=:${md5}:`,
+    'repr-digest': `md5=:${digestOf(body)}:`,
   });
   expect(await offsetOf(upload)).toBe(300_000);
 });
@@ -111,8 +115,7 @@ test('in many parts at two trackers: put together in the end, and the parts go',
   }
   const read = await first().ask('GET', '/files/main/many');
   expect(read.body.equals(body)).toBe(true);
-  const md5 = createHash('md5').update(body).digest('base64');
-  expect(read.headers['repr-digest']).toBe(`md5=:${md5}:`);
+  expect(read.headers['repr-digest']).toBe(`md5=:${digestOf(body)}:`);
   await until('the parts to go from the disks', async () => {
     const sizes = new Set((await storedFids(cluster)).map((name) => name.replace(/.*\//s, '')));
     const { fid = '' } = await raw.call('file_info', { domain: 'main', key: 'many' });
@@ -138,7 +141,7 @@ test('a connection that is cut: what came is kept, at the other tracker too', as
   expect(await contentOf('cut')).toBe(404);
   expect((await patch(upload, 0, body)).status).toBe(409);
   expect((await patch(upload, offset, body.subarray(offset), second())).status).toBe(204);
-  expect((await contentOf('cut')) as Buffer).toEqual(body);
+  expect(await contentOf('cut')).toBe(digestOf(body));
 });
 
 test('a tracker killed in the middle: the other goes on with what was acknowledged', async () => {
@@ -155,7 +158,7 @@ test('a tracker killed in the middle: the other goes on with what was acknowledg
   wire.socket.destroy();
   expect(await offsetOf(upload, second())).toBe(200_000);
   expect((await patch(upload, 200_000, body.subarray(200_000), second())).status).toBe(204);
-  expect((await contentOf('killed', second())) as Buffer).toEqual(body);
+  expect(await contentOf('killed', second())).toBe(digestOf(body));
   await tracker?.start();
 });
 
@@ -167,7 +170,7 @@ test('two that send the same part: one is told that the offset moved on', async 
   expect(both.map(({ status }) => status).sort()).toEqual([204, 409]);
   const last = body.subarray(100_000);
   await Promise.all([patch(upload, 100_000, last), patch(upload, 100_000, last, second())]);
-  expect((await contentOf('twice')) as Buffer).toEqual(body);
+  expect(await contentOf('twice')).toBe(digestOf(body));
 });
 
 test('begun with bytes, of unknown length, of none, and given up', async () => {
@@ -175,7 +178,7 @@ test('begun with bytes, of unknown length, of none, and given up', async () => {
   const headers = { 'upload-length': '5', ...metadata({ filename: 'begun' }), ...type };
   const begun = await first().ask('POST', '/tus/main/', { headers, body: 'hello' });
   expect([begun.status, begun.headers['upload-offset']]).toEqual([201, '5']);
-  expect(String(await contentOf('begun'))).toBe('hello');
+  expect(await contentOf('begun')).toBe(digestOf('hello'));
   const deferred = { 'upload-defer-length': '1', ...metadata({ key: 'later' }) };
   const { headers: told } = await first().ask('POST', '/tus/main', { headers: deferred });
   const upload = String(told.location);
@@ -183,9 +186,9 @@ test('begun with bytes, of unknown length, of none, and given up', async () => {
   expect((await first().ask('HEAD', upload)).headers['upload-defer-length']).toBe('1');
   const end = { ...type, 'upload-offset': '3', 'upload-length': '5' };
   await first().ask('PATCH', upload, { headers: end, body: 'lo' });
-  expect(String(await contentOf('later'))).toBe('hello');
+  expect(await contentOf('later')).toBe(digestOf('hello'));
   await create('nothing', 0);
-  expect(String(await contentOf('nothing'))).toBe('');
+  expect(await contentOf('nothing')).toBe(digestOf(''));
   const given = await create('given', 10);
   await patch(given, 0, Buffer.from('half'));
   expect((await first().ask('DELETE', given)).status).toBe(204);
@@ -211,10 +214,13 @@ test('garbage is refused in words', async () => {
   expect(await post({ 'upload-length': '1', ...metadata({ key: 'k'.repeat(256) }) })).toBe(400);
   expect(await post({ 'upload-length': '1', ...metadata({ key: 'k', class: 'no' }) })).toBe(404);
   expect(await post({ 'upload-length': '1', ...key }, '/tus/none')).toBe(404);
-  const upload = await create('garbage', 3);
+  const upload = await create('garbage', 3, metadata({ key: 'garbage', filetype: 'a/b\r\nX: y' }));
   expect((await patch(upload, 0, Buffer.from('long'))).status).toBe(413);
   const plain = { headers: { 'upload-offset': '0' }, body: 'abc' };
   expect((await first().ask('PATCH', upload, plain)).status).toBe(415);
   expect((await first().ask('HEAD', '/tus/main/%00')).status).toBe(404);
   expect((await first().ask('HEAD', `${upload}0`)).status).toBe(404);
+  expect((await patch(upload, 0, Buffer.from('abc'))).status).toBe(204);
+  const { headers } = await first().ask('GET', '/files/main/garbage');
+  expect([headers['content-type'], headers.x]).toEqual(['a/bX: y', undefined]);
 });

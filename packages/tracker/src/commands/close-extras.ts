@@ -108,7 +108,10 @@ export async function describe(
   } catch (error) {
     const says = Object.values(description).some((value) => value !== undefined);
     // Without the right to make the table, files are stored as MogileFS stores them.
-    if (says || !(error instanceof OmgfsError) || error.code !== 'FAILURE') throw error;
+    if (!(error instanceof OmgfsError) || error.code !== 'FAILURE') throw error;
+    if (!says) return;
+    const message = `What is said of a file cannot be kept, it needs a table: ${error.message}`;
+    throw new OmgfsError('FAILURE', { message, cause: error });
   }
 }
 

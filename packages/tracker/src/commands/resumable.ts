@@ -15,7 +15,7 @@ import type { CommandServices } from './services.ts';
 
 const idBytes = 16;
 /** How long a tracker that puts a file together may be silent before another does. */
-const leaseSeconds = 60;
+const leaseSeconds = 30;
 
 export function resumableCommands(services: CommandServices): Record<string, Command> {
   const { store } = services;

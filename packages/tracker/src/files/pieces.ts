@@ -3,6 +3,8 @@
  * breaks ends like one that is over: what came is worth keeping, and whoever cares asks for
  * `failure`.
  */
+import { OmgfsError } from '@omgfs/protocol';
+
 export class Pieces {
   /** What the stream broke with. */
   failure: unknown;
@@ -30,6 +32,12 @@ export class Pieces {
       left -= chunk.length;
       yield chunk;
     }
+  }
+
+  /** Everything that is left. @throws BODY_TOO_LARGE when that is more than `bytesMax`. */
+  async *rest(bytesMax: number): AsyncGenerator<Uint8Array> {
+    yield* this.piece(bytesMax);
+    if (await this.hasMore()) throw new OmgfsError('BODY_TOO_LARGE');
   }
 
   async #pull(): Promise<Uint8Array | undefined> {

@@ -48,7 +48,7 @@ export interface UploadState {
 /** As much is lost when a tracker is killed in the middle of a part. */
 const partBytesMax = 64 * 1024 * 1024;
 const stallMs = 45_000;
-const renewEveryMs = 15_000;
+const renewEveryMs = 8_000;
 /** How long a client waits for another that puts the file together. */
 const othersMsMax = 60_000;
 const lookEveryMs = 200;
@@ -116,8 +116,8 @@ export class ResumableUploads {
     let position = offset;
     let last: Written | undefined;
     while (await pieces.hasMore()) {
-      if (position === end) throw new OmgfsError('BODY_TOO_LARGE');
-      const part = pieces.piece(Math.min(partBytesMax, end - position));
+      const left = end - position;
+      const part = left > partBytesMax ? pieces.piece(partBytesMax) : pieces.rest(left);
       last = await this.#addPart(upload, found, { start: position, part });
       position += last.bytes;
     }

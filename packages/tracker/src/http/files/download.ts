@@ -58,7 +58,7 @@ export async function download(
     const { status, headers } = extentOf(facts, range);
     return reply.code(status).headers(headers).send();
   }
-  return stream(files, { request, reply, facts, range });
+  return stream(files, { reply, facts, range });
 }
 
 /** The proxy in front may say what it understands; Perlbal does so in a header of its own. */
@@ -91,15 +91,14 @@ async function reproxy(
 async function stream(
   files: FileStore,
   download: {
-    request: FastifyRequest;
     reply: FastifyReply;
     facts: FileFacts;
     range: string | undefined;
   },
 ): Promise<FastifyReply> {
-  const { request, reply, facts, range } = download;
+  const { reply, facts, range } = download;
   const gone = new AbortController();
-  request.raw.socket.once('close', () => gone.abort());
+  reply.raw.once('close', () => gone.abort());
   const opened = await files.open(facts, {
     facts,
     range: (known) => extentOf(known, range),

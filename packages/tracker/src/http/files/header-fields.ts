@@ -31,7 +31,7 @@ export function descriptionOf(headers: IncomingHttpHeaders): Description {
 export function headersOf(facts: FileFacts): OutgoingHttpHeaders {
   const { contentType = contentTypeDefault, filename, metadata = {}, checksum, storedAt } = facts;
   const headers: OutgoingHttpHeaders = {
-    'Content-Type': toByteString(contentType),
+    'Content-Type': headerText(toByteString(contentType)) || contentTypeDefault,
     ETag: facts.etag,
     'X-Fid': facts.fid,
     'X-Class': facts.class === '' ? 'default' : headerText(facts.class),

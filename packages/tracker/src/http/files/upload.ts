@@ -51,7 +51,11 @@ export async function upload(
  * carries the answer.
  */
 export async function* bodyOf(request: IncomingMessage): AsyncGenerator<Buffer> {
-  yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  try {
+    yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  } catch (cause) {
+    throw new OmgfsError('BODY_TIMEOUT', { message: 'The body was cut.', cause });
+  }
   if (!request.complete) throw new OmgfsError('BODY_TIMEOUT', { message: 'The body was cut.' });
 }
 

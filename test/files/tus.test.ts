@@ -66,7 +66,7 @@ async function offsetOf(upload: string, site = first()): Promise<number> {
   return status === 200 ? Number(headers['upload-offset']) : -status;
 }
 
-/** The digest of a file, or why there is none. Large buffers are slow to compare in an assertion. */
+/** The digest of a file, or why there is none; large buffers are slow to compare by vitest. */
 async function contentOf(key: string, site = first()): Promise<string | number> {
   const { status, body } = await site.ask('GET', `/files/main/${key}`);
   return status === 200 ? digestOf(body) : status;

@@ -103,4 +103,16 @@ test('over HTTP as well', async () => {
   expect(lines[0]).toContain('dev1 is alive on node1');
   const queues = (await (await fetch(`${api}/v1/queues`)).json()) as { name: string }[];
   expect(queues.map(({ name }) => name)).toEqual(['replicate', 'delete', 'fsck', 'rebalance']);
+  const pause = (job: string) =>
+    fetch(`${api}/v1/jobs/${job}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ paused: true }),
+    });
+  expect((await pause('heal')).status).toBe(204);
+  expect((await pause('nothing')).status).toBeGreaterThanOrEqual(400);
+  const heal = { name: 'heal', perSecond: 0 };
+  expect(await admin.jobs()).toContainEqual({ ...heal, paused: true });
+  await admin.pauseJob('heal', false);
+  expect(await admin.jobs()).toContainEqual({ ...heal, paused: false });
 });

@@ -42,6 +42,8 @@ async function queues({ admin, json }: AdminContext): Promise<void> {
       WORKING: (one: QueueInfo) => one.working,
       FAILED: (one: QueueInfo) => one.failed,
       PARKED: (one: QueueInfo) => one.parked,
+      'PER S': (one: QueueInfo) => (one.paused ? 'paused' : one.perSecond),
+      ETA: (one: QueueInfo) => (one.etaSeconds === null ? null : duration(one.etaSeconds)),
       'OLDEST DUE': (one: QueueInfo) => duration(one.oldestDueSeconds),
       'NEXT IN': (one: QueueInfo) =>
         one.nextInSeconds === null ? null : duration(one.nextInSeconds),

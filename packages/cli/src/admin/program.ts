@@ -5,6 +5,7 @@ import type { WithAdmin } from './context.ts';
 import { addDrainCommands } from './drain.ts';
 import { addExplainCommands } from './explain.ts';
 import { addFsckCommands } from './fsck.ts';
+import { addJobCommands } from './jobs.ts';
 import { addMachineCommands } from './machines.ts';
 import { addNamespaceCommands } from './namespace.ts';
 import { addRebalanceCommands } from './rebalance.ts';
@@ -20,6 +21,7 @@ export function addAdminCommands(program: Command, withAdmin: WithAdmin): void {
   addCheckCommands(admin, withAdmin);
   addVerifyCommand(admin, withAdmin);
   addExplainCommands(admin, withAdmin);
+  addJobCommands(admin, withAdmin);
   addNamespaceCommands(admin, withAdmin);
   addMachineCommands(admin, withAdmin);
   addSettingCommands(admin, withAdmin);
@@ -51,6 +53,7 @@ Examples:
   omgfs admin check                                is everything well?
   omgfs admin verify                               is every copy where it should be?
   omgfs admin explain dev3                         why is it as it is?
+  omgfs admin jobs pause replicate                 let a job rest
   omgfs admin domain add photos                    a name space
   omgfs admin class add photos thumb -m 1          one copy is enough for thumbnails
   omgfs admin host add store4 --ip 10.0.0.4        a new storage node

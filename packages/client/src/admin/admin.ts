@@ -22,6 +22,7 @@ import type {
   FsckStatus,
   HostChange,
   HostInfo,
+  JobInfo,
   QueueInfo,
   WaitReason,
 } from './types.ts';
@@ -280,7 +281,25 @@ export class Admin {
       failed: Number(row.failed),
       oldestDueSeconds: Number(row.oldest_due),
       nextInSeconds: numberOrNull(row.next_in),
+      paused: row.paused === '1',
+      perSecond: Number(row.per_second ?? 0),
+      etaSeconds: numberOrNull(row.eta_seconds),
     }));
+  }
+
+  /** The jobs of all trackers of omgfs. */
+  async jobs(): Promise<JobInfo[]> {
+    const fields = await this.call('queue_stats');
+    return listOf(fields, { prefix: 'job', total: fields.jobs }).map((row) => ({
+      name: row.name ?? '',
+      paused: row.paused === '1',
+      perSecond: Number(row.per_second ?? 0),
+    }));
+  }
+
+  /** Lets a job rest on all trackers of omgfs, or go on; each knows within seconds. */
+  async pauseJob(name: string, paused: boolean): Promise<void> {
+    await this.setSetting(`omg_pause_${name}`, paused ? '1' : '0');
   }
 
   /** Why files wait, the most frequent reasons first. */

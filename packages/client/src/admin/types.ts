@@ -99,6 +99,14 @@ export interface WaitReason {
   count: number;
 }
 
+/** A background job, on all trackers together. */
+export interface JobInfo {
+  name: string;
+  paused: boolean;
+  /** Files or rows a second of late. */
+  perSecond: number;
+}
+
 export interface QueueInfo {
   name: string;
   total: number;
@@ -113,6 +121,12 @@ export interface QueueInfo {
   oldestDueSeconds: number;
   /** When the next of the waiting rows becomes due; null when none waits. */
   nextInSeconds: number | null;
+  /** Whether nobody works it off, by order of an operator. */
+  paused: boolean;
+  /** Rows a second that the trackers of omgfs got through of late. */
+  perSecond: number;
+  /** Until it is empty at this rate; null when nothing moves. */
+  etaSeconds: number | null;
 }
 
 /** A device that is being emptied. */

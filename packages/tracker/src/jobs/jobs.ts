@@ -1,4 +1,5 @@
 /** All background jobs of a tracker, started, steered and stopped together. */
+import { randomUUID } from 'node:crypto';
 
 import type { DeletionRow, ReplicationRow } from '../store/store.ts';
 import { Chances } from './chances.ts';
@@ -10,6 +11,7 @@ import { type JobCount, JobMaster } from './job-master.ts';
 import { Monitor, type MonitorOptions } from './monitor/monitor.ts';
 import { Notes } from './notes.ts';
 import { PauseSwitch } from './pause-switch.ts';
+import { Rates } from './rates.ts';
 import { reapTempfiles } from './reap-tempfiles.ts';
 import { createRebalance, type Rebalance } from './rebalance/rebalance.ts';
 import { Repeater } from './repeater.ts';
@@ -55,6 +57,8 @@ export interface JobSettings extends Partial<MonitorOptions> {
   renewEveryMs?: number;
   /** The wait between two writes of why files wait. */
   notesEveryMs?: number;
+  /** The wait between two measurements of how much the jobs get through. */
+  ratesEveryMs?: number;
   /** The wait between two looks for abandoned uploads. */
   tempfileEveryMs?: number;
   /** The least time between two times that waiting files are hurried by a change of the cluster. */
@@ -184,10 +188,12 @@ function createParts(services: JobServices, settings: JobSettings) {
   const healer = createHealer(services, settings, { monitor, replicateJob });
   const woken = { replicateJob, deleteJob, healer, rebalance };
   const chances = createChances(services, settings, woken);
-  const pausable = { replicate: replicateJob, delete: deleteJob, reaper, heal: healer };
+  const counted = { replicate: replicateJob, delete: deleteJob, fsck, rebalance, reaper };
+  const pausable = { ...counted, heal: healer };
   const pauses = new PauseSwitch(services.topology, pausable);
   const queues = [replicateJob, deleteJob, fsck, rebalance];
-  const starting = [...queues, tempfiles, reaper, healer, chances, pauses];
+  const rates = createRates(services, settings, counted);
+  const starting = [...queues, tempfiles, reaper, healer, chances, pauses, rates];
   return { monitor, notes, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping };
 }
 
@@ -195,6 +201,16 @@ const jobNames = ['monitor', 'replicate', 'delete', 'fsck', 'reaper'] as const;
 
 function isJobName(name: string): name is (typeof jobNames)[number] {
   return (jobNames as readonly string[]).includes(name);
+}
+
+function createRates(
+  services: JobServices,
+  { hostname, ratesEveryMs = 5_000 }: JobSettings,
+  jobs: Readonly<Record<string, { status(): JobStatus }>>,
+): Rates {
+  const entries = Object.entries(jobs).map(([name, job]) => [name, () => job.status()] as const);
+  const tracker = `${hostname}:${process.pid}:${randomUUID()}`;
+  return new Rates(services, { tracker, everyMs: ratesEveryMs, jobs: Object.fromEntries(entries) });
 }
 
 function createRebalanceOf(services: JobServices, settings: JobSettings): Rebalance {

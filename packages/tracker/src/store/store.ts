@@ -14,6 +14,7 @@ import type { Device, DeviceStatus, FileClass, Host, HostStatus } from '../place
 import type { DescriptionStore } from './description-store.ts';
 import type { FsckStore } from './fsck-store.ts';
 import type { NoteStore } from './note-store.ts';
+import type { RateStore } from './rate-store.ts';
 import type { RebalanceStore } from './rebalance-store.ts';
 import type { UpkeepStore } from './upkeep-store.ts';
 import type { UploadStore } from './upload-store.ts';
@@ -331,6 +332,7 @@ export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore 
   readonly fsck: FsckStore;
   readonly rebalance: RebalanceStore;
   readonly notes: NoteStore;
+  readonly rates: RateStore;
   readonly descriptions: DescriptionStore;
   readonly uploads: UploadStore;
   readonly upkeep: UpkeepStore;

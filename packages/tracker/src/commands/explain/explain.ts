@@ -8,6 +8,7 @@ import type { Command } from '../registry.ts';
 import type { CommandServices } from '../services.ts';
 import { explainDevice } from './explain-device.ts';
 import { explainFile } from './explain-file.ts';
+import { queueStats } from './queue-stats.ts';
 
 export function explainCommands(services: CommandServices): Record<string, Command> {
   return { explain: explain(services), queue_stats: queueStats(services) };
@@ -46,37 +47,4 @@ function lineFields(lines: readonly string[]): ReplyFields {
   const fields: ReplyFields = { lines: lines.length };
   for (const [index, line] of lines.entries()) fields[`line${index + 1}`] = line;
   return fields;
-}
-
-/** Reasons for waiting that `queue_stats` tells, the most frequent. */
-const topReasons = 10;
-
-/**
- * Reply: `reasons`, and for each `reasonN_` and job, code, text, count;
- * `queues`, and for each `queueN_` and name, total, due, working, parked, failed …
- */
-function queueStats({ store }: CommandServices): Command {
-  return async () => {
-    const [stats, reasons] = await Promise.all([store.queueStats(), store.notes.top(topReasons)]);
-    const fields: ReplyFields = { queues: stats.length, reasons: reasons.length };
-    for (const [index, queue] of stats.entries()) {
-      const prefix = `queue${index + 1}_`;
-      fields[`${prefix}name`] = queue.name;
-      fields[`${prefix}total`] = queue.total;
-      fields[`${prefix}due`] = queue.due;
-      fields[`${prefix}working`] = queue.working;
-      fields[`${prefix}parked`] = queue.parked;
-      fields[`${prefix}failed`] = queue.failed;
-      fields[`${prefix}oldest_due`] = queue.oldestDueSeconds;
-      fields[`${prefix}next_in`] = queue.nextInSeconds;
-    }
-    for (const [index, { job, code, reason, count }] of reasons.entries()) {
-      const prefix = `reason${index + 1}_`;
-      fields[`${prefix}job`] = job;
-      fields[`${prefix}code`] = code;
-      fields[`${prefix}text`] = reason;
-      fields[`${prefix}count`] = count;
-    }
-    return fields;
-  };
 }

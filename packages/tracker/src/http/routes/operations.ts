@@ -185,6 +185,31 @@ const explainRoutes: readonly ApiRoute[] = [
       return listOf(fields, { prefix: 'queue', total: fields.queues });
     },
   },
+  {
+    method: 'GET',
+    url: '/v1/jobs',
+    tag: 'explain',
+    summary: 'Which jobs are paused, and how much the others get through a second',
+    run: async (api) => {
+      const fields = await api.call('queue_stats');
+      return listOf(fields, { prefix: 'job', total: fields.jobs });
+    },
+  },
+  {
+    method: 'PUT',
+    url: '/v1/jobs/:job',
+    tag: 'explain',
+    summary: 'Pause a job on all trackers, or let it go on',
+    body: {
+      fields: { paused: flag('whether it rests') },
+      required: ['paused'],
+    },
+    status: 204,
+    run: (api, input) => {
+      const key = `omg_pause_${input.param('job')}`;
+      return api.call('set_server_setting', { key, value: input.body.paused });
+    },
+  },
 ];
 
 const maintenanceRoutes: readonly ApiRoute[] = [

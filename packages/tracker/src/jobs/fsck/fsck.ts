@@ -28,6 +28,9 @@ export interface Fsck {
   stop(): Promise<void>;
   wake(): void;
   setConcurrency(count: number): void;
+  /** Neither drives a run nor looks at files until `resume`. */
+  pause(): void;
+  resume(): void;
   status(): JobStatus;
 }
 
@@ -36,6 +39,7 @@ const questionsAtOnce = 64;
 
 export function createFsck(services: JobServices, options: FsckOptions): Fsck {
   const { concurrency, idleMs, host, abandonedMs, reloadTopology } = options;
+  let paused = false;
   const reach = new Reach(services);
   const judge = new Judge(services);
   const slots = new Slots(() => questionsAtOnce * job.status().concurrency);
@@ -51,7 +55,7 @@ export function createFsck(services: JobServices, options: FsckOptions): Fsck {
       owner: `${host}:${process.pid}:${randomUUID()}`.replaceAll(/\s/g, '_'),
       idleMs,
       abandonedMs,
-      active: () => job.status().concurrency > 0,
+      active: () => !paused && job.status().concurrency > 0,
       onSuspects: () => job.wake(),
     },
   );
@@ -70,6 +74,15 @@ export function createFsck(services: JobServices, options: FsckOptions): Fsck {
     },
     setConcurrency: (count) => {
       job.setConcurrency(count);
+      scan.wake();
+    },
+    pause: () => {
+      paused = true;
+      job.pause();
+    },
+    resume: () => {
+      paused = false;
+      job.resume();
       scan.wake();
     },
     status: () => {

@@ -31,6 +31,9 @@ export interface Rebalance {
   stop(): Promise<void>;
   wake(): void;
   setConcurrency(count: number): void;
+  /** Neither queues nor works on moves until `resume`. */
+  pause(): void;
+  resume(): void;
   status(): JobStatus;
   /** Tries again what waits: the cluster has changed. */
   hasten(): Promise<void>;
@@ -43,10 +46,12 @@ export function createRebalance(services: JobServices, options: RebalanceOptions
   const moves = createMovesJob(services, options);
   const faults = new FaultLog(log, 'rebalance');
   let stopped = false;
+  let paused = false;
   let leads = false;
 
   async function drive(): Promise<void> {
-    for (let busy = true; busy && !stopped && moves.status().concurrency > 0; ) {
+    const isActive = () => !stopped && !paused && moves.status().concurrency > 0;
+    for (let busy = true; busy && isActive(); ) {
       const records = await store.rebalance.records();
       const hasDrains = records.settings.has(field.drains);
       const hasRun = isForUs(records, options.hostname);
@@ -80,6 +85,15 @@ export function createRebalance(services: JobServices, options: RebalanceOptions
       moves.wake();
     },
     setConcurrency: (count) => moves.setConcurrency(count),
+    pause: () => {
+      paused = true;
+      moves.pause();
+    },
+    resume: () => {
+      paused = false;
+      moves.resume();
+      driver.wake();
+    },
     status: () => moves.status(),
     hasten: async () => {
       await store.rebalance.hasten();

@@ -19,6 +19,7 @@ import * as namespace from './namespace.ts';
 import { FidSource } from './open.ts';
 import { createDescriptionStore } from './own/descriptions.ts';
 import { createNoteStore } from './own/notes.ts';
+import { createRateStore } from './own/rates.ts';
 import { createUploadStore } from './own/uploads.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
 import { renameKey } from './rename/key.ts';
@@ -50,6 +51,7 @@ class SqlStore implements contract.Store {
   readonly fsck: contract.Store['fsck'];
   readonly rebalance: contract.Store['rebalance'];
   readonly notes: contract.Store['notes'];
+  readonly rates: contract.Store['rates'];
   readonly descriptions: contract.Store['descriptions'];
   readonly uploads: contract.Store['uploads'];
   readonly upkeep: contract.Store['upkeep'];
@@ -71,6 +73,7 @@ class SqlStore implements contract.Store {
     this.fsck = createFsckStore(db);
     this.rebalance = createRebalanceStore(db);
     this.notes = createNoteStore(db);
+    this.rates = createRateStore(db);
     this.descriptions = createDescriptionStore(db);
     this.uploads = createUploadStore(db);
     this.upkeep = createUpkeepStore(db);

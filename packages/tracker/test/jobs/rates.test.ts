@@ -5,12 +5,10 @@
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
 import { queueStats } from '../../src/commands/explain/queue-stats.ts';
-import type { CommandServices } from '../../src/commands/services.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
 
-async function statsOf({ store, topology }: Pick<TestCluster, 'store' | 'topology'>) {
-  const services = { store, topology } as CommandServices;
-  return queueStats(services)({ args: {}, address: '127.0.0.1' });
+async function statsOf({ store }: Pick<TestCluster, 'store'>) {
+  return queueStats({ store })({ args: {}, address: '127.0.0.1' });
 }
 
 describe.each(engines)('rates on %s', (engine) => {
@@ -47,7 +45,6 @@ describe.each(engines)('rates on %s', (engine) => {
       queue1_paused: 0,
     });
     await store.setSetting({ field: 'omg_pause_replicate', value: '1' });
-    await cluster.jobs.monitor.reload();
     const paused = await statsOf(cluster);
     expect(paused).toMatchObject({ queue1_paused: 1, queue1_per_second: '0.00', job1_paused: 1 });
     expect(paused.queue1_eta_seconds).toBeUndefined();

@@ -13,14 +13,16 @@ const jobs = ['replicate', 'delete', 'fsck', 'rebalance', 'reaper', 'heal'] as c
  * `queues`, and for each `queueN_` and name, total, due, working, parked, failed, per_second …;
  * `jobs`, and for each `jobN_` and name, paused, per_second.
  */
-export function queueStats({ store, topology }: CommandServices): Command {
-  const isPaused = (job: string) => isTrue(topology.setting(`omg_pause_${job}`));
+export function queueStats({ store }: Pick<CommandServices, 'store'>): Command {
   return async () => {
-    const [stats, reasons, rates] = await Promise.all([
+    const [stats, reasons, rates, settings] = await Promise.all([
       store.queueStats(),
       store.notes.top(topReasons),
       store.rates.total(),
+      store.listSettings(),
     ]);
+    const paused = new Set(settings.flatMap(({ field, value }) => (isTrue(value) ? [field] : [])));
+    const isPaused = (job: string) => paused.has(`omg_pause_${job}`);
     const rateOf = (job: string) => (isPaused(job) ? 0 : (rates.get(job) ?? 0));
     const queues = stats.map((queue) => {
       const { name, total, due, working, parked, failed } = queue;

@@ -1,6 +1,6 @@
 /**
- * How much the jobs of all trackers get through, so that each of them can tell. It is kept in a table
- * of ours, which may be missing: an account without the right to create it goes on without.
+ * How much the jobs of all trackers get through, so that each of them can tell. It is kept in a
+ * table of ours, which may be missing: an account that may not create it goes on without.
  */
 export interface RateStore {
   /**

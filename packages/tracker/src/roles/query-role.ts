@@ -89,7 +89,8 @@ export class QueryRole implements Role {
       return;
     }
     this.#ledger.add(connection, handed);
-    const { text = '', started = false } = handed.account;
+    const { owed, midLine, text = '', started = false } = handed.account;
+    if (owed === 0 && !midLine) return;
     const again = started && isRepeatable(text.split('\n', 1)[0] ?? '');
     connection.inherit(handed.account, { again });
   }

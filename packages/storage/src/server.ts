@@ -8,24 +8,28 @@ import {
   type IncomingMessage,
   METHODS,
   type RequestListener,
+  type Server,
   type ServerResponse,
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { OmgfsError, pullHeaders } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
-import { type AccessRules, checkAccess } from './access/access.ts';
+import { type AccessRules, checkAccess, isAllowed } from './access/access.ts';
 import type { DeviceDav } from './dav/dav.ts';
 import type { Buffers } from './device/buffers.ts';
 import type { Devices } from './device/devices.ts';
 import { toHttpError } from './device/failures.ts';
 import { handleDelete } from './handlers/delete.ts';
 import { handleGet } from './handlers/get.ts';
+import { hotAnswer } from './handlers/hot.ts';
 import { handleMkcol } from './handlers/mkcol.ts';
 import { handlePull } from './handlers/pull.ts';
 import { handlePulls } from './handlers/pulls.ts';
 import { handlePut } from './handlers/put.ts';
-import { type Exchange, sendError } from './http/reply.ts';
+import { Front } from './http/front.ts';
+import { keepAliveMs } from './http/plain-head.ts';
+import { type Exchange, type StreamExchange, sendError, type WholeExchange } from './http/reply.ts';
 import { Turns } from './http/turns.ts';
 import type { Scrubs } from './integrity/scrubs.ts';
 import type { Log } from './log.ts';
@@ -50,18 +54,19 @@ export interface ServerOptions {
 /** The head of a request must be complete within this time. */
 const headersMsMax = 20_000;
 const headerBytesMax = 16 * 1024;
-/** Longer than the 30 s of the original, because clients keep connections for about that long. */
-const keepAliveMs = 60_000;
 const drainPollMs = 50;
 /** A flood of connections is said this often at most. */
 const dropLogMs = 10_000;
 
 export class StorageServer {
   readonly #app: FastifyInstance;
+  readonly #front: Front | undefined;
 
   constructor(options: ServerOptions) {
     this.#app = createApp(options);
     const { server } = this.#app;
+    // Over TLS the cipher costs more than node:http.
+    if (options.tls === undefined) this.#front = putFront(server, options);
     server.maxConnections = options.connectionsMax;
     // A client that asks first is told to go on only after all checks (see PUT).
     server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
@@ -94,7 +99,11 @@ export class StorageServer {
     const { server } = this.#app;
     // A connection that becomes idle later would otherwise be kept open for its whole time.
     const idle = setInterval(() => server.closeIdleConnections(), drainPollMs);
-    const deadline = setTimeout(() => server.closeAllConnections(), graceMs);
+    this.#front?.close();
+    const deadline = setTimeout(() => {
+      server.closeAllConnections();
+      this.#front?.closeAll();
+    }, graceMs);
     try {
       await this.#app.close();
     } finally {
@@ -118,7 +127,7 @@ function createApp(options: ServerOptions): FastifyInstance {
     bodyLimit: Number.MAX_SAFE_INTEGER,
     clientErrorHandler: (error, socket) => turns.end(socket, unreadableAnswer(error.code)),
     serverFactory: serverFactory(options, (exchange) => {
-      turns.take(exchange.req, () => serve(options, exchange));
+      turns.take(exchange.req, () => serve(options, exchange, () => dispatch(options, exchange)));
     }),
   });
   // Without a body in fastify's eyes, bodies stay unread and Content-Type is not looked at.
@@ -131,19 +140,20 @@ function createApp(options: ServerOptions): FastifyInstance {
     handler: (request, reply) => {
       reply.hijack();
       const { raw: req, originalUrl: target } = request;
-      turns.take(req, () => serve(options, { req, res: reply.raw, target }));
+      const exchange = { req, res: reply.raw, target };
+      turns.take(req, () => serve(options, exchange, () => dispatch(options, exchange)));
     },
   });
   return app;
 }
 
 /** Makes the server itself, so that the methods that matter need no route. */
-function serverFactory(options: ServerOptions, take: (exchange: Exchange) => void) {
+function serverFactory(options: ServerOptions, take: (exchange: StreamExchange) => void) {
   const { stallMs, tls } = options;
   const settings = {
     maxHeaderSize: headerBytesMax,
-    headersTimeout: Math.min(headersMsMax, stallMs),
-    connectionsCheckingInterval: Math.min(headersMsMax, stallMs) / 4,
+    headersTimeout: headersMs(stallMs),
+    connectionsCheckingInterval: headersMs(stallMs) / 4,
     keepAliveTimeout: keepAliveMs,
     // Uploads may last for hours; what stands still is caught by the timeout of the socket.
     requestTimeout: 0,
@@ -167,6 +177,40 @@ function serverFactory(options: ServerOptions, take: (exchange: Exchange) => voi
   };
 }
 
+function headersMs(stallMs: number): number {
+  return Math.min(headersMsMax, stallMs);
+}
+
+/**
+ * Lets plain requests be served before node:http sees their connection. It listens to its server's
+ * `connection` event, which it lets others emit: that is how it gets what is not plain.
+ */
+function putFront(server: Server, options: ServerOptions): Front {
+  const { buffers, dav, stallMs } = options;
+  const listeners = server.listeners('connection');
+  server.removeAllListeners('connection');
+  const front = new Front({
+    buffers,
+    answerNow: (head, { remoteAddress }) => {
+      const { access, behindFront } = options;
+      if (access.secrets.length > 0) return undefined;
+      if (!behindFront && !isAllowed(access, remoteAddress ?? '')) return undefined;
+      return hotAnswer(options, head);
+    },
+    serve: (exchange) => serve(options, exchange, () => dispatchCommon(options, exchange)),
+    strict: (socket) => {
+      for (const listener of listeners) listener.call(server, socket);
+    },
+    // WebDAV's locks hold for writers.
+    takes: (method) => dav === undefined || method === 'GET' || method === 'HEAD',
+    headersMs: headersMs(stallMs),
+    stallMs,
+    lateAnswer: unreadableAnswer('ERR_HTTP_REQUEST_TIMEOUT'),
+  });
+  server.on('connection', (socket: Socket) => front.take(socket));
+  return front;
+}
+
 /** The answer to what could not be read as a request. */
 function unreadableAnswer(code: string | undefined): string {
   const status = statusOfUnreadable.get(code ?? '') ?? '400 Bad Request';
@@ -179,11 +223,15 @@ const statusOfUnreadable = new Map([
 ]);
 
 /** Serves one request; whatever fails is answered here and goes no further. */
-async function serve(options: ServerOptions, exchange: Exchange): Promise<void> {
+async function serve(
+  options: ServerOptions,
+  exchange: Exchange,
+  dispatch: () => Promise<void>,
+): Promise<void> {
   try {
     const { access, behindFront } = options;
     checkAccess(access, exchange.req, { target: exchange.target, behindFront });
-    await dispatch(options, exchange);
+    await dispatch();
   } catch (thrown) {
     const error = toHttpError(thrown);
     const { req, target } = exchange;
@@ -199,17 +247,9 @@ async function serve(options: ServerOptions, exchange: Exchange): Promise<void> 
   }
 }
 
-async function dispatch(options: ServerOptions, exchange: Exchange): Promise<void> {
-  const { dav } = options;
-  if (dav !== undefined && (await dav.take(exchange))) return;
+async function dispatch(options: ServerOptions, exchange: StreamExchange): Promise<void> {
+  if (options.dav !== undefined && (await options.dav.take(exchange))) return;
   switch (exchange.req.method) {
-    case 'GET':
-    case 'HEAD':
-      return handleGet(options, exchange);
-    case 'PUT':
-      return handlePut({ ...options, anyName: dav?.full ?? false }, exchange);
-    case 'DELETE':
-      return handleDelete(options, exchange);
     case 'POST':
       if (exchange.req.headers[pullHeaders.source] !== undefined) {
         return handlePull(options, exchange);
@@ -220,6 +260,24 @@ async function dispatch(options: ServerOptions, exchange: Exchange): Promise<voi
       throw new OmgfsError('METHOD_NOT_ALLOWED');
     case 'MKCOL':
       return handleMkcol(options, exchange);
+    default:
+      return dispatchCommon(options, exchange);
+  }
+}
+
+/** What may have been read by node:http or by the front. */
+function dispatchCommon(
+  options: ServerOptions,
+  exchange: StreamExchange | WholeExchange,
+): Promise<void> {
+  switch (exchange.req.method) {
+    case 'GET':
+    case 'HEAD':
+      return handleGet(options, exchange);
+    case 'PUT':
+      return handlePut({ ...options, anyName: options.dav?.full ?? false }, exchange);
+    case 'DELETE':
+      return handleDelete(options, exchange);
     default:
       // The original answers 400 to all of these. Trackers send none but MKCOL, and the right
       // status with the list of methods is what WebDAV clients ask for.

@@ -2,9 +2,9 @@
  * Who may talk to this node: clients in the allowed networks, and, where a secret is set, requests
  * whose URL a tracker has signed (design section 9). Health needs no signature.
  */
-import type { IncomingMessage } from 'node:http';
 import { type BlockList, isIP } from 'node:net';
 import { OmgfsError, pullHeaders, pullMethod, verifySignature } from '@omgfs/protocol';
+import type { RequestHead } from '../http/reply.ts';
 import { parseNetworks } from './networks.ts';
 
 export interface AccessRules {
@@ -25,7 +25,7 @@ const healthPath = /^\/(?:dev\d+\/usage)?$/;
  */
 export function checkAccess(
   rules: AccessRules,
-  req: IncomingMessage,
+  req: RequestHead,
   { target, behindFront }: { target: string; behindFront: boolean },
 ): void {
   // A client that has reset its connection meanwhile has no address any more; its request is here.

@@ -1,7 +1,7 @@
 /** WebDAV on the device tree, and how the node's own methods respect its locks. */
 import { DavError, WebDav } from '@omgfs/webdav';
 import type { Devices } from '../device/devices.ts';
-import { type Exchange, sendHead } from '../http/reply.ts';
+import { type StreamExchange, sendHead } from '../http/reply.ts';
 import { DeviceFiles } from './device-files.ts';
 
 /** Paths of the trackers, whose PUT and MKCOL make the directories above. */
@@ -19,7 +19,7 @@ export class DeviceDav {
   }
 
   /** Serves what is WebDAV's; @returns whether it did. @throws what is answered with a status. */
-  async take(exchange: Exchange): Promise<boolean> {
+  async take(exchange: StreamExchange): Promise<boolean> {
     const { req, res, target } = exchange;
     const method = req.method ?? '';
     try {
@@ -49,7 +49,7 @@ export function createDav(
   return mode === 'off' ? undefined : new DeviceDav(devices, { full: mode === 'full' });
 }
 
-function refuse({ req, res }: Exchange, error: DavError): void {
+function refuse({ req, res }: StreamExchange, error: DavError): void {
   if (res.headersSent) {
     req.socket.destroy();
     return;

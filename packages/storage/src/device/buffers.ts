@@ -21,7 +21,9 @@ export function discard(chunk: Buffer): void {
   }
 }
 
-const sizes = [4, 16, 64, 256].map((kib) => kib * 1024);
+/** Room for the head of an answer besides the body. */
+const headBytesMax = 512;
+const sizes = [4, 16, 64, 256].map((kib) => kib * 1024 + headBytesMax);
 /** Free buffers kept, per size. */
 const freeBytesMax = 8 * 1024 * 1024;
 

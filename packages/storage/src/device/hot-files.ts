@@ -9,6 +9,7 @@
  */
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs';
+import { headStart } from '../http/plain-head.ts';
 
 export interface HotFile {
   ino: number;
@@ -16,6 +17,8 @@ export interface HotFile {
   mtimeMs: number;
   /** Name, value, name, value …: an answer's head as node:http takes it fastest. */
   head: string[];
+  /** The same as text. */
+  headStart: string;
   untilMs: number;
 }
 
@@ -24,8 +27,13 @@ const hotForMs = 10_000;
 const filesMax = 10_000;
 /** A read that takes longer may have gone to the disk: that file goes the ordinary way again. */
 const diskMs = 3;
-/** A disk on which a read took longer is slow; less can be the scheduler of a busy machine. */
-const slowMs = 20;
+/**
+ * It may also have waited for a processor, as one in a hundred does on a busy machine. So a disk is
+ * taken for slow when several reads in a row of few are, or when one of them takes this long.
+ */
+const stuckMs = 200;
+const slowWeight = 10;
+const slownessMax = 50;
 const coolOffMs = 5000;
 
 const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
@@ -33,12 +41,14 @@ const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_N
 export class HotFiles {
   readonly #files = new Map<string, HotFile>();
   #coldUntilMs = 0;
+  /** Grows with each read that was slow, falls by one with each that was not. */
+  #slowness = 0;
 
   /** Remembers a file that has just been read whole through the thread pool. */
   add(name: string, { ino, size, mtimeMs }: Stats, head: string[]): void {
     this.#files.delete(name);
     const untilMs = performance.now() + hotForMs;
-    this.#files.set(name, { ino, size, mtimeMs, head, untilMs });
+    this.#files.set(name, { ino, size, mtimeMs, head, headStart: headStart(200, head), untilMs });
     if (this.#files.size <= filesMax) return;
     for (const oldest of this.#files.keys()) {
       this.#files.delete(oldest);
@@ -57,23 +67,35 @@ export class HotFiles {
     return undefined;
   }
 
-  /** Reads the file into the buffer. @returns false when it is not what it was. */
-  read(path: string, file: HotFile, buffer: Buffer): boolean {
+  /** Reads the file into a buffer. @returns false when it is not what it was. */
+  read(path: string, file: HotFile, { buffer, at }: { buffer: Buffer; at: number }): boolean {
     const startMs = performance.now();
     let fd = -1;
     try {
       fd = fs.openSync(path, flags);
       const { ino, size, mtimeMs } = fs.fstatSync(fd);
       if (ino !== file.ino || size !== file.size || mtimeMs !== file.mtimeMs) return false;
-      return size === 0 || fs.readSync(fd, buffer, 0, size, 0) === size;
+      return size === 0 || fs.readSync(fd, buffer, at, size, 0) === size;
     } catch {
       // The ordinary way says what is wrong.
       return false;
     } finally {
       if (fd >= 0) fs.closeSync(fd);
-      const endMs = performance.now();
-      file.untilMs = endMs - startMs > diskMs ? 0 : endMs + hotForMs;
-      if (endMs - startMs > slowMs) this.#coldUntilMs = endMs + coolOffMs;
+      this.#judge(file, startMs);
     }
+  }
+
+  #judge(file: HotFile, startMs: number): void {
+    const endMs = performance.now();
+    const slow = endMs - startMs > diskMs;
+    file.untilMs = slow ? 0 : endMs + hotForMs;
+    if (!slow) {
+      if (this.#slowness > 0) this.#slowness -= 1;
+      return;
+    }
+    this.#slowness += slowWeight;
+    if (this.#slowness < slownessMax && endMs - startMs < stuckMs) return;
+    this.#slowness = 0;
+    this.#coldUntilMs = endMs + coolOffMs;
   }
 }

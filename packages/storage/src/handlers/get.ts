@@ -3,7 +3,7 @@
  * read before anything is answered, so that a disk error is still an error to the client.
  */
 import type { Stats } from 'node:fs';
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { OutgoingHttpHeaders } from 'node:http';
 import {
   type ByteRange,
   chooseRanges,
@@ -19,8 +19,16 @@ import type { Runner } from '../device/io/lane.ts';
 import { type OpenFile, openFid, openFile } from '../device/reader.ts';
 import { multipart } from '../http/multipart.ts';
 import { parseReadTarget } from '../http/path.ts';
-import { type Exchange, sendHead, sendHeadList, sendText, serverHeader } from '../http/reply.ts';
+import {
+  type Exchange,
+  flushed,
+  type Reply,
+  sendHead,
+  sendText,
+  serverHeader,
+} from '../http/reply.ts';
 import type { Scrubs } from '../integrity/scrubs.ts';
+import { hotBytesMax, sendHot } from './hot.ts';
 import { digestHeaders, type WantedDigests, wantedDigests } from './wanted-digests.ts';
 
 export interface GetContext {
@@ -31,8 +39,6 @@ export interface GetContext {
 
 /** 256 KiB was the fastest of 64 KiB to 1 MiB (1.67 GB/s on one core, 2026-11). */
 const chunkBytes = 256 * 1024;
-/** Larger ones gain nothing from it, and would keep the main thread from others. */
-const hotBytesMax = 64 * 1024;
 /** For when memory is short; small enough for every connection to have one. */
 const scarceChunkBytes = 16 * 1024;
 
@@ -52,7 +58,7 @@ export async function handleGet(context: GetContext, exchange: Exchange): Promis
   const { devid, name } = place;
   const ready = context.devices.findReady(devid);
   if (ready !== undefined) {
-    const sending = sendHot(context, exchange, { device: ready, name });
+    const sending = sendHot(context.buffers, exchange, { device: ready, name });
     if (sending !== undefined) return sending;
   }
   const device = ready ?? (await context.devices.find(devid));
@@ -166,40 +172,6 @@ function headList(headers: OutgoingHttpHeaders, length: number): string[] {
   return Object.entries(all).flatMap(([name, value]) => [name, String(value)]);
 }
 
-/** Answers at once with a file that was read a short while ago; undefined when that cannot be. */
-function sendHot(
-  { buffers }: GetContext,
-  { req, res }: Exchange,
-  { device, name }: Found,
-): Promise<void> | undefined {
-  if (req.method !== 'GET' || !device.brisk || asksForMore(req.headers)) return undefined;
-  const file = device.hotFiles.find(name);
-  if (file === undefined) return undefined;
-  const buffer = buffers.take(file.size);
-  if (buffer === undefined) return undefined;
-  if (!device.hotFiles.read(`${device.root}/${name}`, file, buffer)) {
-    buffers.give(buffer, { reusable: true });
-    return undefined;
-  }
-  sendHeadList(res, 200, file.head);
-  return flushed(res, (done) => res.end(buffer.subarray(0, file.size), done)).then((reusable) =>
-    buffers.give(buffer, { reusable }),
-  );
-}
-
-/** Whether the answer may be another one than the whole file. */
-function asksForMore(headers: IncomingHttpHeaders): boolean {
-  return (
-    headers.range !== undefined ||
-    headers['want-content-digest'] !== undefined ||
-    headers['want-repr-digest'] !== undefined ||
-    headers['if-none-match'] !== undefined ||
-    headers['if-modified-since'] !== undefined ||
-    headers['if-match'] !== undefined ||
-    headers['if-unmodified-since'] !== undefined
-  );
-}
-
 interface Body {
   wanted: WantedDigests | undefined;
   run: Runner;
@@ -210,7 +182,7 @@ interface Body {
   ranges: 'whole' | readonly ByteRange[];
 }
 
-async function sendBytes(buffers: Buffers, res: ServerResponse, body: Body): Promise<void> {
+async function sendBytes(buffers: Buffers, res: Reply, body: Body): Promise<void> {
   const { run, fd, size, headers, ranges, wanted } = body;
   if (ranges !== 'whole' && ranges.length > 1) {
     const { type, length, parts, closing } = multipart(ranges, size, contentType);
@@ -256,7 +228,7 @@ interface Parts {
 }
 
 /** Sends more than fits into one buffer, one buffer at a time. */
-async function sendParts(buffers: Buffers, res: ServerResponse, body: Parts): Promise<void> {
+async function sendParts(buffers: Buffers, res: Reply, body: Parts): Promise<void> {
   const { run, fd, status, head, parts, closing } = body;
   const pooled = buffers.take(chunkBytes);
   const buffer = pooled ?? Buffer.allocUnsafe(scarceChunkBytes);
@@ -279,25 +251,6 @@ async function sendParts(buffers: Buffers, res: ServerResponse, body: Parts): Pr
     closeNow(fd);
     if (pooled !== undefined) buffers.give(pooled, { reusable });
   }
-}
-
-/**
- * Waits until a chunk has left this process, or the connection.
- * @returns false when the connection went away first, so that the chunk may still be in use.
- */
-function flushed(
-  res: ServerResponse,
-  send: (done: (error?: Error | null) => void) => void,
-): Promise<boolean> {
-  if (res.destroyed) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    const gone = () => resolve(false);
-    res.once('close', gone);
-    send((error) => {
-      res.off('close', gone);
-      resolve(error === undefined || error === null);
-    });
-  });
 }
 
 function shortened(): Error {

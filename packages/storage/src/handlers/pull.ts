@@ -22,7 +22,7 @@ import { DiskWatch } from '../device/io/disk-watch.ts';
 import type { Claim } from '../device/space.ts';
 import { storeFile, storeWhole } from '../device/writer.ts';
 import { parseWriteTarget } from '../http/path.ts';
-import { type Exchange, sendHead } from '../http/reply.ts';
+import { type StreamExchange, sendHead } from '../http/reply.ts';
 import type { Log } from '../log.ts';
 
 export interface PullContext {
@@ -57,7 +57,7 @@ const agent = new Agent({ connections: connectionsPerNode });
  * Answers 201 when the file is stored, 502 with the reason when the source failed.
  * @throws BAD_REQUEST, PULL_REFUSED, and what a PUT throws.
  */
-export async function handlePull(context: PullContext, exchange: Exchange): Promise<void> {
+export async function handlePull(context: PullContext, exchange: StreamExchange): Promise<void> {
   const { req, res, target } = exchange;
   const { devid, name, directory } = parseWriteTarget(target);
   const text = (header: string) => String(req.headers[header] ?? '');

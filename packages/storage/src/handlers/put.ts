@@ -19,7 +19,12 @@ import { statNow, writeFully } from '../device/files.ts';
 import type { Claim } from '../device/space.ts';
 import { storeFile } from '../device/writer.ts';
 import { parseWriteTarget, type WriteTarget } from '../http/path.ts';
-import { type Exchange, sendEmpty } from '../http/reply.ts';
+import {
+  type RequestHead,
+  type StreamExchange,
+  sendEmpty,
+  type WholeExchange,
+} from '../http/reply.ts';
 
 export interface PutContext {
   devices: Devices;
@@ -40,7 +45,8 @@ const writeTestBytesMax = 4096;
  * @throws INVALID_PATH, PATH_FORBIDDEN, PATH_CONFLICT, NO_DEVICE, DEVICE_REFUSED, DEVICE_FULL,
  * BAD_REQUEST, BAD_DIGEST, errors of the system; nothing is left in any of these cases.
  */
-export async function handlePut(context: PutContext, { req, res, target }: Exchange) {
+export async function handlePut(context: PutContext, exchange: StreamExchange | WholeExchange) {
+  const { req, res, target } = exchange;
   const place = parseWriteTarget(target, context);
   if (place.name === '' || place.directory) {
     throw new OmgfsError('INVALID_PATH', { message: 'The path names a directory, not a file.' });
@@ -56,17 +62,9 @@ export async function handlePut(context: PutContext, { req, res, target }: Excha
   const claim = await claimSpace(device, place, length);
   let digests: Digests | undefined;
   try {
-    if (req.headers.expect !== undefined) res.writeContinue();
-    const upload = { req, device, name: place.name, digest, claim };
-    if (length !== undefined && length <= wholeBytesMax && context.buffers.claim(length)) {
-      try {
-        digests = await storeWhole(upload, length);
-      } finally {
-        context.buffers.release(length);
-      }
-    } else {
-      digests = await storeStream(upload);
-    }
+    const upload = { device, name: place.name, digest, claim };
+    if ('body' in exchange) digests = await storeWhole(upload, exchange.body);
+    else digests = await receive(context.buffers, exchange, { ...upload, length });
   } finally {
     claim.release();
   }
@@ -74,7 +72,6 @@ export async function handlePut(context: PutContext, { req, res, target }: Excha
 }
 
 interface Upload {
-  req: IncomingMessage;
   device: Device;
   name: string;
   digest: DigestCheck | undefined;
@@ -82,18 +79,34 @@ interface Upload {
 }
 
 /** The digest that the writer asked for, which is kept with the file too. */
-function reprDigest({ headers }: IncomingMessage, digests: Digests | undefined) {
+function reprDigest({ headers }: RequestHead, digests: Digests | undefined) {
   const algorithm = wantedAlgorithm(headers['want-repr-digest']);
   const hex = digests?.[algorithm ?? ''];
   if (algorithm === undefined || hex === undefined) return {};
   return { 'Repr-Digest': digestField(algorithm, hex) };
 }
 
-async function storeWhole({ req, device, name, digest, claim }: Upload, length: number) {
-  const body = await collect(req, length);
+/** Stores a body that is on its way: in one piece if it is small, else as it comes. */
+async function receive(
+  buffers: Buffers,
+  { req, res }: StreamExchange,
+  { length, ...upload }: Upload & { length: number | undefined },
+): Promise<Digests | undefined> {
+  if (req.headers.expect !== undefined) res.writeContinue();
+  if (length === undefined || length > wholeBytesMax || !buffers.claim(length)) {
+    return storeStream(upload, req);
+  }
+  try {
+    return await storeWhole(upload, await collect(req, length));
+  } finally {
+    buffers.release(length);
+  }
+}
+
+async function storeWhole({ device, name, digest, claim }: Upload, body: Buffer) {
   digest?.update(body);
   const digests = digest?.verify();
-  claim.use(length);
+  claim.use(body.length);
   let stats: Stats | undefined;
   await storeFile(device, name, async (fd) => {
     await device.run(() => writeFully(fd, body));
@@ -103,7 +116,7 @@ async function storeWhole({ req, device, name, digest, claim }: Upload, length: 
   return digests;
 }
 
-async function storeStream({ req, device, name, digest, claim }: Upload) {
+async function storeStream({ device, name, digest, claim }: Upload, req: IncomingMessage) {
   let digests: Digests | undefined;
   let stats: Stats | undefined;
   await storeFile(device, name, async (fd) => {
@@ -166,7 +179,7 @@ function cut(): Error {
 }
 
 /** @returns undefined for a chunked body. @throws BAD_REQUEST without either. */
-function announcedLength({ headers }: IncomingMessage): number | undefined {
+function announcedLength({ headers }: RequestHead): number | undefined {
   if (headers['transfer-encoding'] !== undefined) return undefined;
   const length = headers['content-length'];
   if (length !== undefined && /^\d{1,15}$/.test(length)) return Number(length);

@@ -2,15 +2,42 @@
  * Answers without a file behind them: texts, refusals, and the care that a refused upload needs so
  * that its client can read the reason.
  */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import type { OmgfsError } from '@omgfs/protocol';
+
+/** What most handlers need of a request, whoever read it from the wire. */
+export type RequestHead = Pick<IncomingMessage, 'method' | 'headers' | 'socket'>;
+
+export type Done = (error?: Error | null) => void;
+
+/** What they need to answer it. */
+export interface Reply {
+  readonly headersSent: boolean;
+  readonly destroyed: boolean;
+  writeHead(status: number, headers: OutgoingHttpHeaders | string[]): unknown;
+  write(chunk: Buffer | string, done?: Done): unknown;
+  end(chunk?: Buffer | string, done?: Done): unknown;
+  once(event: 'close', listener: () => void): unknown;
+  off(event: 'close', listener: () => void): unknown;
+}
 
 /** One request and its answer. */
 export interface Exchange {
-  req: IncomingMessage;
-  res: ServerResponse;
+  req: RequestHead;
+  res: Reply;
   /** The request target as it was sent. */
   target: string;
+}
+
+/** One of node:http, whose body comes as a stream. */
+export interface StreamExchange extends Exchange {
+  req: IncomingMessage;
+  res: ServerResponse;
+}
+
+/** One of plain form, with its body. */
+export interface WholeExchange extends Exchange {
+  body: Buffer;
 }
 
 /** RFC 9110 §15.5.6: a 405 says what is offered. */
@@ -25,21 +52,17 @@ const lingerBytesMax = 4 * 1024 * 1024;
 const lingerMsMax = 2000;
 
 /** Sends the head of an answer; every answer of the node goes through here. */
-export function sendHead(res: ServerResponse, status: number, headers: OutgoingHttpHeaders): void {
+export function sendHead(res: Reply, status: number, headers: OutgoingHttpHeaders): void {
   res.writeHead(status, { ...serverHeader, ...headers });
 }
 
 /** The same from a list of names and values, which node:http writes a third faster. */
-export function sendHeadList(res: ServerResponse, status: number, list: string[]): void {
+export function sendHeadList(res: Reply, status: number, list: string[]): void {
   res.writeHead(status, list);
 }
 
 /** An answer without a body. */
-export function sendEmpty(
-  res: ServerResponse,
-  status: number,
-  headers: OutgoingHttpHeaders = {},
-): void {
+export function sendEmpty(res: Reply, status: number, headers: OutgoingHttpHeaders = {}): void {
   // RFC 9110 §8.6: no Content-Length with 204.
   sendHead(res, status, status === 204 ? headers : { 'Content-Length': 0, ...headers });
   res.end();
@@ -74,7 +97,7 @@ export function sendError(exchange: Exchange, error: OmgfsError): void {
     return;
   }
   const body = Buffer.from(`${error.message}\n`);
-  const unread = !req.complete && hasBody(req);
+  const unread = isUnread(req);
   sendHead(res, error.status, {
     'Content-Type': 'text/plain; charset=utf-8',
     'Content-Length': body.length,
@@ -112,7 +135,26 @@ function discardBody(req: IncomingMessage): Promise<void> {
   });
 }
 
-function hasBody({ headers }: IncomingMessage): boolean {
+/** Whether there is a body of which more may be on its way. */
+function isUnread(req: RequestHead): req is IncomingMessage {
+  if (!(req instanceof IncomingMessage) || req.complete) return false;
+  const { headers } = req;
   if (headers['transfer-encoding'] !== undefined) return true;
   return (headers['content-length'] ?? '0') !== '0';
+}
+
+/**
+ * Waits until a chunk has left this process, or the connection.
+ * @returns false when the connection went away first, so that the chunk may still be in use.
+ */
+export function flushed(res: Reply, send: (done: Done) => void): Promise<boolean> {
+  if (res.destroyed) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const gone = () => resolve(false);
+    res.once('close', gone);
+    send((error) => {
+      res.off('close', gone);
+      resolve(error === undefined || error === null);
+    });
+  });
 }

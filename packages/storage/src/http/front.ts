@@ -1,0 +1,243 @@
+/**
+ * Reads plain requests from a connection itself, because node:http costs more than all the rest of
+ * serving a small file. The first request of another form takes the connection with it to the
+ * strict server, for good and with not a byte lost.
+ */
+import type { Socket } from 'node:net';
+import type { Buffers } from '../device/buffers.ts';
+import { type PlainHead, PlainReader } from './plain.ts';
+import { keepAliveMs } from './plain-head.ts';
+import { PlainReply } from './plain-reply.ts';
+import type { WholeExchange } from './reply.ts';
+
+export interface FrontOptions {
+  buffers: Buffers;
+  /** The whole answer to a request, if it can be had at once. */
+  answerNow: (head: PlainHead, socket: Socket) => { buffer: Buffer; bytes: number } | undefined;
+  /** Answers a request; it never fails. */
+  serve: (exchange: WholeExchange) => Promise<void>;
+  /** Takes a connection over, whose bytes have been put back. */
+  strict: (socket: Socket) => void;
+  /** Whether requests with this method are served here at all. */
+  takes: (method: PlainHead['method']) => boolean;
+  /** The first request must have come within this time. */
+  headersMs: number;
+  /** After it a connection on which nothing moves is closed after this long. */
+  stallMs: number;
+  /** What is sent when the first request does not come. */
+  lateAnswer: string;
+}
+
+/** Longer bodies are stored while they come, by the strict server's way. */
+const bodyBytesMax = 256 * 1024;
+const none = Buffer.alloc(0);
+
+export class Front {
+  readonly #options: FrontOptions;
+  readonly #connections = new Set<PlainConnection>();
+  #closing = false;
+
+  constructor(options: FrontOptions) {
+    this.#options = options;
+  }
+
+  /** Serves a new connection. */
+  take(socket: Socket): void {
+    const leave = () => this.#connections.delete(connection);
+    const connection = new PlainConnection(socket, { ...this.#options, leave });
+    this.#connections.add(connection);
+    if (this.#closing) connection.endWhenIdle();
+  }
+
+  /** Ends connections, each after the request it is serving. */
+  close(): void {
+    this.#closing = true;
+    for (const connection of this.#connections) connection.endWhenIdle();
+  }
+
+  /** Ends all connections at once. */
+  closeAll(): void {
+    for (const { socket } of this.#connections) socket.destroy();
+  }
+}
+
+class PlainConnection {
+  readonly socket: Socket;
+  readonly #options: FrontOptions & { leave: () => void };
+  readonly #reader = new PlainReader();
+  /** `body`: of a PUT, on its way; `busy`: a request is being served. */
+  #state: 'first' | 'idle' | 'body' | 'busy' | 'gone' = 'first';
+  #ending = false;
+  /** What came while a request was served. */
+  #rest: Buffer = none;
+  #upload: { head: PlainHead; buffer: Buffer; received: number } | undefined;
+
+  constructor(socket: Socket, options: FrontOptions & { leave: () => void }) {
+    this.socket = socket;
+    this.#options = options;
+    socket.setTimeout(options.headersMs);
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    socket.on('timeout', this.#onTimeout);
+    socket.on('error', this.#onError);
+    socket.on('close', this.#onClose);
+  }
+
+  endWhenIdle(): void {
+    this.#ending = true;
+    if (this.#state === 'idle') this.socket.end();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#state === 'busy') {
+      // Read no further, so that a client that asks faster than it is served keeps its bytes.
+      this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+      this.socket.pause();
+    } else if (this.#state === 'body') {
+      this.#collect(chunk);
+    } else {
+      this.#begin(chunk);
+    }
+  };
+
+  readonly #onEnd = (): void => {
+    this.endWhenIdle();
+    // An upload that was cut is nothing to answer.
+    if (this.#state === 'first' || this.#state === 'body') this.socket.destroy();
+  };
+
+  readonly #onTimeout = (): void => {
+    if (this.#state !== 'first') this.socket.destroy();
+    else this.socket.end(this.#options.lateAnswer, () => this.socket.destroy());
+  };
+
+  readonly #onError = (): void => {
+    this.socket.destroy();
+  };
+
+  readonly #onClose = (): void => {
+    this.#dropUpload();
+    this.#options.leave();
+  };
+
+  /** Looks at bytes that begin with a request. */
+  #begin(bytes: Buffer): void {
+    const head = this.#reader.read(bytes);
+    if (head === undefined || head.bodyBytes > bodyBytesMax || !this.#options.takes(head.method)) {
+      this.#handOver(bytes);
+      return;
+    }
+    this.#rest = bytes.subarray(head.bytes);
+    if (head.bodyBytes === 0) {
+      if (!this.#answerNow(head)) void this.#serve(head, none);
+      return;
+    }
+    const buffer = this.#options.buffers.take(head.bodyBytes);
+    if (buffer === undefined) {
+      this.#handOver(bytes);
+      return;
+    }
+    this.#state = 'body';
+    this.#wait(this.#options.stallMs);
+    this.#upload = { head, buffer, received: 0 };
+    this.#collect(this.#rest);
+  }
+
+  #collect(chunk: Buffer): void {
+    const upload = this.#upload;
+    if (upload === undefined) return;
+    const { head, buffer } = upload;
+    const taken = chunk.copy(buffer, upload.received, 0, head.bodyBytes - upload.received);
+    upload.received += taken;
+    if (upload.received < head.bodyBytes) return;
+    this.#rest = chunk.subarray(taken);
+    // From here on it may be in use by the disk.
+    this.#upload = undefined;
+    void this.#serve(head, buffer.subarray(0, head.bodyBytes)).finally(() => {
+      this.#options.buffers.give(buffer, { reusable: true });
+    });
+  }
+
+  #answerNow(head: PlainHead): boolean {
+    const { socket } = this;
+    const { answerNow, buffers, stallMs } = this.#options;
+    const answer = answerNow(head, socket);
+    if (answer === undefined) return false;
+    this.#state = 'busy';
+    this.#wait(stallMs);
+    const { buffer, bytes } = answer;
+    socket.write(buffer.subarray(0, bytes), (error) => {
+      buffers.give(buffer, { reusable: !error });
+      if (!error) this.#next();
+    });
+    return true;
+  }
+
+  async #serve(head: PlainHead, body: Buffer): Promise<void> {
+    const { socket } = this;
+    const { buffers, stallMs, serve } = this.#options;
+    this.#state = 'busy';
+    this.#wait(stallMs);
+    const { method, target, headers } = head;
+    const res = new PlainReply({ socket, buffers, headOnly: method === 'HEAD' });
+    await serve({ req: { method, headers, socket }, res, target, body });
+    if (socket.writableNeedDrain) await drained(socket);
+    if (!socket.destroyed) this.#next();
+  }
+
+  #next(): void {
+    const bytes = this.#rest;
+    if (bytes.length > 0) {
+      this.#rest = none;
+      this.#begin(bytes);
+      return;
+    }
+    this.#state = 'idle';
+    this.#wait(keepAliveMs);
+    if (this.#ending) this.socket.end();
+    else if (this.socket.isPaused()) this.socket.resume();
+  }
+
+  #handOver(bytes: Buffer): void {
+    const { socket } = this;
+    if (socket.readableEnded) {
+      // Too late to put anything back: what the client said last was no plain request.
+      socket.destroySoon();
+      return;
+    }
+    this.#state = 'gone';
+    socket.off('data', this.#onData);
+    socket.off('end', this.#onEnd);
+    socket.off('timeout', this.#onTimeout);
+    socket.off('error', this.#onError);
+    socket.off('close', this.#onClose);
+    this.#options.leave();
+    socket.pause();
+    socket.unshift(bytes);
+    this.#options.strict(socket);
+    socket.resume();
+  }
+
+  #wait(ms: number): void {
+    if (this.socket.timeout !== ms) this.socket.setTimeout(ms);
+  }
+
+  #dropUpload(): void {
+    if (this.#upload === undefined) return;
+    this.#options.buffers.give(this.#upload.buffer, { reusable: true });
+    this.#upload = undefined;
+  }
+}
+
+/** Resolves when the client has taken enough of the answers before, or is gone. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      socket.off('drain', done);
+      socket.off('close', done);
+      resolve();
+    };
+    socket.on('drain', done);
+    socket.on('close', done);
+  });
+}

@@ -114,7 +114,7 @@ test('an upload that is refused gets the same status and reason from both', asyn
     const told = [];
     for (const extra of ['', odd]) {
       const wire = new Wire(port).send(`${head}\r\nContent-Length: 3\r\n${extra}\r\nbad`);
-      const answer = /^HTTP\/1\.1 (\d+) [^]*\r\n\r\n(.+\n)$/;
+      const answer = /^HTTP\/1\.1 (\d+) .*\r\n\r\n([^\r]+\n)$/s;
       const known = () => answer.exec(wire.received) ?? undefined;
       const [, status, reason] = await until(`an answer to ${head}`, known, { everyMs: 1 });
       told.push([head, status, reason]);

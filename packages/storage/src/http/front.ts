@@ -215,7 +215,8 @@ class PlainConnection {
     socket.pause();
     socket.unshift(bytes);
     this.#options.strict(socket);
-    socket.resume();
+    // Not at once: inside of its own `data` event the socket would never be paused again.
+    process.nextTick(() => socket.resume());
   }
 
   #wait(ms: number): void {

@@ -8,14 +8,17 @@ import { checkPull } from '../access/access.ts';
 import { toHttpError } from '../device/failures.ts';
 import { lstat, lstatNow } from '../device/files.ts';
 import { parseWriteTarget } from '../http/path.ts';
-import { type Exchange, sendHead } from '../http/reply.ts';
+import { type StreamExchange, sendHead } from '../http/reply.ts';
 import { orderOf, type PullContext, progressEveryMs, SourceFailure, storePull } from './pull.ts';
 
 /**
  * Answers 200 with a list of `PullAnswer`s in the order of the orders.
  * @throws BAD_REQUEST, PULL_REFUSED.
  */
-export async function handlePulls(context: PullContext, { req, res }: Exchange): Promise<void> {
+export async function handlePulls(
+  context: PullContext,
+  { req, res }: StreamExchange,
+): Promise<void> {
   if (!context.access.pull) throw new OmgfsError('PULL_REFUSED');
   const orders = listOf(await readBody(req));
   const progress = setInterval(() => res.writeProcessing(), progressEveryMs);

@@ -107,9 +107,17 @@ class PlainConnection {
   };
 
   readonly #onTimeout = (): void => {
+    const { bytesRead } = this.socket;
+    // Timers come first when this process was busy: what came meanwhile has not been read yet.
+    setImmediate(() => {
+      if (this.socket.bytesRead === bytesRead && this.#state !== 'gone') this.#giveUp();
+    });
+  };
+
+  #giveUp(): void {
     if (this.#state !== 'first') this.socket.destroy();
     else this.socket.end(this.#options.lateAnswer, () => this.socket.destroy());
-  };
+  }
 
   readonly #onError = (): void => {
     this.socket.destroy();

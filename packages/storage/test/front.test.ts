@@ -1,6 +1,6 @@
 /** Goal: a client cannot tell whether a request was read by the front or by node:http. Method: the
- *  same requests both ways, bytes compared; requests cut and joined at will on raw sockets. A header
- *  with `_` in its name keeps a request from being plain without changing its meaning. */
+ *  same requests both ways, bytes compared; requests cut and joined at will on raw sockets; a
+ *  header with `_` in its name keeps a request from being plain without changing its meaning. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';

@@ -91,7 +91,11 @@ async function sum(...args: string[]): Promise<Record<string, unknown>> {
 
 /** Runs until `probe` is true, then kills it. */
 async function killed(args: string[], probe: () => Promise<boolean> | boolean): Promise<void> {
-  const child = spawn(process.execPath, [omgfsScript, ...argsOf(args)], { cwd: dir });
+  const child = spawn(process.execPath, [omgfsScript, ...argsOf(args)], {
+    cwd: dir,
+    // What it cannot remove any more goes away with the test.
+    env: { ...process.env, TMPDIR: dir },
+  });
   await until('the command to be in the middle', probe);
   child.kill('SIGKILL');
   const [code, signal] = await once(child, 'exit');

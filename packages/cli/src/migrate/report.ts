@@ -11,7 +11,7 @@ import {
 
 /** Failures that every further file would share. */
 const hopelessCodes = new Set<ErrorCode>(['NO_TRACKER_UP', 'UNREG_DOMAIN', 'NO_DEVICES']);
-const hopelessSystemCodes = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'EACCES', 'EIO']);
+const hopelessSystemCodes = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE']);
 
 export class Report {
   readonly json: boolean;

@@ -60,7 +60,7 @@ export async function exportDirectory(
       const message = `${dir} is an export of '${prefix}' of domain ${domain}; name another one`;
       throw new OmgfsError('BAD_ARGS', { message });
     }
-    const keys = await sortedKeys(place, { dir: work, name: 'keys', signal: options.signal });
+    const keys = await sortedKeys(place, { ...options, dir: work, name: 'keys' });
     const report = new Report({ label: 'exporting', total: keys.count, json: options.json });
     const run = new DirectoryExport({ place, dir, work, options, report });
     try {

@@ -1,6 +1,7 @@
 /** What there is to export: keys in byte order, and what the manifest has to say of the domain. */
 import type { Admin, Client } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
+import { createProgress } from '../../output.ts';
 import { SortedRows } from '../rows/sorted-rows.ts';
 import type { ManifestHead } from './manifest.ts';
 
@@ -19,14 +20,21 @@ export async function headOf({ admin, domain, prefix }: ExportPlace): Promise<Ma
 }
 
 /** All keys; files for sorting them go to `dir`. */
-export function sortedKeys(
+export async function sortedKeys(
   { client, prefix }: Pick<ExportPlace, 'client' | 'prefix'>,
-  { dir, name, signal }: { dir: string; name: string; signal: AbortSignal },
+  options: { dir: string; name: string; json: boolean; signal: AbortSignal },
 ): Promise<SortedRows> {
+  const { dir, name, json, signal } = options;
+  const progress = createProgress({ label: 'listing', unit: 'items', total: undefined, json });
   async function* rows() {
     for await (const key of client.listBytes({ prefix, signal })) {
+      progress.add({ items: 1 });
       yield { key: key.toString('latin1'), value: '' };
     }
   }
-  return SortedRows.from(rows(), { dir, name });
+  try {
+    return await SortedRows.from(rows(), { dir, name });
+  } finally {
+    progress.stop();
+  }
 }

@@ -52,7 +52,7 @@ export async function exportTar(
   const toStderr = piped && !options.dryRun;
   let report: Report | undefined;
   try {
-    const keys = await sortedKeys(place, { dir: work, name: 'keys', signal: options.signal });
+    const keys = await sortedKeys(place, { ...options, dir: work, name: 'keys' });
     const total = keys.count;
     report = new Report({ label: 'exporting', total, json: options.json, toStderr });
     const run = new TarExport({ place, work, output, options, report });

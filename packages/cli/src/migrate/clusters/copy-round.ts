@@ -58,7 +58,10 @@ export async function copyRound(place: CopyPlace, options: CopyOptions): Promise
   const { source, from, to, dir, state } = place;
   const { signal } = options;
   await state.begin();
-  const keys = await sortedKeys({ client: source, prefix: '' }, { dir, name: 'source', signal });
+  const keys = await sortedKeys(
+    { client: source, prefix: '' },
+    { dir, name: 'source', json: options.json, signal },
+  );
   const label = from === to ? from : `${from}=${to}`;
   const report = new Report({ label, total: keys.count, json: options.json });
   try {

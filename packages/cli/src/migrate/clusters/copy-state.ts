@@ -41,7 +41,7 @@ export class CopyState {
     await mkdir(this.#dir, { recursive: true });
     const news = await SortedRows.from(rowsOf(this.#journal), { dir: this.#dir, name: 'journal' });
     if (news.count > 0) {
-      await writeRows(`${this.#rows}.new`, merged(this.#old(), news));
+      await writeRows(`${this.#rows}.new`, merged(this.#old(), news), { flush: true });
       await rename(`${this.#rows}.new`, this.#rows);
     }
     await rm(this.#journal, { force: true });

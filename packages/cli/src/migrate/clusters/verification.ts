@@ -71,7 +71,7 @@ async function verifyDomain(
   const comparison = new Comparison({ source, target }, options);
   const counts = { files: 0, differences: 0 };
   try {
-    const sort = { dir, signal };
+    const sort = { dir, json, signal };
     const theirs = await sortedKeys({ client: source, prefix: '' }, { ...sort, name: 'source' });
     const ours = await sortedKeys({ client: target, prefix: '' }, { ...sort, name: 'target' });
     const total = Math.max(theirs.count, ours.count);

@@ -118,12 +118,13 @@ export async function* readRows(file: string): AsyncGenerator<Row> {
   }
 }
 
-/** Writes one line a row. */
+/** Writes one line a row; with `flush` the file is on the disk when this resolves. */
 export async function writeRows(
   file: string,
   rows: AsyncIterable<Row> | Iterable<Row>,
+  { flush = false }: { flush?: boolean } = {},
 ): Promise<void> {
-  await pipeline(Readable.from(textOf(rows)), createWriteStream(file));
+  await pipeline(Readable.from(textOf(rows)), createWriteStream(file, { flush }));
 }
 
 async function* textOf(rows: AsyncIterable<Row> | Iterable<Row>): AsyncGenerator<string> {

@@ -34,6 +34,7 @@ beforeAll(async () => {
   cluster = await startLocalCluster({
     hosts: 2,
     devicesPerHost: 1,
+    trackers: 2,
     domain: 'main',
     extraTrackerArgs: ['--http_dav', 'full'],
   });
@@ -274,6 +275,9 @@ describe('keys', () => {
     expect((await dav('MKCOL', '/made')).status).toBe(201);
     expect((await dav('MKCOL', '/made')).status).toBe(405);
     expect(await members('/made/')).toEqual([]);
+    const elsewhere = new URL('/dav/main/made/', cluster.apis[1]);
+    const seen = await fetch(elsewhere, { method: 'PROPFIND', headers: { Depth: '0' } });
+    expect(seen.status).toBe(207);
     await dav('PUT', '/made/x', {}, 'x');
     await dav('DELETE', '/made/x');
     expect(await members('/')).toContain('made/');

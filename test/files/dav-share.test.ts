@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openSqlite } from '../../packages/tracker/src/store/sqlite/driver.ts';
 import {
   bodies,
   malformedAt,
@@ -298,6 +299,36 @@ describe('keys', () => {
     expect([failed.status, failed.text]).toEqual([400, expect.stringContaining('KEY_TOO_LONG')]);
     expect(await keys('whole/')).toEqual(before);
     expect(await keys('longer')).toEqual([]);
+  });
+
+  test('a folder is whole when the tracker that renames it is killed', async () => {
+    const database = await openSqlite(join(cluster.dir, 'omgfs.sqlite'));
+    database.exec('PRAGMA busy_timeout = 20000');
+    const hex = (text: string) => `x'${Buffer.from(text).toString('hex')}'`;
+    const rows = Array.from({ length: 5000 }, (_, at) => {
+      return `(${900_000 + at}, (SELECT MIN(dmid) FROM domain), ${hex(`m0/${at}`)}, 1, 0, 1)`;
+    });
+    const columns = 'fid, dmid, dkey, length, classid, devcount';
+    database.exec(`INSERT INTO file (${columns}) VALUES ${rows.join()}`);
+    const count = (folder: string) => {
+      const sql = `SELECT COUNT(*) AS n FROM file WHERE substr(dkey, 1, 3) = ${hex(`${folder}/`)}`;
+      return Number(database.prepare(sql).all()[0]?.n);
+    };
+    let folder = 'm0';
+    for (const target of ['m1', 'm2']) {
+      const at = (name: string) => new URL(`/dav/main/${name}`, cluster.apis[1]);
+      const headers = { Destination: at(target).href };
+      const moved = fetch(at(folder), { method: 'MOVE', headers }).catch(() => {});
+      // What comes first is another thing in each round, and on each machine.
+      if (target === 'm2') await dav('PROPFIND', '/', { Depth: '0' });
+      await cluster.trackerDaemons[1]?.kill('SIGKILL');
+      await moved;
+      const counts = [count(folder), count(target)];
+      expect(counts.toSorted((one, two) => one - two)).toEqual([0, 5000]);
+      if (counts[1] === 5000) folder = target;
+      await cluster.trackerDaemons[1]?.start();
+    }
+    database.close();
   });
 
   test('a move onto a folder that cannot be made leaves that folder as it is', async () => {

@@ -152,7 +152,7 @@ function markerOf({ domain, prefix }: Inside): FilePlace {
 function insideOf(path: string): Inside {
   const place = placeOf(path);
   if (place?.kind === 'inside') return place;
-  const message = `${path} is not in a domain; addresses are /dav/<domain>/<key>.`;
+  const message = `${path} can be neither file nor folder; addresses are /dav/<domain>/<key>.`;
   throw new OmgfsError('PATH_FORBIDDEN', { message });
 }
 

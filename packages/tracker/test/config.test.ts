@@ -142,7 +142,7 @@ describe('spellings of the original', () => {
     [['-s', '--dbuser=u', '--dbpass'], { dbPassword: '', dbUser: 'u' }],
     [['-s', '--dbpass', 'p', '--repl_use_get_port', '1'], { dbPassword: 'p' }],
     [['-s', '--plugins=ZoneLocal', '--plugins=Other'], { zoneLocal: true }],
-    [['-s', '--job-master'], { jobMaster: true, replicateJobs: 8 }],
+    [['-s', '--job-master'], { jobMaster: true }],
   ])('%j', (argv, expected) => {
     expect(config(argv)).toMatchObject(expected);
   });

@@ -2,7 +2,8 @@
 
 import type { Survey } from '../figures/survey.ts';
 import { createFileStore, type FileStore } from '../files/file-store.ts';
-import { DavShare } from '../http/dav.ts';
+import type { DavShare } from '../http/dav/share.ts';
+import type { FilesOptions } from '../http/files/routes.ts';
 import { HttpServer } from '../http/server.ts';
 import type { Core } from './core.ts';
 
@@ -30,7 +31,7 @@ export class HttpServers {
       uploadBytesMax: config.httpUploadBytesMax,
       transfersMax: config.httpTransfersMax,
     };
-    const dav = config.httpDav === 'off' ? undefined : new DavShare(files, config.httpDav);
+    const dav = await this.#share(files);
     for (const address of config.httpListen) {
       const server = new HttpServer({
         call: (request) => dispatcher.call(request),
@@ -47,6 +48,14 @@ export class HttpServers {
       port ??= bound.port;
     }
     return port;
+  }
+
+  async #share(files: FilesOptions): Promise<DavShare | undefined> {
+    const { httpDav, httpListen } = this.#core.config;
+    if (httpDav === 'off' || httpListen.length === 0) return undefined;
+    // What it needs takes 20 MB in every process that loads it.
+    const { DavShare } = await import('../http/dav/share.ts');
+    return new DavShare(files, httpDav);
   }
 
   async close(options: { graceMs: number }): Promise<void> {

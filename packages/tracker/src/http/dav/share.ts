@@ -5,36 +5,15 @@
 import { limits, OmgfsError } from '@omgfs/protocol';
 import { DavError, WebDav } from '@omgfs/webdav';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { filePlaceOf, KeyFiles } from '../dav/key-files.ts';
-import type { DavMode } from '../dav/mode.ts';
-import { download } from './files/download.ts';
-import type { FilesOptions } from './files/routes.ts';
-import { upload } from './files/upload.ts';
-import { boundBodies, limitTransfers } from './patience.ts';
+import { filePlaceOf, KeyFiles } from '../../dav/key-files.ts';
+import type { DavMode } from '../../dav/mode.ts';
+import { download } from '../files/download.ts';
+import type { FilesOptions } from '../files/routes.ts';
+import { upload } from '../files/upload.ts';
+import { boundBodies, limitTransfers } from '../patience.ts';
+import { davMethods, davRoute } from './route.ts';
 
-/** Methods that HTTP itself does not have. */
-const methods = ['PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY', 'MOVE', 'LOCK', 'UNLOCK'];
 const treeMethods: readonly string[] = ['COPY', 'MOVE', 'DELETE'];
-const route = '/dav';
-
-/**
- * Where the router is to look. It would decode addresses as UTF-8 and refuse those of keys that are
- * none. Windows asks the root of a server what it can do before it asks for a share.
- */
-export function routeOf(method: string | undefined, url: string): string {
-  if (/^\/dav(?:[/?]|$)/.test(url)) return route;
-  const isProbe = method === 'OPTIONS' || method === 'PROPFIND';
-  return isProbe && (url === '/' || url === '*') ? route : url;
-}
-
-export function isDav(request: FastifyRequest): boolean {
-  return request.routeOptions.url === route;
-}
-
-/** To be called before any route is added. */
-export function addDavMethods(app: FastifyInstance): void {
-  for (const method of methods) app.addHttpMethod(method, { hasBody: true });
-}
 
 export class DavShare {
   readonly #dav: WebDav;
@@ -54,14 +33,14 @@ export class DavShare {
     app.addContentTypeParser('*', (_, __, done) => done(null));
     limitTransfers(app, this.#files.transfersMax);
     const to = {
-      url: route,
+      url: davRoute,
       schema: { hide: true },
       handler: (request: FastifyRequest, reply: FastifyReply) => this.#answer(request, reply),
     };
     app.route({ ...to, method: ['GET', 'HEAD', 'PUT'] });
     app.register(async (scope) => {
       boundBodies(scope);
-      scope.route({ ...to, method: ['DELETE', 'OPTIONS', ...methods] });
+      scope.route({ ...to, method: ['DELETE', 'OPTIONS', ...davMethods] });
     });
   }
 

@@ -14,6 +14,7 @@ import {
 } from '@omgfs/protocol';
 import { Agent } from 'undici';
 import { type ByteRange, type Download, download } from './download.ts';
+import { explained } from './explained.ts';
 import { listKeys } from './list-keys.ts';
 import { PathCache, type PathCacheOptions } from './path-cache.ts';
 import { createTrackerPool, type TrackerPool, type TrackerPoolOptions } from './tracker-pool.ts';
@@ -96,7 +97,7 @@ export interface Client {
    * is left as it is, for its answer.
    *
    * @example await client.put('a/photo.jpg', { file: '/tmp/photo.jpg' });
-   * @throws NO_DEVICES, DEVICE_DOWN, NO_TRACKER_UP, UNREG_DOMAIN, UNREG_CLASS, KEY_TOO_LONG.
+   * @throws NO_DEVICES, DEVICE_DOWN, DEVICE_FULL, NO_TRACKER_UP, UNREG_DOMAIN, UNREG_CLASS, KEY_TOO_LONG.
    */
   put(key: Key, source: UploadSource, options?: PutOptions): Promise<StoredFile>;
   /**
@@ -153,6 +154,7 @@ export function createClient(options: ClientOptions): Client {
 class DomainClient implements Client {
   readonly trackers: TrackerPool;
   readonly #agent: Agent;
+  readonly #domainText: string;
   readonly #domain: string;
   readonly #pathCache: PathCache | undefined;
   readonly #headersTimeoutMs: number;
@@ -160,6 +162,7 @@ class DomainClient implements Client {
 
   constructor(options: ClientOptions) {
     this.trackers = createTrackerPool(options);
+    this.#domainText = options.domain;
     this.#domain = toByteString(options.domain);
     this.#pathCache = options.pathCache && new PathCache(options.pathCache);
     this.#headersTimeoutMs = options.headersTimeoutMs ?? 10_000;
@@ -189,6 +192,8 @@ class DomainClient implements Client {
         signal,
         onProgress: options.onProgress,
       });
+    } catch (error) {
+      throw explained(error, { domain: this.#domainText, className: options.class });
     } finally {
       opened.close();
       this.#pathCache?.forget(bytes);
@@ -332,8 +337,12 @@ class DomainClient implements Client {
     }
   }
 
-  #ask(command: string, signal: AbortSignal | undefined, args: object): Promise<Fields> {
-    return this.trackers.request(command, { domain: this.#domain, ...args }, { signal });
+  async #ask(command: string, signal: AbortSignal | undefined, args: object): Promise<Fields> {
+    try {
+      return await this.trackers.request(command, { domain: this.#domain, ...args }, { signal });
+    } catch (error) {
+      throw explained(error, { domain: this.#domainText });
+    }
   }
 
   #context() {

@@ -152,8 +152,11 @@ function refused(reply: Extract<Reply, { ok: false }>, address: string): Failure
 function noAnswer(command: string, failures: OmgfsError[], uncertain: boolean): OmgfsError {
   const last = failures[failures.length - 1];
   const reasons = failures.map(({ message }) => message).join('; ');
-  return new OmgfsError(last?.code ?? 'NO_TRACKER_UP', {
-    message: `${command} failed: ${reasons}`,
+  const code = last?.code ?? 'NO_TRACKER_UP';
+  const advice =
+    code === 'NO_TRACKER_UP' ? '; check the addresses, and that trackers run there' : '';
+  return new OmgfsError(code, {
+    message: `${command} failed: ${reasons}${advice}`,
     details: { ...last?.details, uncertain },
     cause: last,
   });

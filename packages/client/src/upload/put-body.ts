@@ -23,7 +23,15 @@ export interface Uploaded {
 }
 
 /** The destination did not take the bytes. */
-export class PutFailure extends Error {}
+export class PutFailure extends Error {
+  /** Of its answer, when it gave one. */
+  readonly status: number | undefined;
+
+  constructor(message: string, status?: number) {
+    super(message);
+    this.status = status;
+  }
+}
 
 /** The source failed; its own error is the cause. */
 export class SourceFailure extends Error {}
@@ -51,7 +59,8 @@ export async function putBody(
     });
     const said = (await response.body.text()).trim().slice(0, saidCharsMax);
     if (response.statusCode >= 300) {
-      throw new PutFailure(`PUT answered ${response.statusCode} ${said}`.trim());
+      const message = `PUT answered ${response.statusCode} ${said}`.trim();
+      throw new PutFailure(message, response.statusCode);
     }
     return { bytes: tap.bytes, checksum: tap.checksum };
   } catch (error) {

@@ -38,8 +38,15 @@ export async function openSource(
   { size, signal }: { size: number | undefined; signal: AbortSignal | undefined },
 ): Promise<Source> {
   if (source instanceof Uint8Array) return fromBytes(source);
-  if ('file' in source) return fromFile(source.file);
-  return fromStream(source as AsyncIterable<Uint8Array>, { size, signal });
+  // Callers without types hand over anything.
+  if (typeof source === 'object' && source !== null) {
+    if ('file' in source) return fromFile(source.file);
+    if (Symbol.asyncIterator in source) {
+      return fromStream(source as AsyncIterable<Uint8Array>, { size, signal });
+    }
+  }
+  const message = `a source is bytes, { file: path } or a stream, not ${typeof source}`;
+  throw new OmgfsError('BAD_ARGS', { message });
 }
 
 /** @returns the error of a source that was longer or shorter than announced. */

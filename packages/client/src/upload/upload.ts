@@ -46,6 +46,21 @@ interface Destination {
   path: string;
 }
 
+/** A destination that did not take the file. */
+interface Try {
+  message: string;
+  full: boolean;
+}
+
+const full = {
+  message: 'every storage node that was offered is full: delete files, or add devices',
+};
+
+/** Whether nothing else than full devices was in the way. */
+function isFull({ code }: OmgfsError, tried: readonly Try[]): boolean {
+  return code === 'DEVICE_DOWN' && tried.length > 0 && tried.every((one) => one.full);
+}
+
 /** Whole tries from `create_open` on, while the source can be read again. */
 const roundsMax = 3;
 
@@ -54,7 +69,7 @@ const roundsMax = 3;
  * source that fails ends the upload with its own error.
  */
 export async function upload(context: UploadContext, request: UploadRequest): Promise<StoredFile> {
-  const tried: string[] = [];
+  const tried: Try[] = [];
   for (let round = 1; ; round += 1) {
     try {
       return await uploadOnce(context, request, tried);
@@ -64,8 +79,13 @@ export async function upload(context: UploadContext, request: UploadRequest): Pr
       const known = toOmgfsError(error);
       const again = known.retry === 'other' && request.source.replayable() && round < roundsMax;
       if (again) continue;
-      const message = [known.message, ...tried].join('; ');
-      throw new OmgfsError(known.code, { message, cause: error, details: { tried } });
+      const said = tried.map(({ message }) => message);
+      const { code, message } = isFull(known, tried) ? new OmgfsError('DEVICE_FULL', full) : known;
+      throw new OmgfsError(code, {
+        message: [message, ...said].join('; '),
+        cause: error,
+        details: { tried: said },
+      });
     }
   }
 }
@@ -73,7 +93,7 @@ export async function upload(context: UploadContext, request: UploadRequest): Pr
 async function uploadOnce(
   context: UploadContext,
   request: UploadRequest,
-  tried: string[],
+  tried: Try[],
 ): Promise<StoredFile> {
   const { pool, domain } = context;
   const { key, className, source, signal } = request;
@@ -91,7 +111,8 @@ async function uploadOnce(
       const { devid, path } = destination;
       const uploaded = await putBody(context, { ...request, url: path }).catch((error: unknown) => {
         if (!(error instanceof PutFailure)) throw error;
-        tried.push(`dev${devid} at ${path}: ${error.message}`);
+        const message = `dev${devid} at ${path}: ${error.message}`;
+        tried.push({ message, full: error.status === 507 });
         if (!source.replayable()) throw noneTook('the stream cannot be read again');
         return undefined;
       });

@@ -201,7 +201,7 @@ describe('up', () => {
   test('a second one in the same directory is refused', async () => {
     const second = await run(['up', '--port-base', '0']);
     expect(second.code).toBe(1);
-    expect(second.err).toMatch(/in use by process \d+.*--dir/);
+    expect(second.err).toMatch(/in use by process \d+: stop that, or name another/);
   });
 
   test('of two that start at the same time one is refused', async () => {

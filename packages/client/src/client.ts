@@ -97,7 +97,8 @@ export interface Client {
    * is left as it is, for its answer.
    *
    * @example await client.put('a/photo.jpg', { file: '/tmp/photo.jpg' });
-   * @throws NO_DEVICES, DEVICE_DOWN, DEVICE_FULL, NO_TRACKER_UP, UNREG_DOMAIN, UNREG_CLASS, KEY_TOO_LONG.
+   * @throws NO_DEVICES, DEVICE_DOWN, DEVICE_FULL, NO_TRACKER_UP, UNREG_DOMAIN, UNREG_CLASS,
+   * KEY_TOO_LONG.
    */
   put(key: Key, source: UploadSource, options?: PutOptions): Promise<StoredFile>;
   /**

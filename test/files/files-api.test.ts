@@ -3,6 +3,7 @@
  * half or wrong is never seen. Method: a real cluster, requests as curl sends them.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { contentDisposition } from '@omgfs/protocol';
 import { request } from 'undici';
@@ -50,7 +51,10 @@ describe('a file', () => {
     expect((await ask('DELETE', 'a/b.bin')).status).toBe(404);
   });
 
-  test('of no byte is a file', async () => {
+  test('may be of unknown length, or of no byte', async () => {
+    const stream = Readable.from([randomBytes(300_000), Buffer.from('end')]);
+    expect(json(await ask('PUT', 'chunked', { body: stream })).length).toBe(300_003);
+    expect((await ask('GET', 'chunked')).body.subarray(300_000).toString()).toBe('end');
     expect((await ask('PUT', 'empty', { body: '' })).status).toBe(201);
     const read = await ask('GET', 'empty');
     expect([read.status, read.body.length]).toEqual([200, 0]);

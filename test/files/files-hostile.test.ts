@@ -12,6 +12,9 @@ import { type AskOptions, FilesSite, json, storedFids } from './site.ts';
 
 let cluster: LocalCluster;
 let site: FilesSite;
+let tus: FilesSite;
+/** A resumable upload that nobody goes on with, and where its part is stored. */
+let abandoned: { url: string; parts: string[] };
 
 beforeAll(async () => {
   cluster = await startLocalCluster({
@@ -19,9 +22,15 @@ beforeAll(async () => {
     extraTrackerArgs: [
       ...['--http_token', 'secret', '--http_read_token', 'look'],
       ...['--http_upload_mb', '1', '--http_transfers', '8'],
+      // Eleven seconds.
+      ...['--http_resume_hours', '0.003'],
     ],
   });
   site = new FilesSite(`${cluster.apis[0]}/files/`, { authorization: 'Bearer secret' });
+  tus = new FilesSite(cluster.apis[0] ?? '', {
+    ...{ authorization: 'Bearer secret', 'tus-resumable': '1.0.0' },
+  });
+  abandoned = await abandonUpload();
 });
 afterAll(() => cluster?.stop());
 
@@ -30,6 +39,17 @@ afterEach(async () => {
   expect((await health.ask('GET', '/healthz')).status).toBe(200);
   expect(cluster.trackerDaemons[0]?.pid).toBeDefined();
 });
+
+async function abandonUpload() {
+  const headers = {
+    'upload-length': '10',
+    'upload-metadata': `key ${Buffer.from('abandoned').toString('base64')}`,
+    'content-type': 'application/offset+octet-stream',
+  };
+  const begun = await tus.ask('POST', '/tus/main', { headers, body: 'half' });
+  expect([begun.status, begun.headers['upload-offset']]).toEqual([201, '4']);
+  return { url: String(begun.headers.location), parts: await storedFids(cluster) };
+}
 
 async function refusal(method: string, path: string, options: AskOptions = {}) {
   const answer = await site.ask(method, path, options);
@@ -212,5 +232,15 @@ describe('forms', () => {
     const ended = await post(file('cut.png', 'x'.repeat(100)).slice(0, -50));
     expect(ended.status).toBe(400);
     expect((await site.ask('HEAD', 'main/form/cut.png')).status).toBe(404);
+  });
+});
+
+test('an unfinished upload expires, and its bytes go', async () => {
+  expect(abandoned.parts).toHaveLength(1);
+  await until('the upload to be gone', async () => {
+    return (await tus.ask('HEAD', abandoned.url)).status === 404;
+  });
+  await until('its part to be gone', async () => {
+    return !(await storedFids(cluster)).includes(abandoned.parts[0] ?? '');
   });
 });

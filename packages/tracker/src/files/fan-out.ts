@@ -64,10 +64,20 @@ export class FanOut {
 
   async #push(chunk: Uint8Array): Promise<void> {
     this.#headBytes += chunk.length;
-    if (this.#headBytes > headBytesMax) this.#head = undefined;
+    if (this.#head !== undefined && this.#headBytes > headBytesMax) await this.#settle();
     this.#head?.push(chunk);
     await this.#each((stream) => stream.write(chunk));
     await this.#fill();
+  }
+
+  /** Lets nodes refuse while there is still the whole beginning for others; then drops it. */
+  async #settle(): Promise<void> {
+    for (let failed = -1; failed !== this.#failures.length; ) {
+      failed = this.#failures.length;
+      await this.#each((stream) => stream.begun());
+      await this.#fill();
+    }
+    this.#head = undefined;
   }
 
   async #end(last: Uint8Array | undefined): Promise<PutTarget[]> {

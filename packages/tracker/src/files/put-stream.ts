@@ -3,6 +3,7 @@
  * wait, and a node that makes no progress is given up.
  */
 import { PassThrough } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 
 export interface PutTarget {
@@ -18,6 +19,9 @@ export interface PutOptions {
 }
 
 const bufferBytes = 128 * 1024;
+/** Longer than an answer inside a data centre takes; waited for once in a large upload. */
+const refusalMs = 10;
+const lookEveryMs = 2;
 /** As much of a storage node's explanation as goes into an error. */
 const saidCharsMax = 200;
 
@@ -56,6 +60,22 @@ export class PutStream {
   }
 
   /**
+   * Resolves when all pieces so far are on their way and the node had a moment to refuse them: who
+   * is full or does not know the device says so before the body ends.
+   */
+  async begun(): Promise<void> {
+    const deadline = performance.now() + this.#stallMs;
+    // Streams have no event for what they handed on when they were never full.
+    while (this.#body.writableLength + this.#body.readableLength > 0) {
+      this.#check();
+      if (performance.now() > deadline) this.#stalled();
+      await delay(lookEveryMs);
+    }
+    await delay(refusalMs);
+    this.#check();
+  }
+
+  /**
    * Takes the last piece, and resolves when the node has stored the whole body. The end goes along
    * with the piece, because a node that knows the length answers without waiting for it.
    */
@@ -75,9 +95,7 @@ export class PutStream {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        timer = setTimeout(() => {
-          this.#fail(new Error(`no progress for ${this.#stallMs} ms`));
-        }, this.#stallMs);
+        timer = setTimeout(() => this.#stalled(), this.#stallMs);
         if (this.#failure !== undefined) resolve();
       });
       clearTimeout(timer);
@@ -87,6 +105,10 @@ export class PutStream {
 
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #stalled(): void {
+    this.#fail(new Error(`no progress for ${this.#stallMs} ms`));
   }
 
   #fail(error: unknown): void {

@@ -7,7 +7,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
@@ -193,7 +193,7 @@ test('a run that was killed goes on, and copies no file twice', async () => {
     for await (const _ of target.list()) keys += 1;
     return keys;
   };
-  const args = argsOf(['-d', 'many', '--bandwidth', '100K']);
+  const args = argsOf(['-d', 'many', '--bandwidth', '50K']);
   const child = spawn(process.execPath, [omgfsScript, ...args], { cwd: dir });
   await until('some files to arrive', async () => (await count().catch(() => 0)) > 3);
   child.kill('SIGKILL');
@@ -258,5 +258,13 @@ test('what cannot be meant is refused', async () => {
   expect({ code: same.code, err: same.err }).toEqual({
     code: 2,
     err: expect.stringContaining('is source and target; name it otherwise'),
+  });
+  // Fids of one cluster say nothing of another one's.
+  mkdirSync(join(dir, 'foreign'));
+  writeFileSync(join(dir, 'foreign/clusters.json'), '{"from":["10.0.0.1:7001"],"to":["x:1"]}');
+  const foreign = await run('-d', 'odd', '--state', 'foreign');
+  expect({ code: foreign.code, err: foreign.err }).toEqual({
+    code: 2,
+    err: expect.stringContaining('foreign is of a migration --from 10.0.0.1:7001'),
   });
 });

@@ -10,6 +10,9 @@ export type Runner = <T>(call: () => Promise<T>) => Promise<T>;
 /** More than the busiest device should ever see; who comes later is told to try again. */
 const waitingMax = 4096;
 
+/** Those that have started are dropped from the queue together, which costs less than one by one. */
+const startedMax = 256;
+
 interface Waiting {
   start: () => void;
   fail: (reason: OmgfsError) => void;
@@ -70,8 +73,9 @@ export class Lane {
     const next = this.#waiting[this.#next];
     if (next === undefined) return;
     this.#next += 1;
-    if (this.#next === this.#waiting.length) {
-      this.#waiting = [];
+    // Not only when nobody waits, which may never be: those that have started hold memory.
+    if (this.#next >= startedMax || this.#next === this.#waiting.length) {
+      this.#waiting = this.#waiting.slice(this.#next);
       this.#next = 0;
     }
     next.start();

@@ -44,7 +44,7 @@ export interface StorageHooks {
 }
 
 /** Memory for bodies of small files and chunks of large ones, for the whole node. */
-const bufferBytesMax = 16 * 1024 * 1024;
+const bufferBytesMax = 8 * 1024 * 1024;
 
 /**
  * Looks at the devices below the docroot, without serving yet.

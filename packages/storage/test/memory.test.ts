@@ -10,8 +10,8 @@ import { ask, createDocroot, filesOf, launch } from './helpers.ts';
 
 const gibibyte = 1024 ** 3;
 const mebibyte = 1024 ** 2;
-/** About 210 as measured; nothing in it grows with the length of files. */
-const peakMaxMib = 300;
+/** About 140 as measured; nothing in it grows with the length of files. */
+const peakMaxMib = 170;
 
 function dial(port: number, head: string): Socket {
   const socket = connect({ host: '127.0.0.1', port });

@@ -10,7 +10,7 @@ export type Runner = <T>(call: () => Promise<T>) => Promise<T>;
 /** More than the busiest device should ever see; who comes later is told to try again. */
 const waitingMax = 4096;
 
-/** Those that have started are dropped from the queue together, which costs less than one by one. */
+/** Those that have started leave the queue together, which costs less than one by one. */
 const startedMax = 256;
 
 interface Waiting {

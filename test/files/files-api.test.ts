@@ -90,6 +90,8 @@ describe('a file', () => {
     const folded = await list('prefix=l/&delimiter=/');
     expect(keysOf(folded)).toEqual(['l/1', 'l/2', 'l/z']);
     expect(folded).toMatchObject({ folders: ['l/x/', 'l/y/'], after: null });
+    const bare = new FilesSite(`${cluster.apis[0]}/files/main`);
+    expect(json(await bare.ask('GET', '?prefix=l/&delimiter=/'))).toEqual(folded);
     const seen: string[] = [];
     for (let after: string | null = ''; after !== null; ) {
       const page = await list(`prefix=l/&delimiter=/&limit=1&after=${after}`);

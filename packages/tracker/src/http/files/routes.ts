@@ -52,6 +52,9 @@ function addReading(app: FastifyInstance, { files, shape }: FilesOptions): void 
       limit: { ...count('list: 1 to 1000, by default 1000'), minimum: 1 },
     },
   };
+  app.get('/files/:domain', { schema: { hide: true, querystring } }, (request) =>
+    listing(files, placeOf(request).domain, request.query as ListQuery),
+  );
   app.route({
     method: ['GET', 'HEAD'],
     url,

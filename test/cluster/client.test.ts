@@ -11,7 +11,13 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
-import { type Client, type ClientOptions, createClient, type UploadSource } from '@omgfs/client';
+import {
+  type Client,
+  type ClientOptions,
+  createAdmin,
+  createClient,
+  type UploadSource,
+} from '@omgfs/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { until } from '../helpers/wait.ts';
 
@@ -54,6 +60,19 @@ async function storeCopies(key: string, body: Buffer, copies = 2): Promise<void>
 async function* pieces(body: Buffer, bytes = 64 * 1024): AsyncGenerator<Buffer> {
   for (let at = 0; at < body.length; at += bytes) yield body.subarray(at, at + bytes);
 }
+
+test('a domain that one tracker has just made is known to the other', async () => {
+  const [first = '', second = ''] = cluster.trackers;
+  const admin = createAdmin({ trackers: [first] });
+  const other = newClient({ trackers: [second], domain: 'new' });
+  try {
+    await admin.createDomain('new');
+    await other.put('key', small);
+    expect(await read('key', other)).toEqual(small);
+  } finally {
+    await Promise.all([admin.close(), other.close()]);
+  }
+});
 
 describe('put and get', () => {
   const sources: [string, (body: Buffer) => UploadSource | Promise<UploadSource>][] = [

@@ -17,7 +17,6 @@ export class LogOutput {
   #lines: string[] = [];
 
   constructor() {
-    process.on('exit', () => this.#flush());
     const kind = fstatSync(descriptor);
     if (!kind.isFIFO() && !kind.isSocket()) return;
     this.#pipe = new Socket({ fd: descriptor, readable: false, writable: true });
@@ -27,18 +26,21 @@ export class LogOutput {
   }
 
   write(line: string): void {
-    if (this.#lines.length === 0) setImmediate(() => this.#flush());
+    if (this.#lines.length === 0) {
+      setImmediate(this.#flush);
+      process.once('exit', this.#flush);
+    }
     this.#lines.push(line);
   }
 
-  #flush(): void {
+  readonly #flush = (): void => {
+    process.off('exit', this.#flush);
     const lines = this.#lines;
-    if (lines.length === 0) return;
     this.#lines = [];
     const told = this.#lost === 0 ? '' : lossLine(this.#lost);
     if (this.#put(told + lines.join(''))) this.#lost = 0;
     else this.#lost += lines.length;
-  }
+  };
 
   #put(text: string): boolean {
     if (this.#pipe !== undefined) {

@@ -12,6 +12,7 @@ import { domainCommands } from './domains.ts';
 import { explainCommands } from './explain/explain.ts';
 import { fileDebug } from './file-debug.ts';
 import { fileInfo } from './file-info.ts';
+import { FreshNames } from './fresh-names.ts';
 import { fsckCommands } from './fsck.ts';
 import { getPaths } from './get-paths.ts';
 import { hostCommands } from './hosts.ts';
@@ -39,28 +40,34 @@ export type CommandTable = ReadonlyMap<string, Command>;
 
 export function createCommands(services: CommandServices): CommandTable {
   const opened = new OpenUploads();
-  return new Map<string, Command>(
-    Object.entries({
-      create_open: createOpen(services, opened),
-      create_close: createClose(services, opened),
-      get_paths: getPaths(services),
-      file_info: fileInfo(services),
-      file_debug: fileDebug(services),
-      list_files: listFiles(services),
-      ...copyCommands(services, opened),
-      ...explainCommands(services),
-      ...keyCommands(services),
-      ...listingCommands(services),
-      ...domainCommands(services),
-      ...classCommands(services),
-      ...hostCommands(services),
-      ...deviceCommands(services),
-      ...settingCommands(services),
-      ...fsckCommands(services),
-      ...rebalanceCommands(services),
-      ...drainCommands(services),
-      ...maintenanceCommands(services),
-      ...resumableCommands(services),
-    }),
+  const names = new FreshNames(services.reload);
+  const commands = Object.entries<Command>({
+    create_open: createOpen(services, opened),
+    create_close: createClose(services, opened),
+    get_paths: getPaths(services),
+    file_info: fileInfo(services),
+    file_debug: fileDebug(services),
+    list_files: listFiles(services),
+    ...copyCommands(services, opened),
+    ...explainCommands(services),
+    ...keyCommands(services),
+    ...listingCommands(services),
+    ...domainCommands(services),
+    ...classCommands(services),
+    ...hostCommands(services),
+    ...deviceCommands(services),
+    ...settingCommands(services),
+    ...fsckCommands(services),
+    ...rebalanceCommands(services),
+    ...drainCommands(services),
+    ...maintenanceCommands(services),
+    ...resumableCommands(services),
+  });
+  return new Map(
+    // By the time a close says that a domain is gone, it has done its work.
+    commands.map(([name, command]) => [
+      name,
+      name === 'create_close' ? command : names.wrap(command),
+    ]),
   );
 }

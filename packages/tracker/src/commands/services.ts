@@ -15,6 +15,8 @@ export interface CommandServices {
   devices: DeviceClient;
   /** Re-reads the database and sweeps the devices: the barrier of admin commands (spec §2). */
   refresh: () => Promise<void>;
+  /** Re-reads the database only. */
+  reload: () => Promise<void>;
   /** Resolves after the next sweep of the monitor. */
   nextSweep: () => Promise<void>;
   /** Tells the replicator that a file waits. */

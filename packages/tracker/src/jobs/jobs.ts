@@ -156,11 +156,11 @@ export function createJobs(
 
 function createParts(services: JobServices, settings: JobSettings) {
   const monitor = createMonitor(services, settings);
-  const { idleMs = 1_000 } = settings;
+  const { idleMs = 1_000, renewEveryMs = 300_000 } = settings;
   const notes = new Notes(services, settings.notesEveryMs ?? 1_000);
   const replicateJob = createReplicateJob(services, {
     notes,
-    renewEveryMs: settings.renewEveryMs ?? 300_000,
+    renewEveryMs,
     concurrency: settings.replicateJobs,
     idleMs,
     delaySeconds: settings.replicationDelaySeconds,
@@ -175,6 +175,7 @@ function createParts(services: JobServices, settings: JobSettings) {
     concurrency: settings.fsckJobs,
     idleMs,
     host: settings.hostname,
+    renewEveryMs,
     abandonedMs: settings.fsckAbandonedMs,
     reloadTopology: () => monitor.reload(),
   });

@@ -30,6 +30,8 @@ const readinessMs = 2_000;
 export interface Background {
   /** Reads the database and looks at the devices, for all processes of the tracker. */
   refresh(): Promise<void>;
+  /** Reads the database only. */
+  reload(): Promise<void>;
   nextSweep(): Promise<void>;
   /** Says that a job has something to do. */
   wake(job: string): void;
@@ -157,6 +159,7 @@ export class Core {
       ...parts,
       lookups: this.#createLookups(store),
       refresh: () => background.refresh(),
+      reload: () => background.reload(),
       nextSweep: () => background.nextSweep(),
       wakeReplicate: () => background.wake('replicate'),
       wakeDelete: () => background.wake('delete'),

@@ -185,6 +185,7 @@ export class FrontTracker implements Tracker {
   #queryHandlers(queryOf: () => QueryProcess): Handlers {
     return {
       refresh: () => this.#barrier('refresh'),
+      reload: () => this.#barrier('reload'),
       nextSweep: () => this.#barrier('nextSweep'),
       wake: (job) => this.#jobs.channel?.tell('wake', job),
       want: ({ job, count }) => this.#want(job, count),
@@ -239,7 +240,7 @@ export class FrontTracker implements Tracker {
   }
 
   /** Has the jobs process do something whose effect every query process knows afterwards. */
-  async #barrier(method: 'refresh' | 'nextSweep'): Promise<void> {
+  async #barrier(method: 'refresh' | 'reload' | 'nextSweep'): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const overdue = new Promise<never>((_, reject) => {
       const message = 'The jobs process of the tracker is not running; see the log.';

@@ -34,6 +34,10 @@ export class JobRunner implements Background {
     await this.#jobs?.monitor.refresh();
   }
 
+  async reload(): Promise<void> {
+    await this.#jobs?.monitor.reload();
+  }
+
   async nextSweep(): Promise<void> {
     await this.#jobs?.monitor.nextSweep();
   }

@@ -36,6 +36,7 @@ export class JobsRole implements Role {
     this.#http = new HttpServers(this.#core, () => this.#channel.call('survey', undefined));
     this.#channel = new Channel(process, {
       refresh: () => this.#afterwards(this.#jobs.refresh()),
+      reload: () => this.#afterwards(this.#jobs.reload()),
       nextSweep: () => this.#afterwards(this.#jobs.nextSweep()),
       wake: (job) => this.#jobs.wake(job),
       want: ({ job, count }) => this.#jobs.want(job, count),
@@ -71,6 +72,7 @@ export class JobsRole implements Role {
     };
     return {
       refresh: () => settled(this.#jobs.refresh()),
+      reload: () => settled(this.#jobs.reload()),
       nextSweep: () => settled(this.#jobs.nextSweep()),
       wake: (job) => this.#jobs.wake(job),
     };

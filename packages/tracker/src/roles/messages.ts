@@ -19,6 +19,7 @@ export interface Methods {
   picture: [TopologySnapshot, unknown];
   /** Query process to front to jobs process; answered when every query process knows the effect. */
   refresh: [undefined, unknown];
+  reload: [undefined, unknown];
   nextSweep: [undefined, unknown];
   /** Jobs process to front: answered when every query process has the last picture. */
   settle: [undefined, unknown];

@@ -132,6 +132,7 @@ export class QueryRole implements Role {
   #background(): Background {
     return {
       refresh: async () => void (await this.#channel.call('refresh', undefined)),
+      reload: async () => void (await this.#channel.call('reload', undefined)),
       nextSweep: async () => void (await this.#channel.call('nextSweep', undefined)),
       wake: (job) => this.#wake(job),
     };

@@ -180,6 +180,8 @@ export interface FsckStore {
   withChecksum(fids: readonly number[]): Promise<Set<number>>;
   /** Claims due rows as in spec §3.6, of this type only (which fixes §11.1 no. 6). */
   claim(limit: number): Promise<FsckRow[]>;
+  /** Begins the lease of those claims anew that still hold, and notes it in the rows. */
+  renew(rows: readonly FsckRow[]): Promise<void>;
   /** Files that are looked at now, beside any run. */
   enqueue(fids: readonly number[]): Promise<void>;
   /** Ends rows in whose files nothing is wrong but the device count of some. */

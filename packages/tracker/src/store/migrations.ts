@@ -42,6 +42,9 @@ export interface SchemaOptions {
   warn?: (text: string) => void;
 }
 
+/** Seconds after which a new installation counts a device as lost: longer than any reboot. */
+const healAfter = 3600;
+
 /**
  * Makes sure that the database has the schema of this version.
  * The caller keeps other starters out, or lets them run the same statements.
@@ -58,6 +61,8 @@ export async function ensureSchema(session: SchemaSession, options: SchemaOption
     await session.exec(sql);
   };
   await createTables({ ...session, exec }, { complete: version !== undefined });
+  // Only where no tracker of MogileFS can be at work yet, which would not know of lost devices.
+  if (version === undefined) await exec(settingStatement(session, 'omg_heal_after', healAfter));
   for (const number of [0, ...range(schemaVersionMin + 1, schemaVersion)]) {
     await alterColumns({ ...session, exec }, number);
     const reached = version === undefined ? number === schemaVersion : number > version;
@@ -137,9 +142,17 @@ async function alterColumns(session: SchemaSession, version: number): Promise<vo
   }
 }
 
+function versionStatement(session: SchemaSession, version: number): string {
+  return settingStatement(session, 'schema_version', version);
+}
+
 /** By primary key. */
-function versionStatement({ bytes }: SchemaSession, version: number): string {
-  const values = [bytes("'schema_version'"), bytes(`'${version}'`)];
+function settingStatement(
+  { bytes }: Pick<SchemaSession, 'bytes'>,
+  field: string,
+  value: number,
+): string {
+  const values = [bytes(`'${field}'`), bytes(`'${value}'`)];
   return `REPLACE INTO server_settings (field, value) VALUES (${values})`;
 }
 

@@ -42,4 +42,49 @@ describe.each(engines)('claims on %s', (engine) => {
     await store.finishReplications([7]);
     expect((await store.fidRecords(7)).replication?.nexttry).toBe(5);
   });
+
+  test('the claims of a long check are renewed, but for those that hold no more', async () => {
+    const { store, sql } = await startCluster({ engine, hosts: 0, start: false });
+    await sql('INSERT INTO file_to_queue (fid, type, nexttry) VALUES (7, 1, 0), (8, 1, 0)');
+    const rows = await store.fsck.claim(2);
+    for (const row of rows) row.claim = 5;
+    await sql('UPDATE file_to_queue SET nexttry = fid - 2');
+    await store.fsck.renew(rows);
+    const claims = rows.map(({ fid, claim }) => [fid, claim > 1_600_000_000]);
+    expect(claims.toSorted()).toEqual([
+      [7, true],
+      [8, false],
+    ]);
+    await store.fsck.settle({ rows, miscounted: [], waits: [] });
+    expect((await store.fidRecords(7)).fsck).toBeUndefined();
+    expect((await store.fidRecords(8)).fsck?.nexttry).toBe(6);
+  });
+
+  test('a check that takes long renews its claim', async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const cluster = await startCluster({
+      engine,
+      hosts: 1,
+      mindevcount: 1,
+      settings: { renewEveryMs: 20 },
+      devices: (real) => ({
+        ...real,
+        size: async (url, options) => {
+          await held;
+          return real.size(url, options);
+        },
+      }),
+    });
+    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+    await cluster.sql(`INSERT INTO file_to_queue (fid, type, nexttry) VALUES (${fid}, 1, 0)`);
+    cluster.jobs.wakeFsck();
+    const nexttry = async () => (await cluster.store.fidRecords(fid)).fsck?.nexttry ?? 0;
+    const first = await until('it is claimed', async () => (await nexttry()) || undefined);
+    await until('the lease began anew', async () => (await nexttry()) > first);
+    release();
+    await until('the row is gone', async () => (await nexttry()) === 0);
+  });
 });

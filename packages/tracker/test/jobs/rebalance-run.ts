@@ -18,6 +18,7 @@ export function commandsOf({ store, topology, devices, jobs }: TestTracker): Cal
     lookups: new Lookups({ master: store, log: pino({ level: 'silent' }) }),
     topology,
     devices,
+    reload: () => jobs.monitor.reload(),
     refresh: () => jobs.monitor.refresh(),
     nextSweep: () => jobs.monitor.nextSweep(),
     wakeReplicate: () => jobs.wakeReplicate(),

@@ -67,6 +67,8 @@ async function shapeOf(database: string): Promise<unknown> {
   return { columns, indexes };
 }
 
+const healing = "SELECT value FROM server_settings WHERE field = 'omg_heal_after'";
+
 describe('an old MySQL database', () => {
   test.each([
     [6, 'INT'],
@@ -86,6 +88,7 @@ describe('an old MySQL database', () => {
       "SELECT value FROM server_settings WHERE field = 'schema_version'",
     );
     expect(String(row?.value)).toBe('17');
+    expect(await sql(old, healing)).toEqual([]);
     expect(await sql(old, 'SELECT devid FROM file_on WHERE fid = 5')).toHaveLength(2);
     expect((await setUp(old)).out).toMatch(/nothing was changed/);
     await sql(old, `DROP DATABASE ${old}`, `DROP DATABASE ${fresh}`);
@@ -97,6 +100,8 @@ describe('an old MySQL database', () => {
     const fresh = await createDatabaseOn(inject('mysql'));
     await sql(fresh, ...oldSchema({ version: 17, fid: 'BIGINT' }));
     expect(await shapeOf(made)).toEqual(await shapeOf(fresh));
+    // Nobody else looks after its files; a database that is taken over has other trackers.
+    expect(await sql(made, healing)).toHaveLength(1);
     await sql(made, `DROP DATABASE ${made}`, `DROP DATABASE ${fresh}`);
   });
 

@@ -152,6 +152,7 @@ export function topologySuite(openFresh: OpenFresh): void {
     await store.setSetting({ field: 'zone_a', value: '10.0.0.0/8\n' });
     expect(await store.findSetting('zone_a')).toBe('10.0.0.0/8\n');
     const both = [
+      { field: 'omg_heal_after', value: '3600' },
       { field: 'schema_version', value: '17' },
       { field: 'zone_a', value: '10.0.0.0/8\n' },
     ];

@@ -20,6 +20,8 @@ export interface FsckOptions {
   /** Name of this tracker as `fsck_host` keeps it. */
   host: string;
   abandonedMs?: number | undefined;
+  /** The wait between two renewals of what is in work, well below the lease of a claim. */
+  renewEveryMs: number;
   reloadTopology: () => Promise<void>;
 }
 
@@ -46,7 +48,7 @@ export function createFsck(services: JobServices, options: FsckOptions): Fsck {
   const inspector = new Inspector({ services, reach, judge, slots });
   const job = createQueueJob(
     { services, reach, judge, inspector, reloadTopology },
-    { concurrency, idleMs },
+    { concurrency, idleMs, renewEveryMs: options.renewEveryMs },
   );
   const scan = new Scan(
     { services, inspector },

@@ -1,6 +1,8 @@
 /** Works off the queue of checks, whoever filled it: a run of ours or that of a Perl tracker. */
 import type { FsckRow } from '../../store/fsck-store.ts';
+import { FaultLog } from '../fault-log.ts';
 import { Job } from '../job.ts';
+import { renewing } from '../renewing.ts';
 import { type Inspector, modeOf, waitSeconds } from './inspect.ts';
 import { type RepairParts, repair } from './repair.ts';
 import { forEachOf } from './slots.ts';
@@ -12,13 +14,15 @@ const errorDelaySeconds = 60;
 
 export function createQueueJob(
   parts: RepairParts & { inspector: Inspector },
-  options: { concurrency: number; idleMs: number },
+  options: { concurrency: number; idleMs: number; renewEveryMs: number },
 ): Job<FsckRow[]> {
   const { store, log } = parts.services;
+  const faults = new FaultLog(log, 'fsck-claims');
   return new Job<FsckRow[]>({
     name: 'fsck',
     log,
-    ...options,
+    concurrency: options.concurrency,
+    idleMs: options.idleMs,
     claim: async (limit) => {
       const rows = await store.fsck.claim(limit * unitRowsMax);
       const units: FsckRow[][] = [];
@@ -27,7 +31,11 @@ export function createQueueJob(
       }
       return units;
     },
-    work: (rows, stopping) => work(parts, rows, stopping),
+    work: (rows, stopping) => {
+      // A check that reads large files may take longer than its claim would last.
+      const renew = () => store.fsck.renew(rows).catch((error: unknown) => faults.failed(error));
+      return renewing(renew, options.renewEveryMs, () => work(parts, rows, stopping));
+    },
     putOff: async (rows) => {
       const reason = 'the check failed; the log of the tracker says why';
       for (const row of rows) {

@@ -8,10 +8,10 @@ import { endOfTime, type FileWithReplicas, type ReplicationRow } from '../../sto
 import { FaultLog } from '../fault-log.ts';
 import { Job } from '../job.ts';
 import type { Notes } from '../notes.ts';
+import { renewing } from '../renewing.ts';
 import { fidLock, type JobServices, nowSeconds } from '../services.ts';
 import { replicationDelaySeconds } from './backoff.ts';
 import { copyTo } from './copy-replica.ts';
-import { keepClaim } from './keep-claim.ts';
 import { askAbout } from './question.ts';
 import { trim } from './trim.ts';
 
@@ -81,7 +81,9 @@ export function createReplicateJob(
       const { fid, failcount } = row;
       const worked = await store.withLock(fidLock(fid), async (lost) => {
         const signals = [lost, stopping];
-        const outcome = await keepClaim({ store, faults, fid, everyMs: options.renewEveryMs }, () =>
+        const renew = () =>
+          store.renewReplication(fid).catch((error: unknown) => faults.failed(error));
+        const outcome = await renewing(renew, options.renewEveryMs, () =>
           replicate(services, row, signals),
         );
         await settle(row, outcome);

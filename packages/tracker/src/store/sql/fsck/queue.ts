@@ -47,6 +47,30 @@ export async function claimRows(engine: Engine, limit: number): Promise<FsckRow[
   }));
 }
 
+/** Rows that ended or were enqueued again meanwhile are left alone. Primary key. */
+export async function renewRows(engine: Engine, rows: readonly FsckRow[]): Promise<void> {
+  const { now } = engine.dialect;
+  for (const part of chunks(rows)) {
+    const [clock] = await engine.rows(`SELECT ${now} + ${claimLeaseSeconds} AS until`);
+    const until = int(clock as Row, 'until');
+    const list = padded(part);
+    const same = list.map(() => '(fid = ? AND nexttry = ?)').join(' OR ');
+    await engine.run(
+      `UPDATE file_to_queue SET nexttry = ? WHERE type = ${fsckType} AND (${same})`,
+      [until, ...list.flatMap(({ fid, claim }) => [fid, claim])],
+    );
+    // Asked, not counted: a write repeated on a new connection changes nothing the second time.
+    const fids = padded(part.map(({ fid }) => fid));
+    const mine = await engine.rows(
+      `SELECT fid FROM file_to_queue WHERE type = ${fsckType} AND nexttry = ?
+       AND fid IN ${marks(fids.length)}`,
+      [until, ...fids],
+    );
+    const renewed = new Set(mine.map((row) => int(row, 'fid')));
+    for (const row of part) if (renewed.has(row.fid)) row.claim = until;
+  }
+}
+
 /** Primary key; a row that is there says from now on what this one says. */
 export async function enqueueWaits(
   session: Session,

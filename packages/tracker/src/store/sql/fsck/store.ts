@@ -24,6 +24,7 @@ export function createFsckStore(engine: Engine): FsckStore {
     files: (fids) => readFiles(engine, fids),
     withChecksum: (fids) => withChecksum(engine, fids),
     claim: (limit) => queue.claimRows(engine, limit),
+    renew: (rows) => queue.renewRows(engine, rows),
     enqueue: (fids) =>
       engine.transaction((session) => {
         const waits = fids.map((fid) => ({ fid, delaySeconds: 0 }));

@@ -22,8 +22,8 @@ beforeAll(async () => {
     extraTrackerArgs: [
       ...['--http_token', 'secret', '--http_read_token', 'look'],
       ...['--http_upload_mb', '1', '--http_transfers', '8'],
-      // Eleven seconds.
-      ...['--http_resume_hours', '0.003'],
+      // Seven seconds.
+      ...['--http_resume_hours', '0.002'],
     ],
   });
   site = new FilesSite(`${cluster.apis[0]}/files/`, { authorization: 'Bearer secret' });

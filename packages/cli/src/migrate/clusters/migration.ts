@@ -98,17 +98,14 @@ class Migration {
   }
 
   async #roundOfAll(): Promise<RoundResult> {
-    const { json, domains } = this.#options;
     this.#round += 1;
     const sum = { copied: 0, bytes: 0, deleted: 0, gone: 0, unchanged: 0, failed: 0 };
-    const pairs = await pairsOf(this.#admins.source, domains);
+    const pairs = await pairsOf(this.#admins.source, this.#options.domains);
     checkNotSame(pairs, this.#options);
     for (const pair of pairs) {
       const result = await this.#roundOf(pair);
       for (const name of Object.keys(sum) as (keyof RoundResult)[]) sum[name] += result[name];
-      const round = this.#round;
-      if (json) printJson({ round, domain: pair.from, ...result });
-      else printLine(`round ${round}, ${pair.from}: ${inWords(result)}`);
+      this.#sayRound(pair, result);
     }
     return sum;
   }
@@ -128,6 +125,15 @@ class Migration {
     } finally {
       await Promise.all([source.close(), target.close()]);
     }
+  }
+
+  #sayRound({ from, to }: DomainPair, result: RoundResult): void {
+    const { json, watch } = this.#options;
+    const round = this.#round;
+    if (json) return printJson({ round, domain: from, to, ...result });
+    // Nobody wants to read all day that nothing happens.
+    if (watch && round > 1 && result.copied + result.deleted + result.failed === 0) return;
+    printLine(`round ${round}, ${from === to ? from : `${from}=${to}`}: ${inWords(result)}`);
   }
 
   /** Once. */

@@ -130,10 +130,11 @@ class Migration {
   #sayRound({ from, to }: DomainPair, result: RoundResult): void {
     const { json, watch } = this.#options;
     const round = this.#round;
-    if (json) return printJson({ round, domain: from, to, ...result });
+    const label = from === to ? from : `${from}=${to}`;
     // Nobody wants to read all day that nothing happens.
-    if (watch && round > 1 && result.copied + result.deleted + result.failed === 0) return;
-    printLine(`round ${round}, ${from === to ? from : `${from}=${to}`}: ${inWords(result)}`);
+    const idle = watch && round > 1 && result.copied + result.deleted + result.failed === 0;
+    if (json) printJson({ round, domain: from, to, ...result });
+    else if (!idle) printLine(`round ${round}, ${label}: ${inWords(result)}`);
   }
 
   /** Once. */

@@ -82,6 +82,9 @@ describe('a schema that MogileFS made', () => {
     );
     expect(found.map((file) => file?.dkey)).toEqual(['Foo', 'Foo', 'bar', 'Foo', undefined, 'bar']);
     expect((await store.findFile({ dmid, dkey: 'foo' }))?.fid).toBe(first);
+    // So a key that must be free is not, in any spelling.
+    const free = put(store, { dmid, dkey: 'FOO', replacing: 0 });
+    await expect(free).rejects.toThrow('other_file');
     // One overwrites the other; nothing is lost in a batch with both spellings.
     await Promise.all(['fOO', 'foo', 'new', 'NEW'].map((dkey) => put(store, { dmid, dkey })));
     expect(await store.queueDepths()).toMatchObject({ delete: 3 });

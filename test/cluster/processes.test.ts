@@ -52,12 +52,14 @@ async function pidsOf(job: string): Promise<number[]> {
   return (pids.match(/\d+/g) ?? []).map(Number);
 }
 
-/** @returns the pids of those that were. */
-async function killAll(): Promise<number[]> {
-  const victims = await pidsOf('queryworker');
-  for (const pid of victims) process.kill(pid, 'SIGKILL');
-  await until('they are gone', () => !victims.some(isAlive));
-  return victims;
+/** Kills a query process; the others stay, and need no time to start. @returns its pid. */
+async function killOne(pids?: readonly number[]): Promise<number> {
+  const all = await pidsOf('queryworker');
+  const victim = all.find((pid) => pids?.includes(pid) ?? true);
+  if (victim === undefined) throw new Error('no query process is up');
+  process.kill(victim, 'SIGKILL');
+  await until('it is gone', () => !isAlive(victim));
+  return victim;
 }
 
 async function counter(name: string): Promise<number> {
@@ -125,7 +127,7 @@ test('!watch shows the log of every process', async () => {
   });
 });
 
-test('query processes that are killed: clients notice nothing, counters stay', async () => {
+test('a query process that is killed: clients notice nothing, counters stay', async () => {
   const before = await counter('queries');
   const all = await dialAll();
   for (const client of all) {
@@ -134,15 +136,22 @@ test('query processes that are killed: clients notice nothing, counters stay', a
   const counted = before + queryProcesses * 21;
   // A survey tells the front the counters as they stand, and comes after a turn of each process.
   expect(await counter('queries')).toBeGreaterThanOrEqual(counted);
-  const victims = await killAll();
+  const victim = await killOne();
   for (const client of all) expect(await client.ask('noop\r\n')).toBe('OK \r\n');
-  await until('others to take their place', async () => {
-    const pids = await pidsOf('queryworker');
-    return pids.length === queryProcesses && !pids.some((pid) => victims.includes(pid));
-  });
-  for (const client of await dialAll()) expect(await client.code('get_domains')).toBe('OK');
+  expect(await untilComplete()).not.toContain(victim);
   expect(await counter('queries')).toBeGreaterThanOrEqual(counted);
 });
+
+/** All are up, so that clients are spread over all. */
+async function untilComplete(): Promise<number[]> {
+  return until('all query processes to be up', async () => {
+    const pids = await pidsOf('queryworker');
+    if (pids.length < queryProcesses) return undefined;
+    // They answer only when their database is open.
+    for (const client of await dialAll()) expect(await client.code('get_domains')).toBe('OK');
+    return pids;
+  });
+}
 
 async function inWork(count: number): Promise<void> {
   await until('the requests to be in work', async () => {
@@ -151,55 +160,85 @@ async function inWork(count: number): Promise<void> {
 }
 
 /** Lookups wait until the lock is released; the start of a process does not. */
-async function holdUpLookups(): Promise<() => Promise<void>> {
+async function holdUpLookups(): Promise<() => void> {
   const connection = await connectTo(inject('mysql'), database);
   await connection.query('LOCK TABLES file_on WRITE');
-  return async () => connection.destroy();
+  return () => connection.destroy();
+}
+
+/** So many lines of each. */
+function linesOf(clients: readonly RawClient[], count: number): Promise<(string | undefined)[][]> {
+  return Promise.all(
+    clients.map(async (client) => {
+      const lines = [];
+      for (let i = 0; i < count; i += 1) lines.push(await client.line());
+      return lines;
+    }),
+  );
 }
 
 test('I4: what a killed query process owed is answered, in order', async () => {
+  await untilComplete();
   const release = await holdUpLookups();
-  const [cut, plain] = (await dialAll()) as [RawClient, RawClient];
-  const [reads, long] = (await dialAll()) as [RawClient, RawClient];
-  const admin = await dialAll();
-  cut.write('sleep duration=30\r\n\r\nnoop\r\nnoop callid=1\r\nno');
-  plain.write('sleep duration=30\r\n');
-  reads.write(`file_info domain=${domain}&key=none&callid=again\r\nnoop callid=next\r\n`);
-  long.write(`file_info domain=${domain}&key=none&x=${'x'.repeat(500)}\r\nnoop\r\nno`);
+  // Of each two, one is on the process that dies.
+  const writes = await dialAll();
+  const reads = await dialAll();
+  const longs = await dialAll();
+  const admins = await dialAll();
+  const key = `domain=${domain}&key=none`;
+  const update = (callid: string) => `updateclass ${key}&class=default&callid=${callid}\r\n`;
+  for (const client of writes) client.write(`${update('w')}\r\nnoop\r\nnoop callid=1\r\nno`);
+  for (const client of reads) client.write(`file_info ${key}&callid=r\r\nnoop callid=next\r\n`);
+  const long = `file_info ${key}&callid=l&x=${'x'.repeat(500)}\r\nnoop\r\nno`;
+  for (const client of longs) client.write(long);
   // The answer to an admin command has another form, so its connection cannot go on.
-  for (const client of admin) client.write('sleep duration=30\r\n!version\r\n');
-  await inWork(6);
-  await killAll();
-  await release();
-  // Nobody knows whether these were executed; what came behind them was not.
-  for (const client of [cut, plain]) expect(await client.line()).toMatch(/^ERR failure /);
-  expect(await cut.line()).toBe('OK \r\n');
-  expect(await cut.line()).toBe('OK callid=1\r\n');
-  cut.write('op callid=2\r\nnoop callid=3\r\n');
-  expect(await cut.line()).toBe('OK callid=2\r\n');
-  expect(await cut.line()).toBe('OK callid=3\r\n');
-  expect(await plain.ask('noop callid=4\r\n')).toBe('OK callid=4\r\n');
-  // What only reads is executed again; of long requests the words are not known.
-  expect(await reads.line()).toBe('ERR unknown_key unknown_key again\r\n');
-  expect(await reads.line()).toBe('OK callid=next\r\n');
-  for (let i = 0; i < 2; i += 1) expect(await long.line()).toMatch(/^ERR failure /);
-  long.write('op callid=lost\r\nnoop callid=whole\r\n');
-  expect(await long.line()).toMatch(/^ERR failure /);
-  expect(await long.line()).toBe('OK callid=whole\r\n');
-  for (const client of admin) expect(await client.line()).toBeUndefined();
+  for (const client of admins) client.write(`${update('a')}!version\r\n`);
+  await inWork(8);
+  await killOne();
+  release();
+
+  const failure = expect.stringMatching(/^ERR failure \S+\r\n$/);
+  const unknown = (callid: string) => `ERR unknown_key unknown_key ${callid}\r\n`;
+  // Nobody knows whether the first was executed; what came behind it was not.
+  const behind = ['OK \r\n', 'OK callid=1\r\n'];
+  expect((await linesOf(writes, 3)).sort()).toEqual([
+    [failure, ...behind],
+    ['ERR invalid_key invalid_key w\r\n', ...behind],
+  ]);
+  for (const client of writes) expect(await client.ask('op callid=2\r\n')).toBe('OK callid=2\r\n');
+  // What only reads is executed again.
+  const read = [unknown('r'), 'OK callid=next\r\n'];
+  expect(await linesOf(reads, 2)).toEqual([read, read]);
+  // Of long requests the words are not known.
+  for (const client of longs) client.write('op callid=cut\r\nnoop callid=whole\r\n');
+  expect((await linesOf(longs, 4)).sort()).toEqual([
+    [failure, failure, failure, 'OK callid=whole\r\n'],
+    [unknown('l'), 'OK \r\n', 'OK callid=cut\r\n', 'OK callid=whole\r\n'],
+  ]);
+  expect(await linesOf(admins, 3)).toEqual(
+    expect.arrayContaining([
+      [undefined, undefined, undefined],
+      ['ERR invalid_key invalid_key a\r\n', '2.73\r\n', '.\r\n'],
+    ]),
+  );
 });
 
 test('a request that two processes did not survive is not tried a third time', async () => {
+  const old = await untilComplete();
   const release = await holdUpLookups();
-  const client = dial();
-  client.write(`file_info domain=${domain}&key=none&callid=poison\r\nnoop callid=next\r\n`);
-  for (let i = 0; i < 2; i += 1) {
-    await inWork(1);
-    await killAll();
+  const clients = await dialAll();
+  for (const client of clients) {
+    client.write(`file_info domain=${domain}&key=none\r\nnoop callid=next\r\n`);
   }
-  for (let i = 0; i < 2; i += 1) expect(await client.line()).toMatch(/^ERR failure /);
-  expect(await client.ask('noop callid=well\r\n')).toBe('OK callid=well\r\n');
-  await release();
+  await inWork(2);
+  const victim = await killOne(old);
+  // Both are on the process that is left.
+  await inWork(2);
+  await killOne(old.filter((pid) => pid !== victim));
+  // The other is executed again, and held up.
+  const lines = await Promise.race(clients.map((client) => linesOf([client], 2)));
+  expect(lines.flat()).toEqual(Array(2).fill(expect.stringMatching(/^ERR failure \S+\r\n$/)));
+  release();
 });
 
 test('I4: killed again and again, no client gets a reply of another request', async () => {
@@ -228,14 +267,14 @@ test('I4: killed again and again, no client gets a reply of another request', as
   });
   const load = Promise.all(work);
   load.catch(() => {});
-  for (let round = 0; round < 2; round += 1) {
+  for (let round = 0; round < 3; round += 1) {
     const answered = outcomes.answered;
-    await until('some answers', () => outcomes.answered > answered + 200);
-    const [victim] = await pidsOf('queryworker');
-    if (victim !== undefined) process.kill(victim, 'SIGKILL');
+    await until('some answers', () => outcomes.answered > answered + 50);
+    await killOne();
   }
   stopped = true;
   await load;
+  await untilComplete();
 });
 
 test('a jobs process that is killed comes back with what was wanted', async () => {

@@ -133,5 +133,5 @@ describe('adding a node', () => {
 
   test('spreads files to it while they are read, on MariaDB', async () => {
     await addNode(await databaseOf(inject('mysql')));
-  }, 180_000);
+  }, 300_000);
 });

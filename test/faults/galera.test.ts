@@ -239,7 +239,7 @@ describe('two trackers on different nodes', () => {
     } finally {
       await Promise.all(clients.map((client) => client.close()));
     }
-  }, 120_000);
+  }, 240_000);
 });
 
 function digestOf(body: Buffer): string {

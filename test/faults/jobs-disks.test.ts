@@ -131,4 +131,4 @@ test('I1, I2, I5, I9: a directory vanished, and the reaping tracker is killed', 
   await until('the other to go on', async () => (await rowsLeft()) === 0);
   await victim?.start();
   await expectWhole();
-}, 120_000);
+}, 240_000);

@@ -175,7 +175,7 @@ export class JobSite {
         if (left?.copies === 0 && left.deletions === 0) return true;
         throw new Error(`left: ${JSON.stringify(left)}`);
       },
-      { deadlineMs: 25_000, everyMs: 500 },
+      { deadlineMs: 60_000, everyMs: 500 },
     );
   }
 

@@ -10,7 +10,7 @@ export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   options: { deadlineMs?: number; everyMs?: number } = {},
 ): Promise<T> {
-  const deadline = performance.now() + (options.deadlineMs ?? 30_000);
+  const deadline = performance.now() + (options.deadlineMs ?? 60_000);
   let failure: unknown;
   for (;;) {
     try {

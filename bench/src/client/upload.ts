@@ -13,7 +13,13 @@ const mebibyte = 1024 * 1024;
 
 export interface UploadRates extends Comparison {
   /** The most that the process of a client held in memory. */
-  peakMebibytes: number;
+  peakMebibytes: { stored: number; fetched: number };
+}
+
+/** What `put-and-get` prints. */
+interface Told {
+  seconds: number;
+  peakBytes: { stored: number; fetched: number };
 }
 
 /** @param site with one storage node. */
@@ -26,13 +32,15 @@ export async function measureUploads(
   const [host] = site.cluster.hosts;
   const url = `http://${host?.ip}:${host?.httpPort}/dev${host?.devids[0]}/9/999/999/9999999999.fid`;
   const client = clientOf(site);
-  let peakMebibytes = 0;
+  const peakMebibytes = { stored: 0, fetched: 0 };
   const ours = async () => {
-    const script = fileURLToPath(new URL('../bin/upload-once.js', import.meta.url));
+    const script = fileURLToPath(new URL('../bin/put-and-get.js', import.meta.url));
     const args = [script, domain, site.cluster.trackers[0] ?? '', oneCopyClass, file];
     const { stdout } = await run(process.execPath, args);
-    const { seconds, peakBytes } = JSON.parse(stdout) as { seconds: number; peakBytes: number };
-    peakMebibytes = Math.max(peakMebibytes, peakBytes / mebibyte);
+    const { seconds, peakBytes } = JSON.parse(stdout) as Told;
+    for (const when of ['stored', 'fetched'] as const) {
+      peakMebibytes[when] = Math.max(peakMebibytes[when], peakBytes[when] / mebibyte);
+    }
     await client.delete('large');
     return mebibytes / seconds;
   };

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * Stores one file by the client library and reads it back. Prints how long the storing took, and
- * how much memory this process held at most until then, and until the end. Arguments: domain, tracker, class, file.
+ * how much memory this process held at most until then, and until the end. Arguments: domain,
+ * tracker, class, file.
  */
 import { readFileSync } from 'node:fs';
 import { createClient } from '@omgfs/client';

@@ -11,5 +11,6 @@ export * from './lists.ts';
 export * from './pull.ts';
 export * from './reproxy.ts';
 export * from './reproxy-answer.ts';
+export * from './scrub.ts';
 export * from './signing.ts';
 export * from './wire.ts';

@@ -13,7 +13,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { OmgfsError, pullHeaders } from '@omgfs/protocol';
+import { OmgfsError, pullHeaders, scrubHeader } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
 import { type AccessRules, checkAccess, isAllowed } from './access/access.ts';
 import type { DeviceDav } from './dav/dav.ts';
@@ -27,6 +27,7 @@ import { handleMkcol } from './handlers/mkcol.ts';
 import { handlePull } from './handlers/pull.ts';
 import { handlePulls } from './handlers/pulls.ts';
 import { handlePut } from './handlers/put.ts';
+import { handleScrubOrder } from './handlers/scrub.ts';
 import { Front } from './http/front.ts';
 import { keepAliveMs } from './http/plain-head.ts';
 import { type Exchange, type StreamExchange, sendError, type WholeExchange } from './http/reply.ts';
@@ -256,6 +257,9 @@ async function dispatch(options: ServerOptions, exchange: StreamExchange): Promi
       }
       if (exchange.req.headers[pullHeaders.batch] !== undefined) {
         return handlePulls(options, exchange);
+      }
+      if (exchange.req.headers[scrubHeader] !== undefined) {
+        return handleScrubOrder(options, exchange);
       }
       throw new OmgfsError('METHOD_NOT_ALLOWED');
     case 'MKCOL':

@@ -4,6 +4,7 @@
  * placed; the answer says the checksum. While it lasts, interim answers show progress.
  */
 import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import {
   type Checksum,
   formatChecksum,
@@ -17,7 +18,7 @@ import { Agent, type Dispatcher } from 'undici';
 import { type AccessRules, mayPullFrom } from '../access/access.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
-import { writeFully } from '../device/files.ts';
+import { statNow, writeFully } from '../device/files.ts';
 import { DiskWatch } from '../device/io/disk-watch.ts';
 import type { Claim } from '../device/space.ts';
 import { storeFile, storeWhole } from '../device/writer.ts';
@@ -136,6 +137,7 @@ async function pull(
   const hash = type && createHash(hashTypes[type].algorithm);
   const body = await open(order, { stallMs, gone });
   let checksum: Checksum | undefined;
+  let stats: Stats | undefined;
   const take = (chunk: Buffer): void => {
     claim.use(chunk.length);
     hash?.update(chunk);
@@ -168,12 +170,25 @@ async function pull(
           await device.run(() => writeFully(fd, chunk));
         }
         verify(bytes);
+        stats = statNow(fd);
       });
+      // For small ones it would cost as much as the copy; the scrub makes up for it.
+      keepDigest(device, name, { stats, checksum });
     }
   } finally {
     body.on('error', () => {}).destroy();
   }
   return checksum;
+}
+
+function keepDigest(
+  device: Device,
+  name: string,
+  { stats, checksum }: { stats: Stats | undefined; checksum: Checksum | undefined },
+): void {
+  if (stats === undefined || checksum === undefined) return;
+  const { algorithm } = hashTypes[checksum.type];
+  device.digests.record(name, stats, { [algorithm]: checksum.hex });
 }
 
 /** Opens the source and looks at its length. @throws SourceFailure. */

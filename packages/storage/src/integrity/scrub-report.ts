@@ -1,21 +1,10 @@
 /** What the scrub of a device has done and found, as kept on the device and shown over HTTP. */
+import type { Finding, FindingId } from '@omgfs/protocol';
 import { mkdir, readFile, rename, writeAtomically, writeFully } from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
 
 /** Below a device directory: what the node keeps there besides files. */
 export const stateDirectory = '.omgfs';
-
-export interface Finding {
-  /** Relative to the device. */
-  name: string;
-  /** `corrupt`: moved to the quarantine; `unreadable`: still where it was. */
-  kind: string;
-  reason: string;
-  /** Where the file is now, relative to the device. */
-  quarantine?: string;
-  /** ISO 8601. */
-  at: string;
-}
 
 /** The newest are kept. */
 const findingsMax = 1000;
@@ -78,7 +67,33 @@ export class ScrubReport {
   }
 
   add(finding: Finding): void {
-    this.findings = [...this.findings.filter(({ name }) => name !== finding.name), finding];
-    this.findings = this.findings.slice(-findingsMax);
+    const others = this.findings.filter(({ name }) => name !== finding.name);
+    if (others.length >= findingsMax) {
+      // Those that nobody has seen to yet are kept longest.
+      const handled = others.findIndex((one) => one.handled !== undefined);
+      others.splice(Math.max(0, handled), 1);
+    }
+    this.findings = [...others, finding];
+  }
+
+  /** Findings that wait for the trackers, those first that wait longest or were tried least. */
+  get waiting(): Finding[] {
+    return this.findings.filter(({ handled }) => handled === undefined);
+  }
+
+  /** Notes what the trackers did. */
+  settle(ids: readonly (FindingId & { outcome: string })[]): void {
+    for (const { name, at, outcome } of ids) {
+      const finding = this.findings.find((one) => one.name === name && one.at === at);
+      if (finding !== undefined) finding.handled = outcome;
+    }
+  }
+
+  /** Puts findings behind the others, because nothing can be done about them now. */
+  defer(ids: readonly FindingId[]): void {
+    const isDeferred = (one: Finding) =>
+      ids.some(({ name, at }) => one.name === name && one.at === at);
+    const deferred = this.findings.filter(isDeferred);
+    this.findings = [...this.findings.filter((one) => !isDeferred(one)), ...deferred];
   }
 }

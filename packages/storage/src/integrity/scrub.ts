@@ -6,15 +6,17 @@
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Digests } from '@omgfs/protocol';
+import type { Digests, ScrubOrder } from '@omgfs/protocol';
 import type { Device } from '../device/device.ts';
 import { closeNow, lstat, mkdir, openForRead, readFully, rename } from '../device/files.ts';
+import { SharedRun } from '../device/shared-run.ts';
 import type { Log } from '../log.ts';
 import { type DigestDirectory, isOf } from './digest-log.ts';
 import { ScrubReport, stateDirectory } from './scrub-report.ts';
 import { type Directory, walk } from './walk.ts';
 
 export interface ScrubOptions {
+  /** Unless trackers ask for another rate; 0 keeps it from starting at all. */
   bytesPerSecond: number;
   log: Log;
 }
@@ -27,12 +29,18 @@ const ownAlgorithm = 'md5';
 const saveMs = 10_000;
 /** Between two rounds, and while the device is refused. */
 const restMs = 60_000;
+/** How soon another rate is noticed. */
+const pauseMs = 1000;
 
 export class Scrub {
   readonly #device: Device;
   readonly #options: ScrubOptions;
   readonly #stop = new AbortController();
+  readonly #saving = new SharedRun(() => this.#write());
   #report = new ScrubReport();
+  /** The device directory that the report is of. */
+  #root = '';
+  #ordered: number | undefined;
   #running: Promise<void> | undefined;
   #savedAtMs = 0;
 
@@ -44,6 +52,37 @@ export class Scrub {
   /** What was found, for those who watch. */
   get report(): ScrubReport {
     return this.#report;
+  }
+
+  /** 0 while it stands still. */
+  get bytesPerSecond(): number {
+    const { bytesPerSecond } = this.#options;
+    return bytesPerSecond === 0 ? 0 : (this.#ordered ?? bytesPerSecond);
+  }
+
+  /** Takes the report over that lies on the device, if that was not done yet. */
+  async load(): Promise<void> {
+    const { root } = this.#device;
+    // Another disk has another position.
+    if (this.#root === root) return;
+    const report = await ScrubReport.load(root);
+    if (this.#root === root) return;
+    this.#report = report;
+    this.#root = root;
+  }
+
+  /** Does what trackers say; asked for a rate it begins at once. */
+  async obey({ bytesPerSecond, handled = [], deferred = [] }: ScrubOrder): Promise<void> {
+    await this.load();
+    if (bytesPerSecond === null) this.#ordered = undefined;
+    else if (bytesPerSecond !== undefined) {
+      this.#ordered = bytesPerSecond;
+      if (this.bytesPerSecond > 0) this.start();
+    }
+    if (handled.length === 0 && deferred.length === 0) return;
+    this.#report.settle(handled);
+    this.#report.defer(deferred);
+    await this.#save();
   }
 
   /** Goes round and round until `close`. */
@@ -61,13 +100,10 @@ export class Scrub {
   }
 
   async #runAll(): Promise<void> {
-    let root = '';
     for (;;) {
       const device = this.#device;
       if (device.state === 'ready') {
-        // Another disk has another position.
-        if (root !== device.root) this.#report = await ScrubReport.load(device.root);
-        root = device.root;
+        await this.load();
         await this.round().catch((error: unknown) => {
           this.#stop.signal.throwIfAborted();
           this.#options.log.warn({ devid: device.devid, reason: String(error) }, 'scrub.stopped');
@@ -163,7 +199,7 @@ export class Scrub {
         const bytes = await run(() => readFully(fd, buffer, at));
         for (const hash of hashes) hash.update(buffer.subarray(0, bytes));
         cost += bytes;
-        await this.#rest((cost / this.#options.bytesPerSecond) * 1000);
+        await this.#pace(cost);
         cost = 0;
         if (bytes < chunkBytes) break;
       }
@@ -193,11 +229,27 @@ export class Scrub {
     this.#savedAtMs = Number.NEGATIVE_INFINITY;
   }
 
-  async #save(): Promise<void> {
+  #save(): Promise<void> {
     this.#savedAtMs = performance.now();
+    return this.#saving.run();
+  }
+
+  async #write(): Promise<void> {
     const { root, run } = this.#device;
     // A full disk: the next round begins where the last one was saved.
     await this.#report.save(root, { temp: this.#device.tempPath(), run }).catch(() => {});
+  }
+
+  /** Waits as long as so many bytes take, at a rate that may change meanwhile. */
+  async #pace(bytes: number): Promise<void> {
+    for (let left = bytes; left > 0; ) {
+      const rate = this.bytesPerSecond;
+      const ms = rate > 0 ? Math.min(pauseMs, (left / rate) * 1000) : pauseMs;
+      await this.#rest(ms);
+      left -= (rate * ms) / 1000;
+      // What is left over by rounding is no reason to wait.
+      if (left < 1) return;
+    }
   }
 
   async #rest(ms: number): Promise<void> {

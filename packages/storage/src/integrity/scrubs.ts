@@ -1,9 +1,10 @@
 /** The scrubs of all devices of the node: one each, begun a while after the start. */
+import type { ScrubOrder } from '@omgfs/protocol';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import type { Log } from '../log.ts';
 import { Scrub } from './scrub.ts';
-import { ScrubReport } from './scrub-report.ts';
+import type { ScrubReport } from './scrub-report.ts';
 
 export interface ScrubsOptions {
   devices: Devices;
@@ -37,16 +38,28 @@ export class Scrubs {
 
   /** What the scrub of a device has found so far, also before the last restart. */
   async report(device: Device): Promise<ScrubReport> {
-    return this.#scrubs.get(device.devid)?.report ?? (await ScrubReport.load(device.root));
+    const scrub = this.#scrubOf(device);
+    await scrub.load();
+    return scrub.report;
+  }
+
+  /** Does what trackers say about a device. */
+  async obey(device: Device, order: ScrubOrder): Promise<Scrub> {
+    const scrub = this.#scrubOf(device);
+    await scrub.obey(order);
+    return scrub;
   }
 
   #startAll(): void {
-    const { devices, bytesPerSecond, log } = this.#options;
-    for (const device of devices.all()) {
-      if (this.#scrubs.has(device.devid)) continue;
-      const scrub = new Scrub(device, { bytesPerSecond, log });
-      this.#scrubs.set(device.devid, scrub);
-      scrub.start();
-    }
+    for (const device of this.#options.devices.all()) this.#scrubOf(device).start();
+  }
+
+  #scrubOf(device: Device): Scrub {
+    const { bytesPerSecond, log } = this.#options;
+    const known = this.#scrubs.get(device.devid);
+    if (known !== undefined) return known;
+    const scrub = new Scrub(device, { bytesPerSecond, log });
+    this.#scrubs.set(device.devid, scrub);
+    return scrub;
   }
 }

@@ -25,6 +25,13 @@ const fsckChecksum: Rule = (value) => {
   throw new OmgfsError('INVALID_FORMAT', { wireText: 'Not a valid checksum algorithm' });
 };
 
+/** Without one the nodes go by their own options. */
+const scrubRate: Rule = (value) => {
+  if (value === '') return undefined;
+  if (/^\d{1,6}$/.test(value)) return value;
+  throw new OmgfsError('INVALID_FORMAT', { wireText: 'Must be MiB a second, 0 to stop, or empty' });
+};
+
 const netmasks: Rule = (value) => {
   for (const mask of value.split(/[\s,]+/).filter((part) => part !== '')) {
     if (parseNetwork(mask) === undefined) {
@@ -47,6 +54,7 @@ const rules: ReadonlyMap<string, Rule> = new Map([
   ['fsck_checksum', fsckChecksum],
   ['network_zones', anyText],
   ['omg_heal_after', digits],
+  ['omg_scrub_mib_per_second', scrubRate],
   ['omg_device_copies', digits],
   ['omg_device_mib_per_second', digits],
 ]);
@@ -54,7 +62,7 @@ const rules: ReadonlyMap<string, Rule> = new Map([
 const rulesByPrefix: readonly [RegExp, Rule][] = [
   [/^queue_/, anyText],
   [/^zone_/, netmasks],
-  [/^omg_pause_(?:replicate|delete|reaper|heal|fsck|rebalance)$/, boolean],
+  [/^omg_pause_(?:replicate|delete|reaper|heal|scrub|fsck|rebalance)$/, boolean],
   [/^slave_/, replicaDatabase],
 ];
 

@@ -3,7 +3,7 @@
  * exceptions, because an unreachable node is ordinary; every wait is bounded; connections are kept
  * and limited per host. Knows URLs only: which device to ask is decided elsewhere.
  */
-import type { HashType } from '@omgfs/protocol';
+import type { HashType, ScrubOrder } from '@omgfs/protocol';
 import { Agent, type Dispatcher } from 'undici';
 import {
   type CopyOutcome,
@@ -22,6 +22,7 @@ import {
   type UsageOutcome,
 } from './probes.ts';
 import { Pulls } from './pull.ts';
+import { type ScrubOutcome, sendScrubOrder } from './scrub-order.ts';
 import { SideDigests } from './side-channel/side-digests.ts';
 import { createSignUrl, signing } from './signing.ts';
 
@@ -70,6 +71,8 @@ export interface DeviceClient {
   refusesWrongMd5(place: DevicePlace): Promise<boolean | undefined>;
   /** Streams a replica from one node to another through this process. */
   copy(request: CopyRequest): Promise<CopyOutcome>;
+  /** Tells a node about the scrub of a device, by its address, and asks for findings. */
+  scrub(url: string, order: ScrubOrder): Promise<ScrubOutcome>;
   /** Ends all connections; what is in flight fails. */
   close(): Promise<void>;
 }
@@ -114,6 +117,7 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
     readUsage: (place) => readUsage(probe, place),
     findWriteFault: (place) => findWriteFault(probe, place),
     refusesWrongMd5: (place) => refusesWrongMd5(probe, place),
+    scrub: (url, order) => sendScrubOrder(agents.checks, { url, order, deadlineMs }),
     close: async () => {
       side?.close();
       const all = [pullAgent, ...Object.values(agents)];

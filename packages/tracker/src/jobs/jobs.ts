@@ -6,6 +6,7 @@ import { Chances } from './chances.ts';
 import { createDeleteJob } from './delete.ts';
 import { FaultLog } from './fault-log.ts';
 import { createFsck } from './fsck/fsck.ts';
+import { Reach } from './fsck/reach.ts';
 import type { Job, JobStatus } from './job.ts';
 import { type JobCount, JobMaster } from './job-master.ts';
 import { Monitor, type MonitorOptions } from './monitor/monitor.ts';
@@ -17,6 +18,7 @@ import { createRebalance, type Rebalance } from './rebalance/rebalance.ts';
 import { Repeater } from './repeater.ts';
 import { DeviceSlots } from './replication/device-slots.ts';
 import { createReplicateJob } from './replication/replicate.ts';
+import { ScrubCollector } from './scrub/collector.ts';
 import type { JobServices } from './services.ts';
 import { Healer } from './upkeep/healer.ts';
 import { Leftovers } from './upkeep/leftovers.ts';
@@ -47,6 +49,8 @@ export interface JobSettings extends Partial<MonitorOptions> {
   reaperJobs?: number;
   /** The wait between two rounds of the reaper, and of the look for files to heal. */
   upkeepEveryMs?: number;
+  /** The wait between two rounds that collect what nodes found by scrubbing. */
+  scrubEveryMs?: number;
   /** How long a device has to be dead before the first of its rows goes. */
   reaperGraceMs?: number;
   /** Until every tracker knows of a change, in seconds. */
@@ -187,14 +191,15 @@ function createParts(services: JobServices, settings: JobSettings) {
   });
   const reaper = createReaper(services, settings, replicateJob);
   const healer = createHealer(services, settings, { monitor, replicateJob });
+  const scrub = createScrubCollector(services, settings, { notes, replicateJob });
   const woken = { replicateJob, deleteJob, healer, rebalance };
   const chances = createChances(services, settings, woken);
   const counted = { replicate: replicateJob, delete: deleteJob, fsck, rebalance, reaper };
-  const pausable = { ...counted, heal: healer };
+  const pausable = { ...counted, heal: healer, scrub };
   const pauses = new PauseSwitch(services.topology, pausable);
   const queues = [replicateJob, deleteJob, fsck, rebalance];
   const rates = createRates(services, settings, counted);
-  const starting = [...queues, tempfiles, reaper, healer, chances, pauses, rates];
+  const starting = [...queues, tempfiles, reaper, healer, scrub, chances, pauses, rates];
   return { monitor, notes, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping };
 }
 
@@ -259,6 +264,19 @@ function createHealer(
     settleSeconds: settings.settleSeconds ?? 10,
     reloadTopology: () => monitor.reload(),
     onQueued: () => replicateJob.wake(),
+    takesPart: () => replicateJob.status().concurrency > 0,
+  });
+}
+
+function createScrubCollector(
+  services: JobServices,
+  settings: JobSettings,
+  { notes, replicateJob }: { notes: Notes; replicateJob: Job<ReplicationRow> },
+): ScrubCollector {
+  const parts = { services, notes, reach: new Reach(services) };
+  return new ScrubCollector(parts, {
+    everyMs: settings.scrubEveryMs ?? 10_000,
+    onRepaired: () => replicateJob.wake(),
     takesPart: () => replicateJob.status().concurrency > 0,
   });
 }

@@ -96,9 +96,8 @@ export interface FsckWait {
   reported?: boolean;
 }
 
-/** What came of a closer look. All of it is written in one transaction, or nothing. */
-export interface FsckRepair {
-  row: FsckRow;
+/** What is corrected of a file. All of it is written in one transaction, or nothing. */
+export interface FsckChange {
   events: readonly FsckEvent[];
   /** Replicas that are no good; their rows go, their bytes stay. */
   forget: readonly number[];
@@ -108,6 +107,11 @@ export interface FsckRepair {
   checksum?: Checksum;
   replicate: boolean;
   recount: boolean;
+}
+
+/** What came of a closer look. */
+export interface FsckRepair extends FsckChange {
+  row: FsckRow;
   /** The check is not over; otherwise the row is done with. */
   wait?: FsckWait;
 }
@@ -191,6 +195,8 @@ export interface FsckStore {
     waits: readonly FsckWait[];
   }): Promise<void>;
   repair(repair: FsckRepair): Promise<void>;
+  /** As `repair`, for a file that no row of the queue is claimed for. */
+  amend(change: FsckChange & { fid: number }): Promise<void>;
   putOff(row: FsckRow, wait: FsckWait): Promise<void>;
   /** Devices that checks wait for. */
   awaitedDevices(): Promise<number[]>;

@@ -2,7 +2,8 @@
  * Why the jobs could not finish with a file last, readable from every tracker. It is kept in a
  * table of ours, which may be missing: an account without the right to create it goes on without.
  */
-export type NotedJob = 'replicate' | 'delete';
+/** A note of `scrub` says what it found of a file, whether or not the file waits for anything. */
+export type NotedJob = 'replicate' | 'delete' | 'scrub';
 
 export interface Note {
   fid: number;
@@ -17,7 +18,7 @@ export interface Note {
 export interface NoteStore {
   /** Notes about a fid; none where the table is missing. */
   of(fid: number): Promise<Note[]>;
-  /** The most frequent reasons, at most `limit`; none where the table is missing. */
+  /** The most frequent reasons to wait, at most `limit`; none where the table is missing. */
   top(limit: number): Promise<(Pick<Note, 'job' | 'code' | 'reason'> & { count: number })[]>;
   /**
    * Replaces what was noted of the same job and fid; makes the table when it is missing.

@@ -1,6 +1,6 @@
 /** The fsck part of the store over either engine, and the transaction that a repair is. */
 import { hashTypes } from '@omgfs/protocol';
-import type { FsckRepair, FsckStore } from '../../fsck-store.ts';
+import type { FsckChange, FsckRepair, FsckStore } from '../../fsck-store.ts';
 import type { Engine, Session } from '../engine.ts';
 import { readFiles, readRange, withChecksum } from './files.ts';
 import { clearLog, countEvents, logEvents, readLog } from './findings.ts';
@@ -32,6 +32,7 @@ export function createFsckStore(engine: Engine): FsckStore {
       }),
     settle: (request) => queue.settleRows(engine, request),
     repair: (repair) => applyRepair(engine, repair),
+    amend: (change) => applyChange(engine, change),
     putOff: (row, wait) => queue.putOffRow(engine, row, wait),
     awaitedDevices: () => queue.awaitedDevices(engine),
     hasten: (devids) => queue.hastenRows(engine, devids),
@@ -44,19 +45,26 @@ function applyRepair(engine: Engine, repair: FsckRepair): Promise<void> {
   const { row } = repair;
   return engine.transaction(
     async (session) => {
-      const locked = `SELECT fid FROM file WHERE fid = ?${engine.dialect.forUpdate}`;
-      // A file that was deleted meanwhile is none of ours any more.
-      const exists = (await session.rows(locked, [row.fid])).length > 0;
-      if (exists) await writeRepair(engine, session, repair);
+      await writeChange(engine, session, { ...repair, fid: row.fid });
       await queue.closeRow(engine, session, repair);
     },
     async (session) => !(await queue.isClaimed(engine, session, row)),
   );
 }
 
-async function writeRepair(engine: Engine, session: Session, repair: FsckRepair): Promise<void> {
-  const { row, forget, found, checksum, replicate, recount } = repair;
-  const { fid } = row;
+function applyChange(engine: Engine, change: FsckChange & { fid: number }): Promise<void> {
+  return engine.transaction((session) => writeChange(engine, session, change));
+}
+
+async function writeChange(
+  engine: Engine,
+  session: Session,
+  change: FsckChange & { fid: number },
+): Promise<void> {
+  const { fid, forget, found, checksum, replicate, recount } = change;
+  const locked = `SELECT fid FROM file WHERE fid = ?${engine.dialect.forUpdate}`;
+  // A file that was deleted meanwhile is none of ours any more.
+  if ((await session.rows(locked, [fid])).length === 0) return;
   const { keepRow, keepEarlierTry, now } = engine.dialect;
   for (const devid of forget) {
     await session.run('DELETE FROM file_on WHERE fid = ? AND devid = ?', [fid, devid]);
@@ -80,7 +88,7 @@ async function writeRepair(engine: Engine, session: Session, repair: FsckRepair)
   await logEvents(
     engine,
     session,
-    repair.events.map((event) => ({ ...event, fid })),
+    change.events.map((event) => ({ ...event, fid })),
   );
   if (replicate) {
     await session.run(

@@ -1,0 +1,151 @@
+/**
+ * Collects what storage nodes find while they scrub, and tells them how fast to go. One tracker at
+ * a time does it; what it has seen to it tells the node, which then forgets it. A tracker that dies
+ * in between leaves findings that the next one looks at again and finds settled (I8, I9).
+ */
+import { type Finding, type ScrubAnswer, type ScrubOrder, scrubLimits } from '@omgfs/protocol';
+import type { Device } from '../../placement/model.ts';
+import { scrubBytesPerSecond, scrubUrl } from '../../topology/scrub-view.ts';
+import { FaultLog } from '../fault-log.ts';
+import { forEachOf } from '../fsck/slots.ts';
+import { Repeater } from '../repeater.ts';
+import { type FindingParts, handleFinding } from './finding.ts';
+
+export interface CollectorOptions {
+  everyMs: number;
+  /** Told when files wait for replication. */
+  onRepaired: () => void;
+  /** Whether this tracker takes part in work on replicas at all. */
+  takesPart: () => boolean;
+}
+
+const devicesAtOnce = 8;
+/** Pages of findings that one device gets in a round; the others want their turn too. */
+const pagesMax = 10;
+/** A finding that can not be seen to is tried again after so long. */
+const restMs = 600_000;
+const restingMax = 10_000;
+/** A node that knows no scrub is asked again after so long. */
+const unwillingMs = 600_000;
+
+export class ScrubCollector {
+  readonly #parts: FindingParts;
+  readonly #options: CollectorOptions;
+  readonly #repeater: Repeater;
+  readonly #faults: FaultLog;
+  readonly #stopping = new AbortController();
+  /** Until when findings rest, by device, name and time. */
+  readonly #resting = new Map<string, number>();
+  readonly #unwilling = new Map<number, number>();
+  #paused = false;
+  #rate: number | null | undefined;
+  #unsubscribe: () => void = () => {};
+
+  constructor(parts: FindingParts, options: CollectorOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#faults = new FaultLog(parts.services.log, 'scrub');
+    this.#repeater = new Repeater({
+      everyMs: options.everyMs,
+      run: () => this.#round(),
+      onError: (error) => this.#faults.failed(error),
+    });
+  }
+
+  start(): void {
+    const { topology } = this.#parts.services;
+    this.#unsubscribe = topology.onChange(() => {
+      // An operator who sets a rate wants to see it.
+      if (this.#rate !== undefined && this.#rate !== scrubBytesPerSecond(topology)) this.wake();
+    });
+    this.#repeater.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe();
+    this.#stopping.abort();
+    await this.#repeater.stop();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.wake();
+  }
+
+  wake(): void {
+    this.#repeater.wake();
+  }
+
+  async #round(): Promise<void> {
+    if (this.#paused || !this.#options.takesPart()) return;
+    const { store, topology } = this.#parts.services;
+    const nowMs = performance.now();
+    const devices = [...topology.devices()].filter(
+      ({ devid }) => topology.isReadable(devid) && !((this.#unwilling.get(devid) ?? 0) > nowMs),
+    );
+    if (devices.length === 0) return;
+    await store.withLock({ name: 'omg:scrub', waitMs: 0 }, async (lost) => {
+      const signal = AbortSignal.any([lost, this.#stopping.signal]);
+      this.#rate = scrubBytesPerSecond(topology);
+      await forEachOf(devices, devicesAtOnce, (device) => this.#collect(device, signal));
+    });
+    this.#faults.wentWell();
+  }
+
+  async #collect(device: Device, signal: AbortSignal): Promise<void> {
+    const { devid } = device;
+    let order: ScrubOrder = this.#rate === undefined ? {} : { bytesPerSecond: this.#rate };
+    for (let page = 0; page < pagesMax && !signal.aborted && !this.#paused; page += 1) {
+      const answer = await this.#tell(device, order);
+      const due = (answer?.pending ?? []).filter((finding) => !this.#rests(devid, finding));
+      if (due.length === 0) return;
+      order = await this.#handle(devid, due, signal);
+    }
+    await this.#tell(device, order);
+  }
+
+  async #tell(device: Device, order: ScrubOrder): Promise<ScrubAnswer | undefined> {
+    const { topology, devices, log } = this.#parts.services;
+    const { devid } = device;
+    const url = scrubUrl(topology, devid);
+    if (url === undefined) return undefined;
+    const outcome = await devices.scrub(url, order);
+    if (outcome.state === 'told') return outcome.answer;
+    if (outcome.state === 'unwilling') {
+      this.#unwilling.set(devid, performance.now() + unwillingMs);
+      log.debug({ devid, reason: outcome.reason }, 'scrub.unknown');
+    }
+    return undefined;
+  }
+
+  async #handle(devid: number, due: readonly Finding[], signal: AbortSignal): Promise<ScrubOrder> {
+    const handled: { name: string; at: string; outcome: string }[] = [];
+    const deferred: { name: string; at: string }[] = [];
+    for (const finding of due.slice(0, scrubLimits.findingsMax)) {
+      if (signal.aborted) break;
+      const { name, at } = finding;
+      const verdict = await handleFinding(this.#parts, { devid, finding, signal });
+      if (verdict.state === 'settled') {
+        handled.push({ name, at, outcome: verdict.outcome });
+        if (verdict.repaired) this.#options.onRepaired();
+      } else if (!signal.aborted) {
+        deferred.push({ name, at });
+        this.#rest(devid, finding);
+      }
+    }
+    return { handled, deferred };
+  }
+
+  #rests(devid: number, { name, at }: Finding): boolean {
+    return (this.#resting.get(`${devid} ${at} ${name}`) ?? 0) > performance.now();
+  }
+
+  #rest(devid: number, { name, at }: Finding): void {
+    if (this.#resting.size >= restingMax) this.#resting.clear();
+    this.#resting.set(`${devid} ${at} ${name}`, performance.now() + restMs);
+  }
+}

@@ -9,10 +9,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { checkedClass, JobSite } from '../helpers/job-site.ts';
+import { rotFile } from '../helpers/rot.ts';
 import { until } from '../helpers/wait.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-jobs-disks-'));
@@ -44,6 +45,15 @@ afterAll(async () => {
 function pathOf(devid: number, fid: number): string {
   const host = site.cluster.hosts.find(({ devids }) => devids.includes(devid));
   return join(host?.docroot ?? '', fidPath(devid, fid));
+}
+
+function hasDigest(devid: number, fid: number): boolean {
+  const file = pathOf(devid, fid);
+  try {
+    return readFileSync(join(dirname(file), '.omgfs-digests'), 'utf8').includes(basename(file));
+  } catch {
+    return false;
+  }
 }
 
 async function devicesOf(fid: number): Promise<number[]> {
@@ -98,6 +108,48 @@ test('I2, I5: a replica with other bytes is no source, and fsck replaces it', as
   await site.call('update_class', { ...args, mindevcount: 2, hashtype: 'MD5' });
   await site.call('clear_cache', {}, 1);
 });
+
+test('I1, I2, I8, I9: nodes find what rots, and trackers see to it although they die', async () => {
+  const rotten: { fid: number; devid: number }[] = [];
+  for (let number = 0; number < 12; number += 1) {
+    const key = `rotting/${number}`;
+    await site.writers.put(key, Buffer.from(`body of ${key} `.repeat(500)));
+    const { fid } = await site.client.info(key);
+    rotten.push({ fid, devid: 0 });
+  }
+  await site.settle();
+  for (const one of rotten) {
+    const devids = await devicesOf(one.fid);
+    // What was uploaded with its checksum; a copy of a small file gets one by the first scrub.
+    one.devid = devids.find((devid) => hasDigest(devid, one.fid)) ?? 0;
+    rotFile(pathOf(one.devid, one.fid));
+  }
+  const rate = { key: 'omg_scrub_mib_per_second', value: 1000 };
+  await site.call('set_server_setting', rate);
+  await site.call('clear_cache', {}, 1);
+  const [first] = await until('the first to be found', async () => {
+    const lines = await site.logged('scrub.repaired');
+    return lines.length > 0 ? lines : undefined;
+  });
+  const victim = site.cluster.trackerDaemons[first?.tracker ?? 0];
+  const node = site.cluster.hosts[0];
+  await Promise.all([victim?.kill('SIGKILL'), node?.kill('SIGKILL')]);
+  await node?.start();
+  const missed = () => site.rows("SELECT fid, devid FROM fsck_log WHERE evcode = 'MISS'");
+  const isSeenTo = async () => {
+    const found = (await missed()).map(({ fid, devid }) => `${fid} ${devid}`);
+    return rotten.every(({ fid, devid }) => found.includes(`${fid} ${devid}`)) || undefined;
+  };
+  await until('the other to see to the rest', isSeenTo, { deadlineMs: 60_000, everyMs: 200 });
+  await victim?.start();
+  await expectWhole();
+  const ours = (await missed()).filter(({ fid }) => rotten.some((one) => one.fid === Number(fid)));
+  expect(ours).toHaveLength(rotten.length);
+  for (const { fid } of rotten) expect((await devicesOf(fid)).length).toBeGreaterThanOrEqual(2);
+  const status = await site.call('scrub_status');
+  expect(status).toMatchObject({ rate: '1000', dev1_state: 'on' });
+  await site.call('set_server_setting', { ...rate, value: 0 });
+}, 120_000);
 
 test('I1, I2, I5, I9: a directory vanished, and the reaping tracker is killed', async () => {
   const host = site.cluster.hosts[2];

@@ -9,6 +9,7 @@ import { addJobCommands } from './jobs.ts';
 import { addMachineCommands } from './machines.ts';
 import { addNamespaceCommands } from './namespace.ts';
 import { addRebalanceCommands } from './rebalance.ts';
+import { addScrubCommands } from './scrub.ts';
 import { addSettingCommands } from './settings.ts';
 import { printDone } from './table.ts';
 import { addVerifyCommand } from './verify.ts';
@@ -28,6 +29,7 @@ export function addAdminCommands(program: Command, withAdmin: WithAdmin): void {
   addFsckCommands(admin, withAdmin);
   addRebalanceCommands(admin, withAdmin);
   addDrainCommands(admin, withAdmin);
+  addScrubCommands(admin, withAdmin);
   admin
     .command('replicate-now')
     .description('make every waiting replication due now')

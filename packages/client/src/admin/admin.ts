@@ -24,6 +24,7 @@ import type {
   HostInfo,
   JobInfo,
   QueueInfo,
+  ScrubInfo,
   WaitReason,
 } from './types.ts';
 
@@ -257,6 +258,27 @@ export class Admin {
       uploads: Number(row.open_uploads),
       etaSeconds: numberOrNull(row.eta_seconds),
       safe: row.safe === '1',
+      message: row.message ?? '',
+    }));
+  }
+
+  /** How scrub goes on all devices or one of them; only trackers of omgfs can tell. */
+  async scrubs(place: { device?: number } = {}): Promise<ScrubInfo[]> {
+    const fields = await this.call('scrub_status', place);
+    return listOf(fields, { prefix: 'dev', total: fields.devices }).map((row) => ({
+      devid: Number(row.devid),
+      host: row.host ?? '',
+      state:
+        row.state === 'on' || row.state === 'off' || row.state === 'none'
+          ? row.state
+          : 'unreachable',
+      bytesPerSecond: Number(row.bytes_per_second ?? 0),
+      position: row.position ?? '',
+      rounds: Number(row.rounds ?? 0),
+      files: Number(row.files ?? 0),
+      bytes: Number(row.bytes ?? 0),
+      etaSeconds: numberOrNull(row.eta_seconds),
+      waiting: Number(row.waiting ?? 0),
       message: row.message ?? '',
     }));
   }

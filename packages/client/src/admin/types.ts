@@ -130,6 +130,27 @@ export interface QueueInfo {
 }
 
 /** A device that is being emptied. */
+/** What the node of a device says about reading it again from end to end. */
+export interface ScrubInfo {
+  devid: number;
+  host: string;
+  /** `none`: the node offers none. */
+  state: 'on' | 'off' | 'none' | 'unreachable';
+  bytesPerSecond: number;
+  /** The file that was looked at last; empty between two rounds. */
+  position: string;
+  /** Rounds that were finished. */
+  rounds: number;
+  /** Looked at in this round. */
+  files: number;
+  bytes: number;
+  etaSeconds: number | null;
+  /** Findings that the trackers could not see to yet. */
+  waiting: number;
+  /** The last finding and what was done, or why nothing is known. */
+  message: string;
+}
+
 export interface DrainInfo {
   devid: number;
   host: string;

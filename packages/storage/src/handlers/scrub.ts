@@ -13,7 +13,7 @@ import {
 } from '@omgfs/protocol';
 import type { Devices } from '../device/devices.ts';
 import { parseReadTarget } from '../http/path.ts';
-import { type Exchange, sendText } from '../http/reply.ts';
+import { sendText, type StreamExchange } from '../http/reply.ts';
 import type { Scrub } from '../integrity/scrub.ts';
 import type { Scrubs } from '../integrity/scrubs.ts';
 
@@ -27,7 +27,7 @@ const textMax = 4096;
  */
 export async function handleScrubOrder(
   { devices, scrubs }: { devices: Devices; scrubs: Scrubs },
-  exchange: Exchange,
+  exchange: StreamExchange,
 ): Promise<void> {
   const place = parseReadTarget(exchange.target);
   if (place.kind !== 'scrub') throw malformed('the path is that of no scrub');

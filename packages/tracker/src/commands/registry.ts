@@ -24,6 +24,7 @@ import { OpenUploads } from './open-uploads.ts';
 import { rebalanceCommands } from './rebalance.ts';
 import { drainCommands } from './rebalance-drain.ts';
 import { resumableCommands } from './resumable.ts';
+import { scrubCommands } from './scrub.ts';
 import type { CommandServices } from './services.ts';
 import { settingCommands } from './settings.ts';
 
@@ -60,6 +61,7 @@ export function createCommands(services: CommandServices): CommandTable {
     ...fsckCommands(services),
     ...rebalanceCommands(services),
     ...drainCommands(services),
+    ...scrubCommands(services),
     ...maintenanceCommands(services),
     ...resumableCommands(services),
   });

@@ -275,7 +275,7 @@ function createScrubCollector(
 ): ScrubCollector {
   const parts = { services, notes, reach: new Reach(services) };
   return new ScrubCollector(parts, {
-    everyMs: settings.scrubEveryMs ?? 10_000,
+    everyMs: settings.scrubEveryMs ?? 5_000,
     onRepaired: () => replicateJob.wake(),
     takesPart: () => replicateJob.status().concurrency > 0,
   });

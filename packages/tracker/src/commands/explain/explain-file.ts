@@ -58,6 +58,11 @@ export function explainFile(
   if (verdict.verdict !== 'met' && records.replication === undefined) {
     lines.push('It does not wait for replication: `replicate` is enqueued by fsck or updateclass.');
   }
+  const scrubbed = notes.find(({ job }) => job === 'scrub');
+  if (scrubbed !== undefined) {
+    const ago = Math.max(0, nowSeconds - scrubbed.utime);
+    lines.push(`The scrub of a node found ${ago} s ago: ${scrubbed.reason}.`);
+  }
   if (tempfile !== undefined) lines.push('An upload with this number is open as well.');
   return [...lines, ...waiting];
 }

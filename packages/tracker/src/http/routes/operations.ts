@@ -132,6 +132,16 @@ const rebalanceRoutes: readonly ApiRoute[] = [
     },
   },
   {
+    method: 'GET',
+    url: '/v1/scrub',
+    tag: 'fsck',
+    summary: 'How far nodes are with reading their devices again, and what they found',
+    run: async (api) => {
+      const fields = await api.call('scrub_status');
+      return listOf(fields, { prefix: 'dev', total: fields.devices });
+    },
+  },
+  {
     method: 'POST',
     url: '/v1/devices/:devid/drain',
     tag: 'rebalance',

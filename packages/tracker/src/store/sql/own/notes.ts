@@ -28,7 +28,8 @@ export function createNoteStore(engine: Engine): NoteStore {
         // Reads the whole table, whose size is bounded.
         const rows = await engine.rows(
           `SELECT job, code, reason, COUNT(*) AS notes FROM omg_job_note
-           WHERE job <> 'scrub' GROUP BY job, code, reason ORDER BY notes DESC, reason LIMIT ${integer(limit)}`,
+           WHERE job <> ? GROUP BY job, code, reason ORDER BY notes DESC, reason LIMIT ${integer(limit)}`,
+          [bytesOf('scrub')],
         );
         return rows.map((row) => ({ ...whyOf(row), count: int(row, 'notes') }));
       }),
@@ -71,7 +72,8 @@ export function createNoteStore(engine: Engine): NoteStore {
 }
 
 function whyOf(row: Row): Pick<Note, 'job' | 'code' | 'reason'> {
-  const job: NotedJob = text(row, 'job') === 'delete' ? 'delete' : 'replicate';
+  const written = text(row, 'job');
+  const job: NotedJob = written === 'delete' || written === 'scrub' ? written : 'replicate';
   return { job, code: text(row, 'code'), reason: text(row, 'reason') };
 }
 

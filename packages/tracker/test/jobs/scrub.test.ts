@@ -1,0 +1,134 @@
+/**
+ * Goal: what nodes find by scrubbing is seen to as fsck would, once, whichever tracker does it, and
+ * the last copy stays on the books (I2, I8).
+ * Method: real nodes that really scrub, with files that rot on their disks.
+ */
+import { createHash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fidPath, type ScrubAnswer, scrubHeader, scrubPath } from '@omgfs/protocol';
+import { describe, expect, test } from 'vitest';
+import { rotFile } from '../../../../test/helpers/rot.ts';
+import { until } from '../../../../test/helpers/wait.ts';
+import { scrubRateField } from '../../src/topology/scrub-view.ts';
+import { engines, startCluster, type TestCluster } from './cluster.ts';
+import { foundIn } from './fsck-run.ts';
+
+const settings = { scrubEveryMs: 50, notesEveryMs: 50 };
+
+/** Stores a file on devices that know its digest. */
+async function store(cluster: TestCluster, key: string, on: number[]): Promise<number> {
+  const bytes = `the bytes of ${key}`;
+  const fid = await cluster.upload({ bytes, on, key, replicate: false });
+  const md5 = createHash('md5').update(bytes).digest('base64');
+  for (const devid of on) {
+    const url = cluster.topology.writeUrl({ devid, fid }) ?? '';
+    const headers = { 'content-md5': md5 };
+    expect((await fetch(url, { method: 'PUT', body: bytes, headers })).status).toBe(201);
+  }
+  return fid;
+}
+
+function rot(cluster: TestCluster, devid: number, fid: number): void {
+  rotFile(cluster.node(devid).docroot + fidPath(devid, fid));
+}
+
+/** As an operator sets it; the nodes begin when they hear of it. */
+async function scrubAt(cluster: TestCluster, mib: number): Promise<void> {
+  await cluster.store.setSetting({ field: scrubRateField, value: String(mib) });
+  await cluster.jobs.monitor.refresh();
+}
+
+async function ask(cluster: TestCluster, devid: number, order: object = {}): Promise<ScrubAnswer> {
+  const { origin } = new URL(cluster.topology.readUrl({ devid, fid: 1 }) ?? '');
+  const headers = { [scrubHeader]: '1' };
+  const body = JSON.stringify(order);
+  const reply = await fetch(origin + scrubPath(devid), { method: 'POST', headers, body });
+  expect(reply.status).toBe(200);
+  return (await reply.json()) as ScrubAnswer;
+}
+
+describe.each(engines)('%s', (engine) => {
+  test('I2: a replica that rotted is replaced by a verified one, and the node forgets it', async () => {
+    const cluster = await startCluster({ engine, hosts: 3, settings });
+    const fid = await store(cluster, 'rotten', [1, 2]);
+    const fine = await store(cluster, 'fine', [1, 3]);
+    rot(cluster, 1, fid);
+    await scrubAt(cluster, 1000);
+    await cluster.logged('scrub.repaired', { fid, devid: 1, kind: 'corrupt', verified: 2 });
+    await until('two copies', async () => (await cluster.replicas(fid)).length === 2);
+    for (const devid of await cluster.replicas(fid)) {
+      expect(await cluster.bytesOn(devid, fid)).toBe('the bytes of rotten');
+    }
+    expect(await foundIn(cluster, fid)).toEqual(['MISS 1', 'REPL']);
+    expect(await foundIn(cluster, fine)).toEqual([]);
+    expect(await cluster.replicas(fine)).toEqual([1, 3]);
+    const kept = await readdir(join(cluster.node(1).docroot, 'dev1/.omgfs/quarantine'));
+    expect(kept).toHaveLength(1);
+    await until('the node to know', async () => (await ask(cluster, 1)).waiting === 0);
+    expect((await ask(cluster, 1)).recent[0]).toMatchObject({
+      name: fidPath(1, fid).slice('/dev1/'.length),
+      handled: 'its row was removed and the file queued for replication',
+    });
+    await until('a note for explain', async () => {
+      const [note] = await cluster.store.notes.of(fid);
+      return note?.job === 'scrub' && note.reason.includes('lies in .omgfs/quarantine/');
+    });
+    expect(await cluster.store.notes.top(10)).toEqual([]);
+  });
+
+  test('I2: the row of the last copy stays, and its finding waits in sight', async () => {
+    const cluster = await startCluster({ engine, hosts: 2, settings });
+    const alone = await store(cluster, 'alone', [1]);
+    const both = await store(cluster, 'both', [1, 2]);
+    rot(cluster, 1, alone);
+    rot(cluster, 1, both);
+    await cluster.node(2).stop();
+    await cluster.jobs.monitor.refresh();
+    await scrubAt(cluster, 1000);
+    for (const fid of [alone, both]) await cluster.logged('scrub.last_copy', { fid, devid: 1 });
+    expect(await cluster.replicas(alone)).toEqual([1]);
+    expect(await cluster.replicas(both)).toEqual([1, 2]);
+    expect((await ask(cluster, 1)).waiting).toBe(2);
+    expect(await foundIn(cluster)).toEqual([]);
+    // What rests is tried again by a tracker that has not tried it.
+    await cluster.node(2).start();
+    const other = await cluster.anotherTracker({ settings });
+    await other.logged('scrub.repaired', { fid: both, devid: 1, verified: 2 });
+    await until('one waits', async () => (await ask(cluster, 1)).waiting === 1);
+    expect(await cluster.replicas(alone)).toEqual([1]);
+  });
+
+  test('I8: two trackers see to each finding once', async () => {
+    const cluster = await startCluster({ engine, hosts: 3, settings });
+    const other = await cluster.anotherTracker({ settings });
+    const fids: number[] = [];
+    for (let n = 0; n < 12; n += 1) fids.push(await store(cluster, `key ${n}`, [1, 2]));
+    for (const fid of fids) rot(cluster, 1, fid);
+    await scrubAt(cluster, 1000);
+    await other.jobs.monitor.refresh();
+    await until('all to be seen to', async () => {
+      const { waiting, rounds } = await ask(cluster, 1);
+      return rounds > 0 && waiting === 0;
+    });
+    const lines = [...cluster.lines, ...other.lines];
+    const repaired = lines.filter(({ event }) => event === 'scrub.repaired');
+    expect(repaired.map(({ fid }) => fid).toSorted()).toEqual(fids.toSorted());
+    expect(await foundIn(cluster)).toHaveLength(24);
+  });
+
+  test('the rate is that of the setting, and without one that of the node', async () => {
+    const cluster = await startCluster({ engine, hosts: 1, settings });
+    const rate = async (bytes: number) =>
+      until(`a rate of ${bytes}`, async () => (await ask(cluster, 1)).bytesPerSecond === bytes);
+    const own = 2 * 1024 * 1024;
+    await rate(own);
+    await scrubAt(cluster, 7);
+    await rate(7 * 1024 * 1024);
+    await scrubAt(cluster, 0);
+    await rate(0);
+    await cluster.store.setSetting({ field: scrubRateField, value: undefined });
+    await cluster.jobs.monitor.refresh();
+    await rate(own);
+  });
+});

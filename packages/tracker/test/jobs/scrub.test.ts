@@ -103,7 +103,7 @@ describe.each(engines)('%s', (engine) => {
     const cluster = await startCluster({ engine, hosts: 3, settings });
     const other = await cluster.anotherTracker({ settings });
     const fids: number[] = [];
-    for (let n = 0; n < 12; n += 1) fids.push(await store(cluster, `key ${n}`, [1, 2]));
+    for (let n = 0; n < 6; n += 1) fids.push(await store(cluster, `key ${n}`, [1, 2]));
     for (const fid of fids) rot(cluster, 1, fid);
     await scrubAt(cluster, 1000);
     await other.jobs.monitor.refresh();
@@ -114,7 +114,7 @@ describe.each(engines)('%s', (engine) => {
     const lines = [...cluster.lines, ...other.lines];
     const repaired = lines.filter(({ event }) => event === 'scrub.repaired');
     expect(repaired.map(({ fid }) => fid).toSorted()).toEqual(fids.toSorted());
-    expect(await foundIn(cluster)).toHaveLength(24);
+    expect(await foundIn(cluster)).toHaveLength(12);
   });
 
   test('the rate is that of the setting, and without one that of the node', async () => {

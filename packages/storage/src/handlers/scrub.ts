@@ -13,7 +13,7 @@ import {
 } from '@omgfs/protocol';
 import type { Devices } from '../device/devices.ts';
 import { parseReadTarget } from '../http/path.ts';
-import { sendText, type StreamExchange } from '../http/reply.ts';
+import { type StreamExchange, sendText } from '../http/reply.ts';
 import type { Scrub } from '../integrity/scrub.ts';
 import type { Scrubs } from '../integrity/scrubs.ts';
 

@@ -11,6 +11,7 @@ import {
   valuesOf,
 } from '@omgfs/protocol';
 import { createTrackerPool, type TrackerPool, type TrackerPoolOptions } from '../tracker-pool.ts';
+import { drainsOf, numberOrNull, scrubsOf } from './device-rows.ts';
 import type {
   ClassChange,
   ClassInfo,
@@ -250,37 +251,13 @@ export class Admin {
   /** Devices that are being emptied, all or those of a place. */
   async drains(place: { device?: number; host?: string } = {}): Promise<DrainInfo[]> {
     const fields = await this.call('drain_status', place);
-    return listOf(fields, { prefix: 'dev', total: fields.devices }).map((row) => ({
-      devid: Number(row.devid),
-      host: row.host ?? '',
-      replicas: Number(row.replicas),
-      moves: Number(row.moves_queued),
-      uploads: Number(row.open_uploads),
-      etaSeconds: numberOrNull(row.eta_seconds),
-      safe: row.safe === '1',
-      message: row.message ?? '',
-    }));
+    return drainsOf(fields);
   }
 
   /** How scrub goes on all devices or one of them; only trackers of omgfs can tell. */
   async scrubs(place: { device?: number } = {}): Promise<ScrubInfo[]> {
     const fields = await this.call('scrub_status', place);
-    return listOf(fields, { prefix: 'dev', total: fields.devices }).map((row) => ({
-      devid: Number(row.devid),
-      host: row.host ?? '',
-      state:
-        row.state === 'on' || row.state === 'off' || row.state === 'none'
-          ? row.state
-          : 'unreachable',
-      bytesPerSecond: Number(row.bytes_per_second ?? 0),
-      position: row.position ?? '',
-      rounds: Number(row.rounds ?? 0),
-      files: Number(row.files ?? 0),
-      bytes: Number(row.bytes ?? 0),
-      etaSeconds: numberOrNull(row.eta_seconds),
-      waiting: Number(row.waiting ?? 0),
-      message: row.message ?? '',
-    }));
+    return scrubsOf(fields);
   }
 
   /** What a tracker of omgfs thinks of a file or device, and plans for it, in sentences. */
@@ -408,11 +385,6 @@ function toFsckStatus(fields: Fields): FsckStatus {
     events: Object.fromEntries(events.map(([name, value]) => [name.slice(4), Number(value)])),
     fields,
   };
-}
-
-function numberOrNull(text: string | undefined): number | null {
-  const number = text === undefined || text === '' ? Number.NaN : Number(text);
-  return Number.isFinite(number) ? number : null;
 }
 
 function idsOf(list: string | undefined): number[] {

@@ -28,7 +28,8 @@ export function createNoteStore(engine: Engine): NoteStore {
         // Reads the whole table, whose size is bounded.
         const rows = await engine.rows(
           `SELECT job, code, reason, COUNT(*) AS notes FROM omg_job_note
-           WHERE job <> ? GROUP BY job, code, reason ORDER BY notes DESC, reason LIMIT ${integer(limit)}`,
+           WHERE job <> ? GROUP BY job, code, reason
+           ORDER BY notes DESC, reason LIMIT ${integer(limit)}`,
           [bytesOf('scrub')],
         );
         return rows.map((row) => ({ ...whyOf(row), count: int(row, 'notes') }));

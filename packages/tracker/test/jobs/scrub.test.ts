@@ -49,7 +49,7 @@ async function ask(cluster: TestCluster, devid: number, order: object = {}): Pro
 }
 
 describe.each(engines)('%s', (engine) => {
-  test('I2: a replica that rotted is replaced beside a verified one, and the node is told', async () => {
+  test('I2: a replica that rotted is replaced beside a verified one', async () => {
     const cluster = await startCluster({ engine, hosts: 3, settings });
     const fid = await store(cluster, 'rotten', [1, 2]);
     const fine = await store(cluster, 'fine', [1, 3]);

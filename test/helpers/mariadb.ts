@@ -150,6 +150,8 @@ async function launch(place: {
       `--datadir=${place.datadir}`,
       `--socket=${join(place.dir, 'mysqld.sock')}`,
       `--pid-file=${join(place.dir, 'mysqld.pid')}`,
+      // Servers clear what others keep in a common one.
+      `--tmpdir=${place.dir}`,
       `--port=${place.port}`,
       '--bind-address=127.0.0.1',
       '--skip-name-resolve',

@@ -74,6 +74,8 @@ function launch({ dir, datadir, port, asUser }: Place): ChildProcess {
     datadir,
     `--socket=${join(dir, 'socket')}`,
     `--pid-file=${join(dir, 'pid')}`,
+    // Servers clear what others keep in a common one.
+    `--tmpdir=${dir}`,
     `--port=${port}`,
     '--bind-address=127.0.0.1',
     '--skip-name-resolve',

@@ -36,6 +36,8 @@ export interface StorageConfig {
   freeReserveMb: number;
   /** How much of each device is read a second to find corrupt files; 0 turns it off. */
   scrubMb: number;
+  /** How long an upload in pieces is kept without another piece. */
+  piecesHours: number;
   /** Devids whose present disk is accepted whatever was there before. */
   adopt: readonly number[];
   /** A connection on which nothing moves is closed after this long. */
@@ -70,6 +72,7 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   threads: uvThreads(process.env),
   freeReserveMb: 100,
   scrubMb: 2,
+  piecesHours: 24,
   adopt: [],
   stallMs: 60_000,
   // As in the original (spec §8.2).
@@ -222,6 +225,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     sync: choice('sync', text('sync'), ['always', 'batch', 'never']),
     freeReserveMb: number('free-reserve-mb'),
     scrubMb: number('scrub-mb'),
+    piecesHours: number('pieces-hours'),
     adopt: adoptedDevids(text('adopt')),
     pidfile: text('pidfile') || undefined,
     daemonize: isOn(text('daemonize')),

@@ -61,6 +61,12 @@ const table = [
     help: 'MiB a second read on each device to find corrupt files; 0: none',
   },
   {
+    name: 'pieces-hours',
+    kind: 'NUMBER',
+    fallback: '24',
+    help: 'hours an upload in pieces waits for the next one',
+  },
+  {
     name: 'adopt',
     kind: 'devN',
     help: 'accept the disk that is there now in place of another; repeatable',

@@ -34,11 +34,13 @@ import { type Exchange, type StreamExchange, sendError, type WholeExchange } fro
 import { Turns } from './http/turns.ts';
 import type { Scrubs } from './integrity/scrubs.ts';
 import type { Log } from './log.ts';
+import type { Pieces } from './pieces/pieces.ts';
 
 export interface ServerOptions {
   devices: Devices;
   buffers: Buffers;
   scrubs: Scrubs;
+  pieces: Pieces;
   log: Log;
   access: AccessRules;
   /** Clients come through a server in front of this one, which checks their networks. */

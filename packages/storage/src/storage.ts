@@ -14,6 +14,7 @@ import { Devices } from './device/devices.ts';
 import { Scrubs } from './integrity/scrubs.ts';
 import { createLog, type Log } from './log.ts';
 import { Nginx } from './nginx/nginx.ts';
+import { Pieces } from './pieces/pieces.ts';
 import { StorageServer } from './server.ts';
 import { kernelFiles } from './side-channel/block-devices.ts';
 import { Digests } from './side-channel/digests.ts';
@@ -71,7 +72,8 @@ export async function createStorageNode(
   const scrubs = new Scrubs({ devices, bytesPerSecond: config.scrubMb * 1024 * 1024, log });
   // A signature names one path and method, and WebDAV touches more than one.
   const dav = access.secrets.length > 0 ? undefined : createDav(devices, config.dav);
-  const common = { devices, buffers, dav, scrubs, log, access, connectionsMax, stallMs };
+  const pieces = new Pieces({ devices, keepMs: config.piecesHours * 3_600_000, log });
+  const common = { devices, buffers, dav, scrubs, pieces, log, access, connectionsMax, stallMs };
   const nginx = config.server === 'nginx' ? createNginx(config, log) : undefined;
   const server = new StorageServer({ ...common, behindFront: nginx !== undefined });
   const { tls } = config;
@@ -105,6 +107,7 @@ export async function createStorageNode(
       }
       await devices.start({ sweepMs: config.sweepMs });
       scrubs.start();
+      pieces.start();
       log.info({ httpHost, httpPort, tlsPort, managementPort }, 'storage.listening');
     },
     async close() {
@@ -113,6 +116,7 @@ export async function createStorageNode(
       const servers = tlsServer === undefined ? [server] : [server, tlsServer];
       await Promise.all([...servers.map((one) => one.close({ graceMs })), sideChannel.close()]);
       // A disk that hangs must not keep the process.
+      pieces.close();
       const closing = scrubs.close().then(() => devices.close());
       await Promise.race([closing, delay(config.closeGraceMs, undefined, { ref: false })]);
       log.info({}, 'storage.closed');

@@ -18,6 +18,7 @@ export const unlink = promisify(fs.unlink);
 export const readdir = promisify(fs.readdir);
 export const readFile = promisify(fs.readFile);
 export const realpath = promisify(fs.realpath.native);
+export const ftruncate = promisify(fs.ftruncate);
 export const fdatasync = promisify(fs.fdatasync);
 const fsync = promisify(fs.fsync);
 const writeAt = promisify(fs.write);
@@ -81,6 +82,20 @@ export async function writeFully(fd: number, buffer: Buffer): Promise<void> {
   let done = 0;
   while (done < buffer.length) {
     const { bytesWritten } = await writeAt(fd, buffer, done, buffer.length - done, null);
+    done += bytesWritten;
+  }
+}
+
+/** Opens a file to write at any place of it; it is made if need be, and a link is not followed. */
+export function openAt(path: string, { truncate }: { truncate: boolean }): Promise<number> {
+  const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | (truncate ? fs.constants.O_TRUNC : 0);
+  return open(path, flags, 0o644);
+}
+
+/** Writes all of `buffer` at a place; a short write is continued. */
+export async function writeFullyAt(fd: number, buffer: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < buffer.length; ) {
+    const { bytesWritten } = await writeAt(fd, buffer, done, buffer.length - done, position + done);
     done += bytesWritten;
   }
 }

@@ -25,10 +25,13 @@ import {
   sendEmpty,
   type WholeExchange,
 } from '../http/reply.ts';
+import type { Pieces } from '../pieces/pieces.ts';
+import { handlePiece } from './put-piece.ts';
 
 export interface PutContext {
   devices: Devices;
   buffers: Buffers;
+  pieces: Pieces;
   /** Names may be any text. */
   anyName: boolean;
 }
@@ -51,9 +54,11 @@ export async function handlePut(context: PutContext, exchange: StreamExchange | 
   if (place.name === '' || place.directory) {
     throw new OmgfsError('INVALID_PATH', { message: 'The path names a directory, not a file.' });
   }
-  if (req.headers['content-range'] !== undefined) {
-    // RFC 9110 §14.5: a part must never be taken for the whole.
-    throw new OmgfsError('BAD_REQUEST', { message: 'Partial PUT is not supported.' });
+  // RFC 9110 §14.5: a part must never be taken for the whole.
+  if (req.headers['content-range'] !== undefined && !('body' in exchange)) {
+    const device = await context.devices.find(place.devid);
+    device.assertWritable();
+    return handlePiece({ exchange, pieces: context.pieces, device, name: place.name });
   }
   const length = announcedLength(req);
   const digest = digestCheckOf(req.headers);

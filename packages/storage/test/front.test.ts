@@ -9,7 +9,7 @@ import { until } from '../../../test/helpers/wait.ts';
 import { Buffers } from '../src/device/buffers.ts';
 import { Front } from '../src/http/front.ts';
 import type { WholeExchange } from '../src/http/reply.ts';
-import { createDocroot, filesOf, put, startNode, Wire } from './helpers.ts';
+import { ask, createDocroot, filesOf, openFilesBelow, put, startNode, Wire } from './helpers.ts';
 
 const md5 = 'Content-MD5: mgNkuembtIDdJeH1jhZSEg==';
 const odd = 'X_odd: 1\r\n';
@@ -250,6 +250,23 @@ test('closing waits for an upload that has begun and ends idle connections', asy
   upload.send('def');
   expect(await upload.untilClosed()).toContain('HTTP/1.1 200 OK');
   await closing;
+  expect(await readFile(join(docroot, 'dev1', 'f'), 'utf8')).toBe('abcdef');
+});
+
+test('an upload whose beginning came while another request was served is read on', async () => {
+  const { docroot, port, url } = await startNode();
+  const big = Buffer.alloc(30_000_000);
+  await put(`${url}/dev1/big`, big);
+  const wire = new Wire(port);
+  wire.socket.pause();
+  wire.send('GET /dev1/big HTTP/1.1\r\n\r\n');
+  await until('it is being served', () => openFilesBelow(docroot) > 0);
+  wire.send('PUT /dev1/f HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc');
+  await ask(`${url}/dev1/none`);
+  wire.socket.resume();
+  await until('it is served', () => wire.received.length > big.length);
+  wire.send('def');
+  await until('the upload is answered', () => wire.received.match(/HTTP\/1\.1 200/g)?.length === 2);
   expect(await readFile(join(docroot, 'dev1', 'f'), 'utf8')).toBe('abcdef');
 });
 

@@ -30,6 +30,8 @@ export interface FrontOptions {
 
 /** Longer bodies are stored while they come, by the strict server's way. */
 const bodyBytesMax = 256 * 1024;
+/** After so many requests that came together it is the turn of other connections. */
+const inRowMax = 32;
 const none = Buffer.alloc(0);
 
 export class Front {
@@ -68,6 +70,8 @@ class PlainConnection {
   /** `body`: of a PUT, on its way; `busy`: a request is being served. */
   #state: 'first' | 'idle' | 'body' | 'busy' | 'gone' = 'first';
   #ending = false;
+  /** Requests served of what came at once with others. */
+  #inRow = 0;
   /** What came while a request was served. */
   #rest: Buffer = none;
   #upload: { head: PlainHead; buffer: Buffer; received: number } | undefined;
@@ -157,7 +161,10 @@ class PlainConnection {
     const { head, buffer } = upload;
     const taken = chunk.copy(buffer, upload.received, 0, head.bodyBytes - upload.received);
     upload.received += taken;
-    if (upload.received < head.bodyBytes) return;
+    if (upload.received < head.bodyBytes) {
+      this.#readOn();
+      return;
+    }
     this.#rest = chunk.subarray(taken);
     // From here on it may be in use by the disk.
     this.#upload = undefined;
@@ -196,14 +203,21 @@ class PlainConnection {
   #next(): void {
     const bytes = this.#rest;
     if (bytes.length > 0) {
-      this.#rest = none;
-      this.#begin(bytes);
+      this.#inRow += 1;
+      if (this.#inRow % inRowMax !== 0) this.#begin(bytes);
+      else setImmediate(() => !this.socket.destroyed && this.#begin(this.#rest));
       return;
     }
+    // Empty, but of the memory of what came.
+    this.#rest = none;
     this.#state = 'idle';
     this.#wait(keepAliveMs);
     if (this.#ending) this.socket.end();
-    else if (this.socket.isPaused()) this.socket.resume();
+    else this.#readOn();
+  }
+
+  #readOn(): void {
+    if (this.socket.isPaused()) this.socket.resume();
   }
 
   #handOver(bytes: Buffer): void {

@@ -1,9 +1,10 @@
 /** Goal: what WebDAV moves and copies keeps its digests, and what it removes is gone, also where it
  *  was read a short while ago. Method: real nodes, with files read often enough to be hot. */
 import { createHash } from 'node:crypto';
-import { open, readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { rotFile } from '../../../test/helpers/rot.ts';
 import { ask, put, startNode } from './helpers.ts';
 
 const md5 = (body: string | Buffer) => createHash('md5').update(body).digest('base64');
@@ -44,19 +45,9 @@ test('digests go with a file that is moved or copied, also to another device', a
 test('a file that rots is not copied as if it were good', async () => {
   const { url, dav, docroot } = await startDav();
   await store(`${url}/dev1/f`, 'body');
-  const before = await readFile(join(docroot, 'dev1/.omgfs-digests'), 'utf8');
-  // The same file with the digest of other bytes, which is what a scrub would see of a rotten one.
-  const handle = await open(join(docroot, 'dev1/f'), 'r+');
-  const { mtimeMs } = await handle.stat();
-  await handle.write('B', 0);
-  await handle.utimes(mtimeMs / 1000, mtimeMs / 1000);
-  const isStill = (await handle.stat()).mtimeMs === mtimeMs;
-  await handle.close();
-  expect(before).toContain('sha256=');
-  const copied = await dav('COPY', '/dev1/f', '/dev1/copy');
-  // Where times are finer than can be set, the digest is void and so is the check.
-  expect(copied.status).toBe(isStill ? 400 : 201);
-  expect((await ask(`${url}/dev1/copy`)).status).toBe(isStill ? 404 : 200);
+  rotFile(join(docroot, 'dev1/f'));
+  expect((await dav('COPY', '/dev1/f', '/dev1/copy')).status).toBe(400);
+  expect((await ask(`${url}/dev1/copy`)).status).toBe(404);
 });
 
 test('a collection goes although digests of its files were kept in it', async () => {
@@ -71,6 +62,28 @@ test('a collection goes although digests of its files were kept in it', async ()
   await dav('MKCOL', '/dev1/a');
   await put(`${url}/dev1/a/f`, 'y', { 'content-md5': md5('y') });
   expect((await ask(`${url}/dev1/a/f`)).text).toBe('y');
+});
+
+test('a collection replaces another; a copy that fails leaves what was there', async () => {
+  const { url, dav, docroot } = await startDav();
+  for (const name of ['new', 'old', 'mixed']) await dav('MKCOL', `/dev1/${name}`);
+  await store(`${url}/dev1/new/f`, 'new');
+  await put(`${url}/dev1/old/f`, 'old');
+  await put(`${url}/dev1/old/g`, 'old');
+  await store(`${url}/dev1/mixed/f`, 'mixed');
+  // A file that cannot be copied, because it rotted.
+  rotFile(join(docroot, 'dev1/mixed/f'));
+  expect((await dav('COPY', '/dev1/mixed', '/dev1/old')).status).toBe(400);
+  expect((await ask(`${url}/dev1/old/g`)).text).toBe('old');
+  expect((await dav('COPY', '/dev1/new', '/dev1/old')).status).toBe(204);
+  expect((await ask(`${url}/dev1/old/f`)).text).toBe('new');
+  expect((await ask(`${url}/dev1/old/g`)).status).toBe(404);
+  await put(`${url}/dev1/old/g`, 'old');
+  expect((await dav('MOVE', '/dev1/new', '/dev1/old')).status).toBe(204);
+  expect((await ask(`${url}/dev1/old/f`)).text).toBe('new');
+  expect((await ask(`${url}/dev1/old/g`)).status).toBe(404);
+  const left = (await readdir(join(docroot, 'dev1'))).filter((name) => !name.startsWith('.'));
+  expect(left.filter((name) => name !== 'usage').sort()).toEqual(['mixed', 'old']);
 });
 
 test('files in memory are not served after WebDAV moved, replaced or removed them', async () => {

@@ -64,39 +64,73 @@ export async function copyOrMove(call: Call): Promise<void> {
   if (!moving && deep) await countTree(call, path);
   // A file replaces a file in one step; a reader sees the old or the new one.
   const inTheWay = before !== undefined && [before.kind, facts.kind].includes('collection');
+  const kinds = { before: before?.kind ?? facts.kind, after: facts.kind };
   if (moving) {
-    if (inTheWay) await moveOver(call, path, { to, kind: facts.kind });
+    if (inTheWay) await moveOver(call, { from: path, to, kinds });
     else await files.move(path, to, { kind: facts.kind, replace });
     locks.drop(path);
     properties.move(path, to);
   } else {
-    if (inTheWay) await removeTree(call, to);
+    if (inTheWay) await copyOver(call, { from: path, to, kinds, deep });
+    else await copyTree(call, { from: path, to, deep });
     properties.drop(to);
-    await copyTree(call, { from: path, to, deep });
     properties.copy(path, to);
   }
   sendStatus(call, before === undefined ? 201 : 204);
 }
 
+interface Replacing {
+  from: string;
+  to: string;
+  /** What is there, and what comes. */
+  kinds: { before: FileFacts['kind']; after: FileFacts['kind'] };
+}
+
 /**
- * Moves onto what must be removed first: only when it is certain that the move succeeds, because
- * the resource stands beside its new name already.
+ * Moves onto what must be removed first: that steps aside, and back if the move fails, and is
+ * removed only afterwards. Whoever looks finds the old or the new, but for the moment in between.
  */
-async function moveOver(
-  call: Call,
-  from: string,
-  { to, kind }: { to: string; kind: FileFacts['kind'] },
-): Promise<void> {
-  const { files } = call.share;
-  const beside = `${to}.moving-${randomBytes(4).toString('hex')}`;
-  await files.move(from, beside, { kind, replace: false });
+async function moveOver(call: Call, { from, to, kinds }: Replacing): Promise<void> {
+  const { files, properties, locks } = call.share;
+  const aside = freeNameBeside(to);
+  const { before, after } = kinds;
+  // Nothing steps aside that is too large to be removed.
+  await countTree(call, to);
+  await files.move(to, aside, { kind: before, replace: false });
   try {
-    await removeTree(call, to);
+    await files.move(from, to, { kind: after, replace: false });
   } catch (error) {
-    await files.move(beside, from, { kind, replace: false });
+    await files.move(aside, to, { kind: before, replace: false });
     throw error;
   }
-  await files.move(beside, to, { kind, replace: false });
+  properties.drop(to);
+  locks.drop(to);
+  await removeTree(toTheEnd(call), aside);
+}
+
+/** Copies beside it first, so that an interrupted copy leaves what was there. */
+async function copyOver(
+  call: Call,
+  { from, to, kinds, deep }: Replacing & { deep: boolean },
+): Promise<void> {
+  const beside = freeNameBeside(to);
+  try {
+    await copyTree(call, { from, to: beside, deep });
+    await moveOver(call, { from: beside, to, kinds });
+  } catch (error) {
+    const left = await call.share.files.stat(beside);
+    if (left !== undefined) await removeTree(toTheEnd(call), beside);
+    throw error;
+  }
+}
+
+function freeNameBeside(path: string): string {
+  return `${path}.moving-${randomBytes(4).toString('hex')}`;
+}
+
+/** Goes on when the client has left: what is half done would be in somebody's way. */
+function toTheEnd(call: Call): Call {
+  return { ...call, signal: new AbortController().signal };
 }
 
 /** Before anything in it is touched. @throws DavError 403. */

@@ -10,7 +10,7 @@ export function runBuilt({ script, args, cwd = [] }) {
     cwd: join(root, ...cwd),
     stdio: 'inherit',
   });
-  // A Ctrl-C reaches the command by itself; it then stops what it started, and this process with it.
+  // A Ctrl-C reaches the command by itself; it then stops what it started, and this process too.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   child.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) : 1));

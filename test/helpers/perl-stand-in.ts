@@ -7,6 +7,8 @@ import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 import { connectTo, type MySqlAddress } from './mariadb.ts';
 import { putBody } from './raw-client.ts';
 
+const deadlock = 1213;
+
 export type QueueTable = 'file_to_replicate' | 'file_to_delete2' | 'file_to_queue';
 
 export class PerlStandIn {
@@ -25,8 +27,14 @@ export class PerlStandIn {
     return (await this.connection.query<RowDataPacket[]>(sql, values))[0];
   }
 
-  async run(sql: string, values: unknown[] = []): Promise<ResultSetHeader> {
-    return (await this.connection.query<ResultSetHeader>(sql, values))[0];
+  /** A deadlock is tried again as the original does it, three times for a single statement. */
+  async run(sql: string, values: unknown[] = [], tries = 3): Promise<ResultSetHeader> {
+    try {
+      return (await this.connection.query<ResultSetHeader>(sql, values))[0];
+    } catch (error) {
+      if (tries === 1 || (error as { errno?: number }).errno !== deadlock) throw error;
+      return this.run(sql, values, tries - 1);
+    }
   }
 
   /** @returns whether the lock was obtained. */
@@ -110,9 +118,9 @@ export class PerlStandIn {
     );
     const fids = rows.map((row) => Number(row.fid));
     if (fids.length > 0) {
-      await this.run(`UPDATE ${table} SET nexttry = UNIX_TIMESTAMP() + 1000 WHERE fid IN (?)`, [
-        fids,
-      ]);
+      const claim = `UPDATE ${table} SET nexttry = UNIX_TIMESTAMP() + 1000 WHERE fid IN (?)`;
+      // In a transaction, which a deadlock has rolled back.
+      await this.run(claim, [fids], 1);
     }
     await this.connection.commit();
     await this.unlock(name);

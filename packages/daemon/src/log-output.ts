@@ -9,12 +9,15 @@ import { Socket } from 'node:net';
 const descriptor = 1;
 /** What a slow reader may leave unread before lines are dropped. */
 const unreadBytesMax = 1024 * 1024;
+/** A turn that says more than this writes more than once. */
+const turnCharsMax = 64 * 1024;
 
 export class LogOutput {
   readonly #pipe: Socket | undefined;
   #lost = 0;
   /** Lines of this turn of the event loop: one call writes them all. */
   #lines: string[] = [];
+  #chars = 0;
 
   constructor() {
     const kind = fstatSync(descriptor);
@@ -31,12 +34,16 @@ export class LogOutput {
       process.once('exit', this.#flush);
     }
     this.#lines.push(line);
+    this.#chars += line.length;
+    if (this.#chars > turnCharsMax) this.#flush();
   }
 
   readonly #flush = (): void => {
     process.off('exit', this.#flush);
     const lines = this.#lines;
+    if (lines.length === 0) return;
     this.#lines = [];
+    this.#chars = 0;
     const told = this.#lost === 0 ? '' : lossLine(this.#lost);
     if (this.#put(told + lines.join(''))) this.#lost = 0;
     else this.#lost += lines.length;

@@ -5,7 +5,6 @@
  */
 import {
   limits,
-  OmgfsError,
   type PullAnswer,
   type PullOrder,
   parseChecksum,
@@ -52,7 +51,8 @@ export class PullBatches {
     if (request.length > pullBatch.fileBytesMax) return 'alone';
     if ((this.#without.get(target) ?? 0) > performance.now()) return 'alone';
     try {
-      return await this.#batcher(target, new URL(request.from).origin).run(request);
+      const outcome = this.#batcher(target, new URL(request.from).origin).run(request);
+      return await unlessStopped(request, outcome);
     } catch (error) {
       return { state: 'target_failed', reason: reasonOf(error) };
     }
@@ -74,16 +74,16 @@ export class PullBatches {
     return batcher;
   }
 
-  /** Never rejects. A signal of any copy ends all of them; nearly always it is that of all. */
+  /** Never rejects. The request ends when all its copies are to be stopped. */
   async #send(origin: string, requests: CopyRequest[]): Promise<BatchOutcome[]> {
     const { agent, stallMs, orderFor } = this.#options;
     const stopped = new AbortController();
-    const stop = () => stopped.abort(new Error('stopped'));
+    const stop = () => {
+      if (requests.every(isStopped)) stopped.abort(new Error('stopped'));
+    };
     const signals = new Set(requests.flatMap((request) => request.signals ?? []));
-    for (const signal of signals) {
-      if (signal.aborted) stop();
-      signal.addEventListener('abort', stop, { once: true });
-    }
+    for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
+    stop();
     const timer = setTimeout(() => stopped.abort(new Error(`silent for ${stallMs} ms`)), stallMs);
     try {
       const reply = await agent.request({
@@ -97,7 +97,9 @@ export class PullBatches {
         onInfo: () => timer.refresh(),
       });
       const text = await reply.body.text();
-      if (isSuccess(reply.statusCode)) return outcomesOf(text, requests.length);
+      const outcomes = isSuccess(reply.statusCode) ? outcomesOf(text, requests.length) : undefined;
+      if (outcomes !== undefined) return outcomes;
+      // A server that is not ours may answer anything at all.
       this.#without.set(origin, performance.now() + rememberMs);
       return requests.map(() => 'alone');
     } catch (error) {
@@ -110,12 +112,33 @@ export class PullBatches {
   }
 }
 
-/** @throws FAILURE for an answer that is none. */
-function outcomesOf(text: string, count: number): BatchOutcome[] {
-  const answers = JSON.parse(text) as PullAnswer[];
-  if (!Array.isArray(answers) || answers.length !== count) {
-    throw new OmgfsError('FAILURE', { message: 'the answer to a batch of copies is no list' });
+function isStopped({ signals = [] }: CopyRequest): boolean {
+  return signals.some(({ aborted }) => aborted);
+}
+
+/** A copy that is to be stopped waits for the others of its batch no longer. */
+async function unlessStopped(
+  request: CopyRequest,
+  outcome: Promise<BatchOutcome>,
+): Promise<BatchOutcome> {
+  const { signals = [] } = request;
+  let stop = () => {};
+  const stopped = new Promise<BatchOutcome>((resolve) => {
+    stop = () => resolve({ state: 'target_failed', reason: 'stopped' });
+  });
+  for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
+  if (isStopped(request)) stop();
+  try {
+    return await Promise.race([outcome, stopped]);
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', stop);
   }
+}
+
+/** @returns undefined for an answer that is none. */
+function outcomesOf(text: string, count: number): BatchOutcome[] | undefined {
+  const answers = listOf(text);
+  if (answers?.length !== count) return undefined;
   return answers.map(({ status, bytes, checksum, reason = '' }) => {
     if (status === 201) {
       const sum = checksum === undefined ? undefined : parseChecksum(checksum);
@@ -126,4 +149,13 @@ function outcomesOf(text: string, count: number): BatchOutcome[] {
     if ([400, 401, 403, 404].includes(status)) return 'alone';
     return { state: 'target_failed', reason: `answered ${status}` };
   });
+}
+
+function listOf(text: string): PullAnswer[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -49,14 +49,18 @@ export class Pulls {
     const { stallMs, signUrl } = this.#options;
     const source = signUrl('GET', request.from);
     const timer = setTimeout(() => stopped.abort(new Error(`silent for ${stallMs} ms`)), stallMs);
-    const signal = AbortSignal.any([stopped.signal, ...(request.signals ?? [])]);
+    const { signals = [] } = request;
+    // Not AbortSignal.any: what it makes is kept as long as a signal that lives with the process.
+    const stop = () => stopped.abort(new Error('stopped'));
+    for (const one of signals) one.addEventListener('abort', stop, { once: true });
+    if (signals.some(({ aborted }) => aborted)) stop();
     try {
       const reply = await this.#options.agent.request({
         origin,
         path: this.#sign(pathname, source),
         method: 'POST',
         headers: headersOf(request, source),
-        signal,
+        signal: stopped.signal,
         headersTimeout: 0,
         onInfo: () => timer.refresh(),
       });
@@ -76,6 +80,7 @@ export class Pulls {
       return { state: 'target_failed', reason: reasonOf(error) };
     } finally {
       clearTimeout(timer);
+      for (const one of signals) one.removeEventListener('abort', stop);
     }
   }
 

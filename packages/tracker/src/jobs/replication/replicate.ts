@@ -121,9 +121,13 @@ async function replicate(
     const answer = askAbout(services, file, { failed: failedTargets });
     if (answer.verdict === 'met') return { state: 'settled' };
     if (answer.verdict === 'over') {
-      const obstacle = await trim(services, file, signals);
-      if (obstacle === undefined) continue;
-      return { state: 'postponed', code: 'too_happy', reason: obstacle };
+      const trimmed = await trim(services, file, signals);
+      if ('obstacle' in trimmed) {
+        return { state: 'postponed', code: 'too_happy', reason: trimmed.obstacle };
+      }
+      // It may be one of those made here, and must not count for ever.
+      made.delete(trimmed.removed);
+      continue;
     }
     const target = answer.verdict === 'short' ? chooseTarget(services, file, answer) : undefined;
     if (target === undefined) {

@@ -13,17 +13,19 @@ export async function trim(
   services: JobServices,
   file: FileWithReplicas,
   signals: readonly AbortSignal[],
-): Promise<string | undefined> {
+): Promise<{ removed: number } | { obstacle: string }> {
   const { fid } = file;
   const verified = await verifiedReplicas(services, file);
   for (const devid of leastWantedFirst(services, file)) {
     const others = verified.filter((other) => other !== devid);
     const { verdict } = askAbout(services, file, { holding: others });
     if (others.length === 0 || (verdict !== 'met' && verdict !== 'over')) continue;
-    if (signals.some(({ aborted }) => aborted)) return 'stopped';
-    return removeReplica(services, { fid, devid, kept: others });
+    if (signals.some(({ aborted }) => aborted)) return { obstacle: 'stopped' };
+    const obstacle = await removeReplica(services, { fid, devid, kept: others });
+    return obstacle === undefined ? { removed: devid } : { obstacle };
   }
-  return 'more copies than wanted, but too few of them can be verified now to remove one';
+  const obstacle = 'more copies than wanted, but too few of them can be verified now to remove one';
+  return { obstacle };
 }
 
 /**

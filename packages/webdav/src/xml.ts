@@ -11,12 +11,19 @@ export interface Element {
 
 const depthMax = 32;
 const elementsMax = 2000;
+const uriLengthMax = 1024;
+/**
+ * Characters of all names with their namespaces. One declaration serves every element in it, but
+ * an answer repeats it for each of them.
+ */
+const namesLengthMax = 256 * 1024;
 
 /** @throws DavError 400 unless the text is one well-formed document within the bounds. */
 export function parseXml(text: string): Element {
   const root: Element = { uri: '', name: '', attributes: [], children: [] };
   const open = [root];
   let elements = 0;
+  let namesLength = 0;
   const parser = new SaxesParser({ xmlns: true });
   const refuse = (reason: string): never => {
     throw new DavError(400, `The XML body is refused: ${reason}.`);
@@ -28,6 +35,11 @@ export function parseXml(text: string): Element {
     elements += 1;
     if (elements > elementsMax || open.length > depthMax) refuse('it is too large');
     const attributes = Object.values(tag.attributes);
+    for (const { uri, local } of [tag, ...attributes]) {
+      namesLength += uri.length + local.length;
+      if (uri.length > uriLengthMax) refuse('the name of a namespace is too long');
+      if (namesLength > namesLengthMax) refuse('its names are too long');
+    }
     // XML names 1.0 has no way to undo a prefix; litmus sends it to see it refused.
     if (attributes.some(({ prefix, value }) => prefix === 'xmlns' && value === '')) {
       refuse('a prefix is bound to nothing');

@@ -42,7 +42,9 @@ function parseWanted(body: string): Wanted {
     if (childNamed(root, 'propname')) return { kind: 'names' };
     if (childNamed(root, 'allprop')) return { kind: 'all' };
     const prop = childNamed(root, 'prop');
-    if (prop) return { kind: 'some', names: elementsOf(prop) };
+    // Each once: a long value that is asked for a thousand times is told once.
+    const names = new Map(elementsOf(prop).map((one) => [`{${one.uri}}${one.name}`, one]));
+    if (prop) return { kind: 'some', names: [...names.values()] };
   }
   throw new DavError(400, 'The body is no propfind.');
 }

@@ -4,12 +4,13 @@
  * Method: real nodes that really scrub, with files that rot on their disks.
  */
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fidPath, type ScrubAnswer, scrubHeader, scrubPath } from '@omgfs/protocol';
 import { describe, expect, test } from 'vitest';
 import { rotFile } from '../../../../test/helpers/rot.ts';
 import { until } from '../../../../test/helpers/wait.ts';
+import type { DeviceClient } from '../../src/devices/device-client.ts';
 import { scrubRateField } from '../../src/topology/scrub-view.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
 import { foundIn } from './fsck-run.ts';
@@ -97,6 +98,44 @@ describe.each(engines)('%s', (engine) => {
     await other.logged('scrub.repaired', { fid: both, devid: 1, verified: 2 });
     await until('one waits', async () => (await ask(cluster, 1)).waiting === 1);
     expect(await cluster.replicas(alone)).toEqual([1]);
+  });
+
+  test('I6: a node that gives no answer while a finding is looked at keeps its row', async () => {
+    let asked = 0;
+    let cluster: TestCluster | undefined;
+    const devices = (real: DeviceClient): DeviceClient => ({
+      ...real,
+      digest: async (url, type, options) => {
+        if (!url.includes('/dev1/')) return real.digest(url, type, options);
+        await cluster?.node(1).stop();
+        const outcome = await real.digest(url, type, options);
+        await cluster?.node(1).start();
+        asked += 1;
+        return outcome;
+      },
+    });
+    cluster = await startCluster({ engine, hosts: 2, settings, devices });
+    const fid = await store(cluster, 'fine', [1, 2]);
+    const node = cluster.node(1);
+    await node.stop();
+    const name = fidPath(1, fid).slice('/dev1/'.length);
+    const at = new Date().toISOString();
+    const totals = { files: 0, bytes: 0, verified: 0, recorded: 0 };
+    const findings = [{ name, kind: 'unreadable', reason: 'EIO', at }];
+    await mkdir(join(node.docroot, 'dev1/.omgfs'), { recursive: true });
+    const report = join(node.docroot, 'dev1/.omgfs/scrub.json');
+    await writeFile(
+      report,
+      JSON.stringify({ position: '', rounds: 0, startedAt: '', endedAt: '', totals, findings }),
+    );
+    await node.start();
+    await until('a look at the file', () => asked > 0);
+    await cluster.anotherTracker({ settings });
+    const started = cluster;
+    await until('it to be settled', async () => (await ask(started, 1)).waiting === 0);
+    const [seen] = (await ask(cluster, 1)).recent;
+    expect(seen).toMatchObject({ name, handled: 'it is in order now' });
+    expect(await cluster.replicas(fid)).toEqual([1, 2]);
   });
 
   test('I8: two trackers see to each finding once', async () => {

@@ -12,7 +12,12 @@ export type Look =
   | { state: 'good' }
   | { state: 'missing' }
   | { state: 'wrong'; bytes: number }
-  | { state: 'unsure'; reason: string };
+  | Unsure;
+
+interface Unsure {
+  state: 'unsure';
+  reason: string;
+}
 
 /** A device that gave no answer, and how long it is doubted for that. */
 interface Silence {
@@ -95,9 +100,14 @@ export class Reach {
   async lookClosely(file: { fid: number; length: number }, devid: number): Promise<Look> {
     const look = await this.look(file, devid);
     if (look.state !== 'missing' && look.state !== 'wrong') return look;
+    return (await this.findDoubt(devid)) ?? look;
+  }
+
+  /** Why a bad answer of the device does not count; undefined when it shows its usage file. */
+  async findDoubt(devid: number): Promise<Unsure | undefined> {
     try {
       await this.#probe(devid).run();
-      return look;
+      return undefined;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#noteSilence(devid, reason);
@@ -142,7 +152,7 @@ export class Reach {
   }
 
   /** In the words of the original, which operators look for. */
-  #unsure(devid: number, reason: string): Look {
+  #unsure(devid: number, reason: string): Unsure {
     this.#doubtedAtMs.set(devid, performance.now());
     return { state: 'unsure', reason: `Connectivity problem reaching device ${devid}: ${reason}` };
   }

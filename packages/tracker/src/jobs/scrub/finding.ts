@@ -97,8 +97,14 @@ async function lookAgain(
   if (url === undefined) return { state: 'unsure', reason: 'its host is unknown' };
   const type = expected?.type ?? 'MD5';
   const digest = await services.devices.digest(url, type, { signal, background: true });
-  if (digest.state !== 'present' || digest.bytes !== file.length) return { state: 'bad' };
-  return { state: expected === undefined || digest.hex === expected.hex ? 'good' : 'bad' };
+  // No answer says nothing about the file (I6): its node may be busy, or away for a moment.
+  if (digest.state === 'unreachable') return { state: 'unsure', reason: digest.reason };
+  const isGood =
+    digest.state === 'present' &&
+    digest.bytes === file.length &&
+    (expected === undefined || digest.hex === expected.hex);
+  if (isGood) return { state: 'good' };
+  return (await reach.findDoubt(devid)) ?? { state: 'bad' };
 }
 
 /** Reads other replicas until one is right. */

@@ -248,6 +248,35 @@ describe.each(engines)('trimming on %s (I2)', (engine) => {
     expect(await cluster.bytesOn(1, cluster.fid)).toBe('hello');
   });
 
+  test('a copy that was just made can be one too many, and that is the end of it', async () => {
+    let copies = 0;
+    let afterLast = async () => {};
+    const cluster = await startCluster({
+      engine,
+      hosts: 3,
+      mindevcount: 3,
+      devices: (real) => ({
+        ...real,
+        copy: async (request) => {
+          const outcome = await real.copy(request);
+          copies += 1;
+          if (copies === 2) await afterLast();
+          return outcome;
+        },
+      }),
+    });
+    afterLast = async () => {
+      const { dmid, classid } = cluster;
+      await cluster.store.updateClass({ dmid, classid, mindevcount: 1 });
+      await cluster.jobs.monitor.reload();
+    };
+    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+    await until('two copies were made', () => copies === 2);
+    await drained(cluster);
+    expect(await cluster.replicas(fid)).toEqual([1]);
+    expect(copies).toBe(2);
+  });
+
   test('a damaged replica goes first and good ones stay', async () => {
     const cluster = await overReplicated(2);
     await cluster.damage(1, cluster.fid, 'hell');

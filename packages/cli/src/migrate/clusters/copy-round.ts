@@ -3,8 +3,14 @@
  * copied, what was deleted there is removed if that is wanted. Both clusters may be in use: only
  * what a migration wrote is ever replaced or removed at the target.
  */
-import type { Client } from '@omgfs/client';
-import { OmgfsError, toByteString, toOmgfsError } from '@omgfs/protocol';
+import type { Client, StoredFile } from '@omgfs/client';
+import {
+  formatChecksum,
+  OmgfsError,
+  parseChecksum,
+  toByteString,
+  toOmgfsError,
+} from '@omgfs/protocol';
 import { about } from '../../output.ts';
 import { sortedKeys } from '../archive/export-listing.ts';
 import { digestOf, hashTypeDefault } from '../checked-bytes.ts';
@@ -49,6 +55,13 @@ export interface RoundResult {
   gone: number;
   unchanged: number;
   failed: number;
+}
+
+/** What a copy may take the place of. */
+interface Cleared {
+  record: CopyRecord;
+  /** Fid at the target. */
+  replaces: number | undefined;
 }
 
 const triesMax = 3;
@@ -125,12 +138,13 @@ class Round {
       await this.#keepClass(key, { version, record });
       return this.#report.skipped();
     }
-    if (await this.#isThere(key, { version, record })) return;
     for (let tries = 1; ; tries += 1) {
+      const cleared = await this.#clear(key, { version, record });
+      if (cleared === undefined) return this.#report.skipped();
       const opened = await this.#source.open(key, signal);
       if (opened === undefined) return this.#report.skipped();
       try {
-        return await this.#transfer(key, { opened, record });
+        return await this.#transfer(key, opened, cleared);
       } catch (error) {
         signal.throwIfAborted();
         // Overwritten in the middle, or a node went away: what is there now may be readable.
@@ -139,56 +153,86 @@ class Round {
     }
   }
 
-  async #transfer(
-    key: string,
-    { opened, record }: { opened: OpenFile; record: CopyRecord },
-  ): Promise<void> {
-    const { signal, throttle } = this.#options;
+  async #transfer(key: string, opened: OpenFile, { record, replaces }: Cleared): Promise<void> {
     const { state, to } = this.#place;
     const { fid, length, checksum, class: name = 'default' } = opened.version;
-    await state.note(key, { ...record, begun: fid });
-    const stored = await this.#target.put(
-      key,
-      {
-        ...{ length, checksum, class: name, once: true, open: () => opened.stream },
-        onBytes: (bytes) => {
-          this.#report.moved(bytes);
-          return throttle.take(bytes);
-        },
-      },
-      signal,
-    );
+    const sum = checksum === undefined ? {} : { checksum: formatChecksum(checksum) };
+    await state.note(key, { ...record, begun: fid, length, ...sum });
+    let stored: StoredFile;
+    try {
+      stored = await this.#put(key, opened, replaces);
+    } catch (error) {
+      // A run that is stopped may have stored it; other failures leave what was known before.
+      if (!this.#options.signal.aborted) {
+        const former = Object.keys(record).length === 0 ? undefined : record;
+        await state.note(key, former).catch(() => undefined);
+      }
+      throw error;
+    }
     await state.note(key, { source: fid, target: stored.fid, class: name });
     this.#report.done(length, { action: 'copy', domain: to, ...jsonKey(key), bytes: length });
   }
 
+  #put(key: string, opened: OpenFile, replaces: number | undefined): Promise<StoredFile> {
+    const { signal, throttle, overwrite } = this.#options;
+    const { length, checksum, class: name = 'default' } = opened.version;
+    const fidOf = () => this.#target.fidOf(key, signal);
+    // A copy may take long; what others stored meanwhile is seen before it becomes visible.
+    const bytes = async function* (): AsyncGenerator<Buffer> {
+      yield* opened.stream;
+      const fid = overwrite ? undefined : await fidOf();
+      if (fid !== undefined && fid !== replaces) refuseToReplace('it came during the copy');
+    };
+    const onBytes = (count: number) => {
+      this.#report.moved(count);
+      return throttle.take(count);
+    };
+    const file = { length, checksum, class: name, once: true, open: bytes, onBytes };
+    return this.#target.put(key, file, signal);
+  }
+
   /**
-   * Whether the target has the file already, which a run that was killed may not have noted.
+   * Undefined when nothing is to be copied, as the target has the file: a run that was killed may
+   * not have noted it. That a copy was begun says nothing of whose file is there.
    * @throws KEY_EXISTS for another file that no migration wrote.
    */
-  async #isThere(
+  async #clear(
     key: string,
     { version, record }: { version: FileVersion; record: CopyRecord },
-  ): Promise<boolean> {
+  ): Promise<Cleared | undefined> {
     const { signal, overwrite } = this.#options;
     const fid = await this.#target.fidOf(key, signal);
     // Ours, of a version that is out of date.
-    if (fid === undefined || (fid === record.target && record.begun === undefined)) return false;
+    if (fid === undefined || fid === record.target) return { record, replaces: fid };
     const { length = await this.#lengthOf(key) } = version;
-    if (length === undefined) return false;
+    if (length === undefined) return undefined;
     const checksum = async () => version.checksum ?? (await this.#digest(key));
     const found = await this.#target.compare(key, { length, checksum }, signal);
-    if (found.state === 'absent') return false;
+    if (found.state === 'absent') return { record, replaces: undefined };
     if (found.state === 'same') {
       const { fid: source, class: name = 'default' } = version;
       await this.#place.state.note(key, { source, target: found.fid, class: name });
-      this.#report.skipped();
-      return true;
+      return undefined;
     }
-    if (!overwrite && record.begun === undefined && fid !== record.target) {
-      refuseToReplace(found.why);
+    if (found.fid === record.target) return { record, replaces: found.fid };
+    if (await this.#isBegun(key, { fid: found.fid, record })) {
+      return { record: { target: found.fid }, replaces: found.fid };
     }
-    return false;
+    if (!overwrite) refuseToReplace(found.why);
+    return { record, replaces: found.fid };
+  }
+
+  /** Whether a file at the target is the version, now replaced, that a killed run began to copy. */
+  async #isBegun(
+    key: string,
+    { fid, record }: { fid: number; record: CopyRecord },
+  ): Promise<boolean> {
+    const { begun, length, checksum = '' } = record;
+    const sum = parseChecksum(checksum);
+    if (begun === undefined || length === undefined || sum === undefined) return false;
+    const wanted = { length, checksum: async () => sum };
+    const found = await this.#target.compare(key, wanted, this.#options.signal);
+    return found.state === 'same' && found.fid === fid;
   }
 
   async #lengthOf(key: string): Promise<number | undefined> {
@@ -227,9 +271,10 @@ class Round {
     }
     const { target, to, state } = this.#place;
     const fid = await this.#target.fidOf(key, signal);
-    if (fid !== undefined && fid !== record.target && record.begun === undefined) {
-      const shown = keyText(key);
-      this.#report.note(`'${shown}' was replaced at the target and stays there`);
+    // Neither is it ours because a copy was begun.
+    if (fid !== undefined && fid !== record.target) {
+      const why = record.begun === undefined ? 'was replaced' : 'may be of somebody else';
+      this.#report.note(`'${keyText(key)}' ${why} at the target and stays there`);
     } else if (fid !== undefined) {
       await target.delete(keyBytes(key), { signal });
       this.deleted += 1;

@@ -14,8 +14,13 @@ export interface CopyRecord {
   source?: number;
   target?: number;
   class?: string;
-  /** Fid at the source of a copy that was begun; it may be there or not. */
+  /**
+   * Fid at the source of a copy that was begun, with what is known of its bytes. It may be at the
+   * target or not; a file there may as well be of somebody else.
+   */
   begun?: number;
+  length?: number;
+  checksum?: string;
 }
 
 const gone = 'null';

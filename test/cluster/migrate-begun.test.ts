@@ -1,0 +1,110 @@
+/**
+ * Goal: a copy that was cut off or is under way gives no right to a file that others put under its
+ * key meanwhile; what the migration itself left is taken up again.
+ * Method: two real clusters, a slow migration, killed when its journal says that copies were begun.
+ */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
+import { type Client, createAdmin, createClient } from '@omgfs/client';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { omgfsScript, runOmgfs } from '../helpers/command-line.ts';
+import { until } from '../helpers/wait.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'omgfs-begun-'));
+const journal = join(dir, 's/d=d/journal');
+const clusters: LocalCluster[] = [];
+let source: Client;
+let target: Client;
+
+beforeAll(async () => {
+  const options = { hosts: 1, devicesPerHost: 1, domain: 'd' };
+  clusters.push(...(await Promise.all([startLocalCluster(options), startLocalCluster(options)])));
+  const [one, other] = clusters.map(({ trackers }) => createClient({ trackers, domain: 'd' }));
+  if (one === undefined || other === undefined) throw new Error('no clusters');
+  [source, target] = [one, other];
+  const admin = createAdmin({ trackers: clusters[0]?.trackers ?? [] });
+  await admin.createClass({ domain: 'd', name: 'sums', mindevcount: 1, hashtype: 'MD5' });
+  await admin.close();
+});
+afterAll(async () => {
+  for (const client of [source, target]) await client?.close();
+  for (const cluster of clusters) await cluster.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const argsOf = (...args: string[]) => {
+  const [from = '', to = ''] = clusters.map(({ trackers }) => trackers[0] ?? '');
+  return ['--json', 'migrate', '--from', from, '--to', to, '-d', 'd', '--state', 's', ...args];
+};
+const run = (...args: string[]) => runOmgfs(argsOf(...args), { cwd: dir });
+
+async function bytesOf(key: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of (await target.get(key)).stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function begun(count: number): boolean {
+  const text = existsSync(journal) ? readFileSync(journal, 'utf8') : '';
+  return text.split('"begun"').length > count;
+}
+
+test('files that others put under the keys of a killed run stay', async () => {
+  const theirs = Buffer.from('theirs');
+  const files = new Map<string, Buffer>();
+  for (const key of ['gone', 'kept', 'half', 'old', 'done', 'stale']) {
+    files.set(key, randomBytes(200_000));
+    await source.put(key, files.get(key) ?? theirs, { class: 'sums', checksum: 'MD5' });
+  }
+  const child = spawn(process.execPath, [omgfsScript, ...argsOf('--bandwidth', '50K')], {
+    cwd: dir,
+  });
+  await until('copies to begin', () => begun(files.size));
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  // As earlier versions noted it.
+  appendFileSync(journal, 'old\t{"begun":1}\n');
+  for (const key of ['gone', 'kept', 'old']) await target.put(key, theirs);
+  // Stored by the run that was killed before it could note that; one is replaced since.
+  for (const key of ['done', 'stale']) await target.put(key, files.get(key) ?? theirs);
+  const { fid } = await target.info('done');
+  files.set('stale', randomBytes(100));
+  await source.put('stale', files.get('stale') ?? theirs);
+  await source.delete('gone');
+
+  for (const args of [[], ['--delete']]) {
+    const { code, out, err } = await run(...args);
+    expect(code, err).toBe(1);
+    for (const key of ['kept', 'old']) {
+      expect(err).toContain(`cannot copy '${key}': there is another file at the target`);
+    }
+    if (args.length > 0) expect(String(out)).toContain("'gone' may be of somebody else");
+    for (const key of ['gone', 'kept', 'old']) expect(await bytesOf(key)).toEqual(theirs);
+  }
+  for (const key of ['half', 'done', 'stale']) expect(await bytesOf(key)).toEqual(files.get(key));
+  expect((await target.info('done')).fid).toBe(fid);
+  const { code, err } = await run('--overwrite');
+  expect(code, err).toBe(0);
+  expect(await bytesOf('kept')).toEqual(files.get('kept'));
+});
+
+test('a file that comes during a copy stays, then and later', async () => {
+  const theirs = Buffer.from('theirs');
+  await source.put('late', randomBytes(200_000));
+  const slow = run('--bandwidth', '150K');
+  await until('the copy to begin', () => begun(1));
+  await target.put('late', theirs);
+  for (const { code, err } of [await slow, await run('--delete')]) {
+    expect(code).toBe(1);
+    expect(err).toContain("cannot copy 'late': there is another file at the target");
+  }
+  await source.delete('late');
+  const { code, err } = await run('--delete');
+  expect(code, err).toBe(0);
+  expect(await bytesOf('late')).toEqual(theirs);
+});

@@ -84,7 +84,8 @@ async function replacingOf(
     throw error;
   });
   const names = (list: string) =>
-    facts !== undefined && (list.trim() === '*' || list.split(/\s*,\s*/).includes(facts.etag));
+    facts !== undefined &&
+    (list.trim() === '*' || list.split(',').some((etag) => etag.trim() === facts.etag));
   const met = ifMatch === undefined ? !names(ifNoneMatch ?? '') : names(ifMatch);
   if (!met) throw new OmgfsError('PRECONDITION_FAILED');
   return facts?.fid ?? 0;

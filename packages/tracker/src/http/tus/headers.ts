@@ -38,13 +38,15 @@ export function metadataOf(header: string | string[] | undefined): TusMetadata {
   const pairs = new Map<string, string>();
   for (const item of String(header ?? '').split(',')) {
     if (item.trim() === '') continue;
-    const match = /^ *([^\s,]+)(?: +([A-Za-z0-9+/]*={0,2}))? *$/.exec(item);
-    const name = match?.[1]?.toLowerCase();
-    if (name === undefined || pairs.has(name)) {
+    // By words: an expression for the whole item would try every way to share out its spaces.
+    const [first = '', value = '', more] = item.split(' ').filter((word) => word !== '');
+    const name = first.toLowerCase();
+    const valid = !/\s/.test(name) && /^[A-Za-z0-9+/]*={0,2}$/.test(value) && more === undefined;
+    if (!valid || pairs.has(name)) {
       const message = 'Upload-Metadata is a list of distinct names, each with a value in base64.';
       throw new OmgfsError('BAD_REQUEST', { message });
     }
-    pairs.set(name, Buffer.from(match?.[2] ?? '', 'base64').toString('utf8'));
+    pairs.set(name, Buffer.from(value, 'base64').toString('utf8'));
   }
   const filename = pairs.get('filename') ?? pairs.get('name');
   const contentType = pairs.get('filetype') ?? pairs.get('type');

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { hostname } from 'node:os';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -227,6 +228,39 @@ describe('bad input', () => {
   });
 });
 
+describe('the name that a client calls it by, when there is no token', () => {
+  const port = 7003;
+  test.each([
+    ['evil.example', 403],
+    [`evil.example:${port}`, 403],
+    [`127.0.0.1.evil.example:${port}`, 403],
+    [`evil.example.:${port}`, 403],
+    ['[evil.example]', 403],
+    ['a:b:c', 403],
+    [`127.0.0.1:${port}`, 200],
+    ['[::1]', 200],
+    [`[2001:db8::1]:${port}`, 200],
+    [`localhost:${port}`, 200],
+    [`${hostname().toLowerCase()}:${port}`, 200],
+    ['omgfs_trackers', 200],
+  ])('%s: %i', async (host, status) => {
+    const headers = { host, origin: `http://${host}` };
+    const codes = status === 200 ? [200, 204] : [403, 403];
+    const read = await ask('GET', '/v1/domains', { headers: { host } });
+    const change = await ask('POST', '/v1/clear-cache', { headers });
+    expect([read.status, change.status]).toEqual(codes);
+  });
+
+  test('a client of HTTP/1.0 says none', async () => {
+    const { hostname: address, port: at } = new URL(cluster.apis[0] ?? '');
+    const socket = connect({ host: address, port: Number(at) });
+    socket.write('GET /v1/domains HTTP/1.0\r\n\r\n');
+    const [answer] = await once(socket, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
+    socket.destroy();
+  });
+});
+
 describe('access', () => {
   let guarded: LocalCluster;
   beforeAll(async () => {
@@ -253,6 +287,12 @@ describe('access', () => {
     const body = method === 'POST' ? { body: { domain: 'made' } } : {};
     const options = { api: guarded.apis[0] ?? '', headers, ...body };
     expect((await ask(method, '/v1/domains', options)).status).toBe(status);
+  });
+
+  test('with one, any name will do', async () => {
+    const headers = { authorization: 'Bearer look', host: 'files.example.com' };
+    const api = guarded.apis[0] ?? '';
+    expect((await ask('GET', '/v1/domains', { api, headers })).status).toBe(200);
   });
 
   test('metrics need one', async () => {

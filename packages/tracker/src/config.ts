@@ -210,6 +210,7 @@ function buildConfig(
       token: text('http_token') || undefined,
       readToken: text('http_read_token') || undefined,
       networks: networks(text('http_allow')),
+      hostname: hostname(),
     },
     httpDownload: downloadShape(text('http_download')),
     resumeSeconds: Math.max(1, Math.ceil(number('http_resume_hours') * 3600)),

@@ -1,6 +1,6 @@
 /** Who may use the HTTP API: networks, tokens, and no page of a browser that shows another site. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { BlockList } from 'node:net';
+import { type BlockList, isIP } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';
 
 export interface AccessRules {
@@ -10,6 +10,8 @@ export interface AccessRules {
   readToken: string | undefined;
   /** Clients must be in one of these networks; empty for no limit. */
   networks: readonly BlockList[];
+  /** The name of this machine, by which clients may call it. */
+  hostname: string;
 }
 
 export interface AccessRequest {
@@ -32,7 +34,13 @@ export function checkAccess(rules: AccessRules, request: AccessRequest): void {
     throw new OmgfsError('CROSS_ORIGIN');
   }
   const { token, readToken } = rules;
-  if (token === undefined && readToken === undefined) return;
+  if (token === undefined && readToken === undefined) {
+    if (isOwnName(rules, request.host)) return;
+    const message =
+      'Without a token this API is called by its address, not by a name: ' +
+      'use the IP address, or set http_token and send it.';
+    throw new OmgfsError('CROSS_ORIGIN', { message });
+  }
   const given = tokenIn(request);
   const accepted = request.readOnly ? [token, readToken] : [token];
   if (!accepted.some((known) => known !== undefined && isEqual(known, given))) {
@@ -54,6 +62,18 @@ function isSameOrigin({ origin, host }: AccessRequest): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * Whether no page of another site can have led a browser here by that name. Its owner may let
+ * `evil.example` stand for this machine after the page was loaded (DNS rebinding): to the browser
+ * both are one site then, and Origin equals Host. Such a name has a dot; an upstream of nginx none.
+ */
+function isOwnName({ hostname }: AccessRules, host = ''): boolean {
+  const name = host.replace(/:\d*$/, '').toLowerCase();
+  const literal = /^\[(.*)\]$/.exec(name)?.[1];
+  if (literal !== undefined) return isIP(literal) === 6;
+  return isIP(name) === 4 || /^[\w-]*$/.test(name) || name === hostname.toLowerCase();
 }
 
 function tokenIn({ authorization = '', basic = false }: AccessRequest): string {

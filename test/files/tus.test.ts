@@ -185,6 +185,8 @@ test('begun with bytes, of unknown length, of none, and given up', async () => {
   const upload = String(told.location);
   expect((await patch(upload, 0, Buffer.from('hel'))).status).toBe(204);
   expect((await first().ask('HEAD', upload)).headers['upload-defer-length']).toBe('1');
+  const short = { ...type, 'upload-offset': '3', 'upload-length': '2' };
+  expect((await first().ask('PATCH', upload, { headers: short, body: '' })).status).toBe(400);
   const end = { ...type, 'upload-offset': '3', 'upload-length': '5' };
   await first().ask('PATCH', upload, { headers: end, body: 'lo' });
   expect(await contentOf('later')).toBe(digestOf('hello'));

@@ -14,6 +14,8 @@ import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 const idBytes = 16;
+/** Each is a row, a file, and some time of every later request. */
+const partsMax = 10_000;
 /** How long a tracker that puts a file together may be silent before another does. */
 const leaseSeconds = 30;
 
@@ -24,8 +26,13 @@ export function resumableCommands(services: CommandServices): Record<string, Com
     upload_info: info(services),
     upload_part: part(services),
     upload_length: async ({ args }) => {
-      const { id } = await uploadOf(services, args);
-      if (await store.uploads.setLength({ id, length: bytesOf(args.length) })) return {};
+      const { id, parts } = await uploadOf(services, args);
+      const length = bytesOf(args.length);
+      if (length < endOf(parts)) {
+        const message = `The upload has ${endOf(parts)} bytes already, more than ${length}.`;
+        throw new OmgfsError('BAD_PARAMS', { message });
+      }
+      if (await store.uploads.setLength({ id, length })) return {};
       throw new OmgfsError('BAD_PARAMS', { message: 'The upload has a length already.' });
     },
     upload_claim: async ({ args }) => {
@@ -114,6 +121,10 @@ function part(services: CommandServices): Command {
   const { store, topology, devices, resumeSeconds, tempfileAgeSeconds } = services;
   return async ({ args, address }) => {
     const upload = await uploadOf(services, args);
+    if (upload.parts.length >= partsMax) {
+      const message = `The upload has ${partsMax} parts already; begin again with larger ones.`;
+      throw new OmgfsError('BAD_PARAMS', { message });
+    }
     const [fid, devid] = [args.fid, args.devid].map(idOf);
     if (fid === undefined || devid === undefined) throw new OmgfsError('BOGUS_ARGS');
     const [start, length] = [bytesOf(args.start), bytesOf(args.size)];

@@ -148,6 +148,7 @@ function addPart(
     const end = last === undefined ? 0 : last.start + last.length;
     if (end !== part.start || upload.fid !== 0) return 'other_offset';
     const { start, fid, devid, length } = part;
+    if (upload.length !== undefined && start + length > upload.length) return 'other_offset';
     await session.run(
       'INSERT INTO omg_upload_part (id, start, fid, devid, length) VALUES (?, ?, ?, ?, ?)',
       [bytes(id), start, fid, devid, length],

@@ -101,6 +101,25 @@ describe('a file', () => {
     expect(seen).toEqual(['l/1', 'l/2', 'l/x/', 'l/y/', 'l/z']);
   });
 
+  test.each([
+    ['image/png', 'inline'],
+    ['video/mp4; codecs="avc1"', 'inline'],
+    ['text/plain; charset=utf-8', 'inline'],
+    ['text/html', 'attachment'],
+    ['image/svg+xml', 'attachment'],
+    ['image/x+xml', 'attachment'],
+    ['image/png;,text/html', 'attachment'],
+    ['application/octet-stream', 'attachment'],
+  ] as const)('%s is answered %s, whatever the upload said', async (type, disposition) => {
+    const headers = { 'content-type': type, 'content-disposition': 'inline; filename=f' };
+    await ask('PUT', 'shown', { body: 'x', headers });
+    const named = (await ask('GET', 'shown')).headers['content-disposition'];
+    expect(named).toBe(contentDisposition(disposition, 'f'));
+    await ask('PUT', 'shown', { body: 'x', headers: { 'content-type': type } });
+    const bare = (await ask('GET', 'shown')).headers['content-disposition'];
+    expect(bare).toBe(disposition === 'inline' ? undefined : disposition);
+  });
+
   test('keeps what was said of it, which overwriting by an old client ends', async () => {
     const headers = {
       'content-type': 'text/plain; charset=utf-8',

@@ -5,6 +5,12 @@ import type { Description, FileFacts } from '../../files/file-facts.ts';
 
 const metadataPrefix = 'x-meta-';
 const contentTypeDefault = 'application/octet-stream';
+/**
+ * What a browser shows without running anything in it. Not SVG or what else ends in `+xml`, which
+ * have scripts, and no list of types, of which browsers take the last.
+ */
+const inlineType =
+  /^(?:(?:image\/(?!svg)|audio\/|video\/)[\w.-]+|application\/pdf|text\/plain) *(?:;[^,]*)?$/i;
 
 /** What an upload says of itself. @throws BAD_REQUEST for what cannot be kept. */
 export function descriptionOf(headers: IncomingHttpHeaders): Description {
@@ -30,8 +36,9 @@ export function descriptionOf(headers: IncomingHttpHeaders): Description {
 /** Headers that tell of a file, whoever sends its bytes. */
 export function headersOf(facts: FileFacts): OutgoingHttpHeaders {
   const { contentType = contentTypeDefault, filename, metadata = {}, checksum, storedAt } = facts;
+  const type = headerText(toByteString(contentType)) || contentTypeDefault;
   const headers: OutgoingHttpHeaders = {
-    'Content-Type': headerText(toByteString(contentType)) || contentTypeDefault,
+    'Content-Type': type,
     ETag: facts.etag,
     'X-Fid': facts.fid,
     'X-Class': facts.class === '' ? 'default' : headerText(facts.class),
@@ -40,8 +47,11 @@ export function headersOf(facts: FileFacts): OutgoingHttpHeaders {
     'X-Content-Type-Options': 'nosniff',
   };
   if (storedAt !== undefined) headers['Last-Modified'] = storedAt.toUTCString();
-  if (filename !== undefined)
-    headers['Content-Disposition'] = contentDisposition('inline', filename);
+  // A page that somebody stored must not run as one of this site.
+  const disposition = inlineType.test(type) ? 'inline' : 'attachment';
+  if (filename !== undefined) {
+    headers['Content-Disposition'] = contentDisposition(disposition, filename);
+  } else if (disposition === 'attachment') headers['Content-Disposition'] = disposition;
   if (checksum?.type === 'MD5') {
     headers['Repr-Digest'] = `md5=:${Buffer.from(checksum.hex, 'hex').toString('base64')}:`;
   }

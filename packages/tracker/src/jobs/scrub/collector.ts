@@ -9,7 +9,7 @@ import { scrubBytesPerSecond, scrubUrl } from '../../topology/scrub-view.ts';
 import { FaultLog } from '../fault-log.ts';
 import { forEachOf } from '../fsck/slots.ts';
 import { Repeater } from '../repeater.ts';
-import { type FindingParts, handleFinding } from './finding.ts';
+import { type FindingParts, type FindingVerdict, handleFinding } from './finding.ts';
 
 export interface CollectorOptions {
   everyMs: number;
@@ -128,7 +128,7 @@ export class ScrubCollector {
     for (const finding of due.slice(0, scrubLimits.findingsMax)) {
       if (signal.aborted) break;
       const { name, at } = finding;
-      const verdict = await handleFinding(this.#parts, { devid, finding, signal });
+      const verdict = await this.#see(devid, finding, signal);
       if (verdict.state === 'settled') {
         handled.push({ name, at, outcome: verdict.outcome });
         if (verdict.repaired) this.#options.onRepaired();
@@ -138,6 +138,17 @@ export class ScrubCollector {
       }
     }
     return { handled, deferred };
+  }
+
+  /** One that fails waits as others do: what was seen to before it must reach the node. */
+  async #see(devid: number, finding: Finding, signal: AbortSignal): Promise<FindingVerdict> {
+    try {
+      return await handleFinding(this.#parts, { devid, finding, signal });
+    } catch (err) {
+      const { name } = finding;
+      if (!signal.aborted) this.#parts.services.log.error({ devid, name, err }, 'scrub.failed');
+      return { state: 'waits', reason: String(err) };
+    }
   }
 
   #rests(devid: number, { name, at }: Finding): boolean {

@@ -1,7 +1,16 @@
 /** Goal: a file that rots is found, moved aside and reported, and nothing else is. Method: files
  *  are changed on the disk behind the back of a node, and a device is scrubbed with its state. */
 import { createHash, randomBytes } from 'node:crypto';
-import { appendFile, open, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
 import { expect, onTestFinished, test } from 'vitest';
@@ -81,6 +90,44 @@ test('scrub finds what rotted, moves it to quarantine and reports it over HTTP',
   for (const hidden of ['.omgfs', '.omgfs/scrub.json', '.omgfs/quarantine/x']) {
     expect((await ask(`${again.url}/dev1/${hidden}`)).status).toBe(403);
   }
+});
+
+test('a rotten file stays in place until its finding can be kept', async () => {
+  const { url, docroot, node } = await startNode();
+  const headers = { 'content-md5': hash('md5', 'fine') };
+  expect((await put(url + fidPath(1, 6), 'fine', headers)).status).toBe(201);
+  await node.close();
+  const file = join(docroot, fidPath(1, 6));
+  await utimes(file, 1e9, 1e9);
+  const recording = await openDevice(docroot);
+  await recording.scrub.round();
+  await recording.device.digests.flush();
+  await rot(file);
+  const state = join(docroot, 'dev1/.omgfs');
+  const saved = JSON.parse(await readFile(join(state, 'scrub.json'), 'utf8')) as object;
+  const findings = Array.from({ length: 1000 }, (_, index) => {
+    return { name: `${index}`, kind: 'unreadable', reason: 'EIO', at: `${index}` };
+  });
+  await writeFile(join(state, 'scrub.json'), JSON.stringify({ ...saved, findings }));
+  const { scrub } = await openDevice(docroot);
+  await scrub.load();
+  await scrub.round();
+  expect(scrub.report.findings).toEqual(findings);
+  expect((await readFile(file)).length).toBe(4);
+  // Nor when the report cannot be saved.
+  await scrub.obey({ handled: [{ name: '0', at: '0', outcome: 'done' }] });
+  await rm(join(state, 'scrub.json'));
+  await mkdir(join(state, 'scrub.json'));
+  await scrub.round();
+  expect(scrub.report.waiting).toHaveLength(999);
+  expect((await readFile(file)).length).toBe(4);
+  await rm(join(state, 'scrub.json'), { recursive: true });
+  await scrub.round();
+  expect(scrub.report.waiting).toHaveLength(1000);
+  const name = '0/000/000/0000000006.fid';
+  expect(scrub.report.waiting.at(-1)).toMatchObject({ name, kind: 'corrupt' });
+  expect(await readdir(join(state, 'quarantine'))).toHaveLength(1);
+  expect(await readFile(join(state, 'scrub.json'), 'utf8')).toContain(name);
 });
 
 test('a file that was replaced, with or without a digest, is never called corrupt', async () => {

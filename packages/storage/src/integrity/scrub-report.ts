@@ -6,7 +6,7 @@ import type { Runner } from '../device/io/lane.ts';
 /** Below a device directory: what the node keeps there besides files. */
 export const stateDirectory = '.omgfs';
 
-/** The newest are kept. */
+/** The newest are kept; those that wait are never pushed out. */
 const findingsMax = 1000;
 const reportName = 'scrub.json';
 
@@ -20,6 +20,8 @@ export class ScrubReport {
   /** Of this round. */
   totals = { files: 0, bytes: 0, verified: 0, recorded: 0 };
   findings: Finding[] = [];
+  /** Recorded before it is moved to the quarantine; trackers must not see it in place. */
+  #moving: Finding | undefined;
 
   /** Reads the report of a device; one that is damaged or absent begins anew. */
   static async load(root: string): Promise<ScrubReport> {
@@ -66,6 +68,27 @@ export class ScrubReport {
     this.totals.bytes += bytes;
   }
 
+  /** Whether one more of this name would push out one that nobody has seen to yet. */
+  isFull(name: string): boolean {
+    return this.waiting.filter((one) => one.name !== name).length >= findingsMax;
+  }
+
+  /** Records a finding whose file is about to be moved; it waits for `moved` or `drop`. */
+  addMoving(finding: Finding): void {
+    this.add(finding);
+    this.#moving = finding;
+  }
+
+  moved(): void {
+    this.#moving = undefined;
+  }
+
+  /** Forgets the finding whose file was not moved after all. */
+  dropMoving(): void {
+    this.findings = this.findings.filter((one) => one !== this.#moving);
+    this.#moving = undefined;
+  }
+
   add(finding: Finding): void {
     const others = this.findings.filter(({ name }) => name !== finding.name);
     if (others.length >= findingsMax) {
@@ -78,7 +101,8 @@ export class ScrubReport {
 
   /** Findings that wait for the trackers, those first that wait longest or were tried least. */
   get waiting(): Finding[] {
-    return this.findings.filter(({ handled }) => handled === undefined);
+    const moving = this.#moving;
+    return this.findings.filter((one) => one.handled === undefined && one !== moving);
   }
 
   /** Notes what the trackers did. */

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Digests, ScrubOrder } from '@omgfs/protocol';
+import { type Digests, OmgfsError, type ScrubOrder } from '@omgfs/protocol';
 import type { Device } from '../device/device.ts';
 import { closeNow, lstat, mkdir, openForRead, readFully, rename } from '../device/files.ts';
 import { SharedRun } from '../device/shared-run.ts';
@@ -43,6 +43,8 @@ export class Scrub {
   #ordered: number | undefined;
   #running: Promise<void> | undefined;
   #savedAtMs = 0;
+  /** So that a full report is logged once. */
+  #wasFull = false;
 
   constructor(device: Device, options: ScrubOptions) {
     this.#device = device;
@@ -167,12 +169,17 @@ export class Scrub {
       if (same(expected, actual)) return;
       // Once more: memory and cables err too, and what is moved away is missed.
       if (same(expected, await this.#digest(name, algorithms))) return;
-      if (await this.#isStill(name, stats)) await this.#quarantine(name, { expected, actual });
+      const text = (digests: Digests) => Object.entries(digests).map((pair) => pair.join('='));
+      const reason = `it has ${text(actual).join()} but was stored with ${text(expected)}`;
+      await this.#quarantine(name, stats, reason);
     } catch (error) {
       this.#stop.signal.throwIfAborted();
       // Deleted while it was looked at, or its disk was.
       if (stats === undefined || !(await this.#isStill(name, stats))) return;
       if (device.state !== 'ready') return;
+      // Too much to do, or a disk that is not trusted: that says nothing about the file.
+      if (error instanceof OmgfsError) return;
+      if (!this.#hasRoom(name)) return;
       this.#found({ name, kind: 'unreadable', reason: String(error) });
     }
   }
@@ -211,33 +218,70 @@ export class Scrub {
     );
   }
 
-  async #quarantine(name: string, seen: { expected: Digests; actual: Digests }): Promise<void> {
-    const { root, run } = this.#device;
+  /** Recorded before it is moved: nothing else would tell trackers why it is missing. */
+  async #quarantine(name: string, stats: Stats, reason: string): Promise<void> {
+    const { root, run, devid } = this.#device;
+    if (!this.#hasRoom(name)) return;
+    const report = this.#report;
     const place = `${stateDirectory}/quarantine`;
     await run(() => mkdir(`${root}/${place}`, { recursive: true, mode: 0o755 }));
     const to = `${place}/${name.replaceAll('/', '_')}.${Date.now()}`;
-    await run(() => rename(`${root}/${name}`, `${root}/${to}`));
-    const text = (digests: Digests) => Object.entries(digests).map((pair) => pair.join('='));
-    const reason = `it has ${text(seen.actual).join()} but was stored with ${text(seen.expected)}`;
-    this.#found({ name, kind: 'corrupt', reason, quarantine: to });
+    const found = { name, kind: 'corrupt', reason, quarantine: to };
+    report.addMoving({ ...found, at: new Date().toISOString() });
+    let isMoved = false;
+    try {
+      if (!(await this.#isRecorded(name))) return;
+      if (!(await this.#isStill(name, stats))) return;
+      await run(() => rename(`${root}/${name}`, `${root}/${to}`));
+      isMoved = true;
+    } finally {
+      if (isMoved) report.moved();
+      else report.dropMoving();
+      this.#savedAtMs = Number.NEGATIVE_INFINITY;
+    }
+    this.#options.log.error({ devid, ...found }, 'file.corrupt');
   }
 
-  #found(finding: { name: string; kind: string; reason: string; quarantine?: string }): void {
+  /** Whether the report lies on the disk, without which a file stays for the next round. */
+  async #isRecorded(name: string): Promise<boolean> {
+    try {
+      await this.#saving.run();
+      return true;
+    } catch (error) {
+      const { devid } = this.#device;
+      this.#options.log.warn({ devid, name, reason: String(error) }, 'scrub.unsaved');
+      return false;
+    }
+  }
+
+  /** Whether a finding can be kept; else its file is found again in the next round. */
+  #hasRoom(name: string): boolean {
+    const isFull = this.#report.isFull(name);
+    if (isFull && !this.#wasFull) {
+      const reason = 'too many findings wait for the trackers; no more files are moved until then';
+      this.#options.log.error({ devid: this.#device.devid, reason }, 'scrub.full');
+    }
+    this.#wasFull = isFull;
+    return !isFull;
+  }
+
+  #found(finding: { name: string; kind: string; reason: string }): void {
     const { devid } = this.#device;
     this.#report.add({ ...finding, at: new Date().toISOString() });
     this.#options.log.error({ devid, ...finding }, `file.${finding.kind}`);
     this.#savedAtMs = Number.NEGATIVE_INFINITY;
   }
 
-  #save(): Promise<void> {
+  async #save(): Promise<void> {
     this.#savedAtMs = performance.now();
-    return this.#saving.run();
+    // A full disk: the next round begins where the last one was saved.
+    await this.#saving.run().catch(() => {});
   }
 
+  /** @throws errors of the system. */
   async #write(): Promise<void> {
     const { root, run } = this.#device;
-    // A full disk: the next round begins where the last one was saved.
-    await this.#report.save(root, { temp: this.#device.tempPath(), run }).catch(() => {});
+    await this.#report.save(root, { temp: this.#device.tempPath(), run });
   }
 
   /** Waits as long as so many bytes take, at a rate that may change meanwhile. */

@@ -138,6 +138,27 @@ describe.each(engines)('%s', (engine) => {
     expect(await cluster.replicas(fid)).toEqual([1, 2]);
   });
 
+  test('a finding whose handling fails holds up no others', async () => {
+    let failing = '';
+    const devices = (real: DeviceClient): DeviceClient => ({
+      ...real,
+      size: (url, options) =>
+        failing !== '' && url.endsWith(failing)
+          ? Promise.reject(new Error('a bug'))
+          : real.size(url, options),
+    });
+    const cluster = await startCluster({ engine, hosts: 3, settings, devices });
+    const bad = await store(cluster, 'bad', [1, 2]);
+    const other = await store(cluster, 'other', [1, 2]);
+    failing = fidPath(1, bad);
+    for (const fid of [bad, other]) rot(cluster, 1, fid);
+    await scrubAt(cluster, 1000);
+    await cluster.logged('scrub.failed', { devid: 1, name: failing.slice('/dev1/'.length) });
+    await cluster.logged('scrub.repaired', { fid: other, devid: 1 });
+    await until('only one waits', async () => (await ask(cluster, 1)).waiting === 1);
+    expect(await cluster.replicas(bad)).toEqual([1, 2]);
+  });
+
   test('I8: two trackers see to each finding once', async () => {
     const cluster = await startCluster({ engine, hosts: 3, settings });
     const other = await cluster.anotherTracker({ settings });

@@ -22,6 +22,7 @@ import { proppatch } from './methods/proppatch.ts';
 import { copyOrMove, mkcol, remove } from './methods/tree.ts';
 import { parsePath } from './path.ts';
 import { Properties } from './properties.ts';
+import { whenGone } from './when-gone.ts';
 
 export interface WebDavOptions {
   files: DavFileSystem;
@@ -98,8 +99,7 @@ export class WebDav {
     const body = await readBody(req);
     const tokens = await checkIf(this.#share, req.headers.if?.toString(), path);
     const leaving = new AbortController();
-    const onClose = () => leaving.abort();
-    res.once('close', onClose);
+    const forget = whenGone(req, res, () => leaving.abort());
     const { headers } = req;
     const { signal } = leaving;
     const call: Call = {
@@ -123,7 +123,7 @@ export class WebDav {
         this.#server.executeRequest(standIn, res);
       });
     } finally {
-      res.off('close', onClose);
+      forget();
     }
   }
 

@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import { OmgfsError } from '@omgfs/protocol';
 import type { FastifyInstance } from 'fastify';
+import { whenGone } from './when-gone.ts';
 
 const bodyMsMax = 60_000;
 const lingerMs = 5_000;
@@ -35,21 +36,39 @@ export function lingerAfterRefusals(app: FastifyInstance): void {
   });
 }
 
+/** Requests for files in progress, of all addresses and protocols together. */
+export class Transfers {
+  readonly #max: number;
+  #active = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** @throws TRACKER_BUSY. */
+  begin(): void {
+    if (this.#active >= this.#max) throw new OmgfsError('TRACKER_BUSY');
+    this.#active += 1;
+  }
+
+  end(): void {
+    this.#active -= 1;
+  }
+}
+
 /**
  * Refuses requests beyond so many at once: each holds buffers for as long as its client likes, and
  * memory must be bounded by configuration (I7).
  */
-export function limitTransfers(app: FastifyInstance, transfersMax: number): void {
-  let active = 0;
-  app.addHook('onRequest', async (_, reply) => {
-    if (active >= transfersMax) {
+export function limitTransfers(app: FastifyInstance, transfers: Transfers): void {
+  app.addHook('onRequest', async (request, reply) => {
+    try {
+      transfers.begin();
+    } catch (error) {
       reply.header('retry-after', 1);
-      throw new OmgfsError('TRACKER_BUSY');
+      throw error;
     }
-    active += 1;
-    reply.raw.once('close', () => {
-      active -= 1;
-    });
+    whenGone(request.raw, reply.raw, () => transfers.end());
   });
 }
 

@@ -4,6 +4,7 @@ import type { Survey } from '../figures/survey.ts';
 import { createFileStore, type FileStore } from '../files/file-store.ts';
 import type { DavShare } from '../http/dav/share.ts';
 import type { FilesOptions } from '../http/files/routes.ts';
+import { Transfers } from '../http/patience.ts';
 import { HttpServer } from '../http/server.ts';
 import type { Core } from './core.ts';
 
@@ -29,7 +30,7 @@ export class HttpServers {
       files: this.#files,
       shape: config.httpDownload,
       uploadBytesMax: config.httpUploadBytesMax,
-      transfersMax: config.httpTransfersMax,
+      transfers: new Transfers(config.httpTransfersMax),
     };
     const dav = await this.#share(files);
     for (const address of config.httpListen) {

@@ -31,7 +31,7 @@ export class DavShare {
   addTo(app: FastifyInstance): void {
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (_, __, done) => done(null));
-    limitTransfers(app, this.#files.transfersMax);
+    limitTransfers(app, this.#files.transfers);
     const to = {
       url: davRoute,
       schema: { hide: true },

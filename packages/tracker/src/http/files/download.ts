@@ -14,6 +14,7 @@ import {
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FileFacts, FilePlace } from '../../files/file-facts.ts';
 import type { FileStore } from '../../files/file-store.ts';
+import { whenGone } from '../when-gone.ts';
 import { headersOf } from './header-fields.ts';
 
 /** How a download is answered. */
@@ -58,7 +59,7 @@ export async function download(
     const { status, headers } = extentOf(facts, range);
     return reply.code(status).headers(headers).send();
   }
-  return stream(files, { reply, facts, range });
+  return stream(files, { request, reply, facts, range });
 }
 
 /** The proxy in front may say what it understands; Perlbal does so in a header of its own. */
@@ -91,19 +92,23 @@ async function reproxy(
 async function stream(
   files: FileStore,
   download: {
+    request: FastifyRequest;
     reply: FastifyReply;
     facts: FileFacts;
     range: string | undefined;
   },
 ): Promise<FastifyReply> {
-  const { reply, facts, range } = download;
+  const { request, reply, facts, range } = download;
   const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
+  whenGone(request.raw, reply.raw, () => gone.abort());
   const opened = await files.open(facts, {
     facts,
     range: (known) => extentOf(known, range),
     signal: gone.signal,
   });
+  // One that nobody reads any more would wait for its reader for good.
+  if (gone.signal.aborted) opened.stream.destroy();
+  else gone.signal.addEventListener('abort', () => opened.stream.destroy(), { once: true });
   const { status, headers } = extentOf(opened.facts, range);
   return reply.code(status).headers(headers).send(opened.stream);
 }

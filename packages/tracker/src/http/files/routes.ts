@@ -8,7 +8,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { FileFacts, FilePlace } from '../../files/file-facts.ts';
 import type { FileStore, Page } from '../../files/file-store.ts';
 import { count, text } from '../api.ts';
-import { limitTransfers } from '../patience.ts';
+import { limitTransfers, type Transfers } from '../patience.ts';
 import { type DownloadShape, download } from './download.ts';
 import { storeForm } from './form.ts';
 import { type UploadQuery, upload } from './upload.ts';
@@ -19,8 +19,8 @@ export interface FilesOptions {
   shape: DownloadShape;
   /** Longest upload, in bytes; undefined for no limit. */
   uploadBytesMax: number | undefined;
-  /** Requests at once; more are refused for the moment. */
-  transfersMax: number;
+  /** Bounds requests at once, those of tus and WebDAV included. */
+  transfers: Transfers;
 }
 
 const tags = ['files'];
@@ -37,7 +37,7 @@ export async function addFileRoutes(app: FastifyInstance, options: FilesOptions)
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_, __, done) => done(null));
   await app.register(multipart, { throwFileSizeLimit: false });
-  limitTransfers(app, options.transfersMax);
+  limitTransfers(app, options.transfers);
   addReading(app, options);
   addWriting(app, options);
 }

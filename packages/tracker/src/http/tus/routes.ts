@@ -8,7 +8,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { FileStore } from '../../files/file-store.ts';
 import type { ResumableUploads, UploadId } from '../../files/resumable-uploads.ts';
 import { bodyOf } from '../files/upload.ts';
-import { limitTransfers } from '../patience.ts';
+import { limitTransfers, type Transfers } from '../patience.ts';
 import {
   bytesOf,
   lengthOf,
@@ -23,7 +23,7 @@ export interface TusOptions {
   files: FileStore;
   /** Longest upload, in bytes; undefined for no limit. */
   uploadBytesMax: number | undefined;
-  transfersMax: number;
+  transfers: Transfers;
 }
 
 const tags = ['resumable uploads'];
@@ -37,7 +37,7 @@ const params = (...names: string[]) => ({
 export async function addTusRoutes(app: FastifyInstance, options: TusOptions): Promise<void> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_, __, done) => done(null));
-  limitTransfers(app, options.transfersMax);
+  limitTransfers(app, options.transfers);
   app.addHook('onRequest', async ({ method, headers }, reply) => {
     reply.header('tus-resumable', tusVersion);
     reply.header('cache-control', 'no-store');

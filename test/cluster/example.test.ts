@@ -50,7 +50,8 @@ beforeAll(async () => {
   }
   url = await until('the site to be up', () => {
     if (site.exitCode !== null) throw new Error(said);
-    return /up: (\S+)\/$/m.exec(said)?.[1];
+    // Its last line, because what it says may come in pieces.
+    return said.includes('Ctrl-C') && /up: (\S+)\/$/m.exec(said)?.[1];
   });
   const trackers = Array.from(said.matchAll(/tracker +(\S+)/g), ([, address]) => address ?? '');
   client = createClient({ trackers, domain: 'uploads' });

@@ -7,6 +7,7 @@ import { formatChecksum, OmgfsError, type PullAnswer, pullBatch } from '@omgfs/p
 import { checkPull } from '../access/access.ts';
 import { toHttpError } from '../device/failures.ts';
 import { lstat, lstatNow } from '../device/files.ts';
+import { DiskWatch } from '../device/io/disk-watch.ts';
 import { parseWriteTarget } from '../http/path.ts';
 import { type StreamExchange, sendHead } from '../http/reply.ts';
 import { orderOf, type PullContext, progressEveryMs, SourceFailure, storePull } from './pull.ts';
@@ -54,15 +55,33 @@ async function answerTo(
       throw new OmgfsError('BAD_REQUEST');
     }
     const checksum = await storePull(context, order, { devid, name, gone });
-    // What is in its place now, not what was meant to be: the tracker counts the copy by it.
-    const device = await context.devices.find(devid);
-    const path = `${device.root}/${name}`;
-    const { size } = device.brisk ? lstatNow(path) : await device.run(() => lstat(path));
-    return { status: 201, bytes: size, ...(checksum && { checksum: formatChecksum(checksum) }) };
+    const bytes = await placedBytes(context, { devid, name });
+    return { status: 201, bytes, ...(checksum && { checksum: formatChecksum(checksum) }) };
   } catch (error) {
     if (error instanceof SourceFailure) return { status: 502, reason: error.message };
     const { status, message } = toHttpError(error);
     return { status, reason: message };
+  }
+}
+
+/**
+ * What is in its place now, not what was meant to be: the tracker counts the copy by it.
+ * @throws DEVICE_BUSY when the disk does not say it; errors of the system.
+ */
+async function placedBytes(
+  { devices, stallMs }: PullContext,
+  { devid, name }: { devid: number; name: string },
+): Promise<number> {
+  const device = await devices.find(devid);
+  const path = `${device.root}/${name}`;
+  if (device.brisk) return lstatNow(path).size;
+  const disk = new DiskWatch({ stallMs, bytes: 0 });
+  disk.work();
+  try {
+    const stats = await Promise.race([device.run(() => lstat(path)), disk.hanging]);
+    return stats.size;
+  } finally {
+    disk.rest();
   }
 }
 

@@ -6,6 +6,7 @@ import { copyFile, link, mkdir, open, rename, writeFile } from 'node:fs/promises
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fidPath } from '@omgfs/protocol';
+import { readCosts } from '../report/processes.ts';
 import { insertFiles, type JobSite, numberOf, queuedCopies } from './job-site.ts';
 
 const copiesAtOnce = 16;
@@ -15,6 +16,8 @@ export interface DrainRound {
   /** Files a second. */
   drain: number;
   bare: number;
+  /** Processor time of a file in microseconds, of each process and of a bare copy. */
+  costs: Record<string, number>;
 }
 
 /** The backlog of every round has files of its own, which are links to those of the first. */
@@ -43,11 +46,32 @@ export async function measureDrain(
       });
     }
     await insertFiles(site, { first, count: files, bytes: options.bytes, devids: [devid] });
+    const before = costsOf(site);
     const bare = await rateOf(files, () => copyAll(site, { fids, pathOf, round }));
+    const between = costsOf(site);
     const drain = await rateOf(files, () => drainAll(site, { first, files }));
-    rounds.push({ drain, bare });
+    const after = costsOf(site);
+    const costs: Record<string, number> = {};
+    for (const name of after.keys()) {
+      const [from, to] = name === 'bare copy' ? [before, between] : [between, after];
+      costs[name] = (((to.get(name) ?? 0) - (from.get(name) ?? 0)) * 1000) / files;
+    }
+    rounds.push({ drain, bare, costs });
   }
   return rounds;
+}
+
+/** Processor time so far, in milliseconds. */
+function costsOf({ cluster, trackerPid, mariadbPid }: JobSite): Map<string, number> {
+  const [from, to] = cluster.hosts;
+  const costs = readCosts([
+    { name: 'target', pid: to?.pid ?? 0 },
+    { name: 'source', pid: from?.pid ?? 0 },
+    { name: 'tracker', pid: trackerPid },
+    { name: 'mariadb', pid: mariadbPid },
+    { name: 'bare copy', pid: process.pid, alone: true },
+  ]);
+  return new Map([...costs].map(([name, { cpuMs }]) => [name, cpuMs]));
 }
 
 async function rateOf(files: number, work: () => Promise<void>): Promise<number> {

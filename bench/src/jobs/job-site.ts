@@ -22,6 +22,7 @@ export interface JobSite {
   cluster: LocalCluster;
   tracker: TrackerPool;
   trackerPid: number;
+  mariadbPid: number;
   sql: Connection;
 }
 
@@ -54,7 +55,8 @@ export async function startJobSite(
   cleanup.add(() => tracker.close());
   const sql = await createConnection(server.uri(database));
   cleanup.add(() => sql.end());
-  return { dir, cluster, tracker, trackerPid: cluster.trackerDaemons[0]?.pid ?? 0, sql };
+  const trackerPid = cluster.trackerDaemons[0]?.pid ?? 0;
+  return { dir, cluster, tracker, trackerPid, mariadbPid: server.pid, sql };
 }
 
 /** Rows of `file` and `file_on` for the fids from `first` on, each on all of the devices. */

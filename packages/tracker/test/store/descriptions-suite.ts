@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Store } from '../../src/store/store.ts';
-import { allBytes, atOnce, type FreshDatabase, type OpenFresh, put } from './fixture.ts';
+import { allBytes, atOnce, codeOf, type FreshDatabase, type OpenFresh, put } from './fixture.ts';
 
 export function descriptionsSuite(openFresh: OpenFresh): void {
   let database: FreshDatabase;
@@ -59,6 +59,14 @@ export function descriptionsSuite(openFresh: OpenFresh): void {
       await store.descriptions.write({ fid: 2 }).catch(() => undefined);
       await store.descriptions.write({ fid: 2 });
       expect((await store.descriptions.of([2])).size).toBe(1);
+    });
+
+    test('only a table that is not there has nothing to say', async () => {
+      await store.descriptions.write({ fid: 3, filename: 'three' });
+      await database.sql('ALTER TABLE omg_file_meta RENAME COLUMN name TO title');
+      expect(await codeOf(store.descriptions.of([3]))).toBe('FAILURE');
+      await database.sql('ALTER TABLE omg_file_meta RENAME COLUMN title TO name');
+      expect((await store.descriptions.of([3])).get(3)).toMatchObject({ filename: 'three' });
     });
   });
 

@@ -2,6 +2,7 @@
 import { OmgfsError } from '@omgfs/protocol';
 import type { Dialect, Session } from '../sql/engine.ts';
 import { textOrNull } from '../sql/row.ts';
+import { isUnseenTable } from './errors.ts';
 
 /** Looks at the collation of `file.dkey`: bytes on our schemas, anything on MogileFS's. */
 export async function detectDialect(session: Session): Promise<Dialect> {
@@ -48,4 +49,5 @@ const mysqlDialect: Dialect = {
     const set = columns.map((column) => `${column} = VALUES(${column})`);
     return `ON DUPLICATE KEY UPDATE ${set.join(', ')}`;
   },
+  isMissingTable: isUnseenTable,
 };

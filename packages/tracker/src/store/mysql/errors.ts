@@ -25,6 +25,8 @@ const lostNumbers = new Set([
 const busyNumbers = new Set([1020, 1205, 1213, 1317, 3101, 3572]);
 
 const missingTableNumber = 1146;
+/** What who has rights to single tables is told of any other, whether it exists or not. */
+const deniedTableNumber = 1142;
 
 const duplicateNumbers = new Set([1062, 1586]);
 
@@ -55,8 +57,17 @@ export function mysqlError(thrown: unknown): OmgfsError {
 
 /** Whether an error of `mysqlError` says that a table does not exist. */
 export function isMissingTable(error: unknown): boolean {
+  return numberOf(error) === missingTableNumber;
+}
+
+/** Whether it may be so, for all that this user of the database can see. */
+export function isUnseenTable(error: unknown): boolean {
+  return isMissingTable(error) || numberOf(error) === deniedTableNumber;
+}
+
+function numberOf(error: unknown): unknown {
   const cause = error instanceof OmgfsError ? error.cause : undefined;
-  return (cause as { errno?: unknown } | undefined)?.errno === missingTableNumber;
+  return (cause as { errno?: unknown } | undefined)?.errno;
 }
 
 /** Codes of the system and of the driver, which has no numbers for the loss of a connection. */

@@ -50,6 +50,8 @@ export interface Dialect {
   readonly keepEarlierTry: string;
   /** Clause of an INSERT that overwrites the named columns of a row that exists. */
   overwrite(conflict: string, columns: readonly string[]): string;
+  /** Whether an error of the engine says that a table is not there, for all that its user sees. */
+  isMissingTable(error: unknown): boolean;
 }
 
 /**

@@ -12,7 +12,7 @@ import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/
 import { NamedLocks } from '../sql/named-locks.ts';
 import { text } from '../sql/row.ts';
 import { openSqlite, type SqliteDatabase, type SqliteStatement } from './driver.ts';
-import { sqliteError } from './errors.ts';
+import { isMissingTable, sqliteError } from './errors.ts';
 import { LeaseDriver } from './lease-driver.ts';
 
 /** How long another process may keep the file locked before a write fails. */
@@ -35,6 +35,7 @@ export const sqliteDialect: Dialect = {
     const set = columns.map((column) => `${column} = excluded.${column}`);
     return `ON CONFLICT (${conflict}) DO UPDATE SET ${set.join(', ')}`;
   },
+  isMissingTable,
 };
 
 /** Opens the file and makes sure of its schema. @throws as `openStore`. */

@@ -1,5 +1,4 @@
 /** Tables of ours, which MogileFS does not have: made when they are first written to. */
-import { OmgfsError } from '@omgfs/protocol';
 import type { Engine } from '../engine.ts';
 
 export class OwnTable {
@@ -25,12 +24,12 @@ export class OwnTable {
     }
   }
 
-  /** Without the table there is nothing to read; the engines say FAILURE for that. */
+  /** Without the table there is nothing to read. */
   async read<T>(nothing: T, read: () => Promise<T>): Promise<T> {
     try {
       return await read();
     } catch (error) {
-      if (error instanceof OmgfsError && error.code === 'FAILURE') return nothing;
+      if (this.#engine.dialect.isMissingTable(error)) return nothing;
       throw error;
     }
   }

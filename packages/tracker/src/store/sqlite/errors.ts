@@ -20,7 +20,7 @@ export function sqliteError(thrown: unknown): OmgfsError {
   return new OmgfsError('FAILURE', options);
 }
 
-/** Whether an error of `sqliteError` says that a table does not exist; SQLite has no code for it. */
+/** Whether an error of `sqliteError` says that a table does not exist; there is no code for it. */
 export function isMissingTable(error: unknown): boolean {
   const cause = error instanceof OmgfsError ? error.cause : undefined;
   return cause instanceof Error && /^no such table: /.test(cause.message);

@@ -1,5 +1,6 @@
 /** Compares the bytes of replicas with each other and with the stored checksum (spec §5.5). */
 import { type Checksum, type HashType, hashTypes } from '@omgfs/protocol';
+import { underAny } from '../../devices/any-signal.ts';
 import type { FsckCode, FsckFile } from '../../store/fsck-store.ts';
 import type { JobServices } from '../services.ts';
 import type { FsckMode } from './inspect.ts';
@@ -78,17 +79,17 @@ function digestAll(
   type: HashType,
 ): Promise<Digest[]> {
   const { file, devids, signals } = request;
-  const signal = AbortSignal.any([...signals]);
-  return Promise.all(
-    devids.map(async (devid) => {
-      const url = topology.readUrl({ devid, fid: file.fid });
-      if (url === undefined) return { devid, hex: undefined, reason: 'its host is unknown' };
-      const digest = await devices.digest(url, type, { signal, background: true });
-      if (digest.state === 'present' && digest.bytes === file.length) {
-        return { devid, hex: digest.hex, reason: '' };
-      }
-      const reason = digest.state === 'unreachable' ? digest.reason : 'the file changed meanwhile';
-      return { devid, hex: undefined, reason };
-    }),
-  );
+  const digestOne = async (devid: number, signal: AbortSignal): Promise<Digest> => {
+    const url = topology.readUrl({ devid, fid: file.fid });
+    if (url === undefined) return { devid, hex: undefined, reason: 'its host is unknown' };
+    const digest = await devices.digest(url, type, { signal, background: true });
+    if (digest.state === 'present' && digest.bytes === file.length) {
+      return { devid, hex: digest.hex, reason: '' };
+    }
+    const reason = digest.state === 'unreachable' ? digest.reason : 'the file changed meanwhile';
+    return { devid, hex: undefined, reason };
+  };
+  return underAny(signals, (signal) => {
+    return Promise.all(devids.map((devid) => digestOne(devid, signal)));
+  });
 }

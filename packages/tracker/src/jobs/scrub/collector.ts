@@ -4,6 +4,7 @@
  * in between leaves findings that the next one looks at again and finds settled (I8, I9).
  */
 import { type Finding, type ScrubAnswer, type ScrubOrder, scrubLimits } from '@omgfs/protocol';
+import { underAny } from '../../devices/any-signal.ts';
 import type { Device } from '../../placement/model.ts';
 import { scrubBytesPerSecond, scrubUrl } from '../../topology/scrub-view.ts';
 import { FaultLog } from '../fault-log.ts';
@@ -89,9 +90,10 @@ export class ScrubCollector {
     );
     if (devices.length === 0) return;
     await store.withLock({ name: 'omg:scrub', waitMs: 0 }, async (lost) => {
-      const signal = AbortSignal.any([lost, this.#stopping.signal]);
       this.#rate = scrubBytesPerSecond(topology);
-      await forEachOf(devices, devicesAtOnce, (device) => this.#collect(device, signal));
+      await underAny([lost, this.#stopping.signal], (signal) =>
+        forEachOf(devices, devicesAtOnce, (device) => this.#collect(device, signal)),
+      );
     });
     this.#faults.wentWell();
   }

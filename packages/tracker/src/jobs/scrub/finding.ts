@@ -4,6 +4,7 @@
  * another replica has just been verified (I2); its bytes stay where the node put them.
  */
 import { type Checksum, type Finding, parseFidPath } from '@omgfs/protocol';
+import { underAny } from '../../devices/any-signal.ts';
 import type { FsckFile } from '../../store/fsck-store.ts';
 import type { Reach } from '../fsck/reach.ts';
 import type { Notes } from '../notes.ts';
@@ -42,8 +43,9 @@ export async function handleFinding(
     if (file === undefined) return settled('the file is deleted');
     if (!file.devids.includes(devid)) return settled('no replica is expected there any more');
     const expected = await store.findChecksum(fid);
-    const both = AbortSignal.any([lost, signal]);
-    return judge(parts, { file, devid, finding, expected, signal: both });
+    return underAny([lost, signal], (either) =>
+      judge(parts, { file, devid, finding, expected, signal: either }),
+    );
   });
   return verdict ?? { state: 'waits', reason: 'another job works on the file' };
 }

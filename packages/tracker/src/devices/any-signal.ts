@@ -1,0 +1,20 @@
+/**
+ * One signal for work that several may end. `AbortSignal.any` would do, but Node 20 keeps what it
+ * makes for as long as a signal it was made of lives, and ours live as long as the process.
+ */
+
+/** Runs `work` under a signal that ends with the first of `signals`; none of them keeps anything. */
+export async function underAny<T>(
+  signals: readonly AbortSignal[],
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const either = new AbortController();
+  const abort = () => either.abort(new Error('stopped'));
+  for (const signal of signals) signal.addEventListener('abort', abort, { once: true });
+  if (signals.some(({ aborted }) => aborted)) abort();
+  try {
+    return await work(either.signal);
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', abort);
+  }
+}

@@ -24,9 +24,9 @@ function slotsOf(settings: Record<string, string>) {
     name: string,
     copy: { from: number; to: number; bytes?: number; signal?: AbortSignal },
   ) => {
-    const { from: source, to: target, bytes = 1, signal } = copy;
+    const { from, to, bytes = 1, signal } = copy;
     const signals = signal ? [signal] : [];
-    return slots.run({ source, target, bytes, signals }, () => {
+    return slots.run({ devids: [from, to], bytes, signals }, () => {
       return new Promise<void>((resolve) => running.set(name, resolve));
     });
   };

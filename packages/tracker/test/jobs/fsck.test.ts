@@ -285,3 +285,36 @@ describe.each(engines)('fsck on %s', (engine) => {
 function sha1Of(bytes: string): string {
   return createHash('sha1').update(bytes).digest('hex');
 }
+
+test('a device is asked no more at once than its limit allows, for lengths and for bytes', async () => {
+  const inFlight = { now: new Map<string, number>(), most: { size: 0, digest: 0 } };
+  const { now, most } = inFlight;
+  const counted = async <T>(what: 'size' | 'digest', url: string, ask: () => Promise<T>) => {
+    const { host } = new URL(url);
+    now.set(host, (now.get(host) ?? 0) + 1);
+    most[what] = Math.max(most[what], now.get(host) ?? 0);
+    return ask().finally(() => now.set(host, (now.get(host) ?? 0) - 1));
+  };
+  const cluster = await startCluster({
+    engine: 'sqlite',
+    hosts: 2,
+    hashtype: 'MD5',
+    settings: { replicateJobs: 0, deleteJobs: 0 },
+    devices: (real) => ({
+      ...real,
+      size: (url, options) => counted('size', url, () => real.size(url, options)),
+      digest: (url, ...rest) => counted('digest', url, () => real.digest(url, ...rest)),
+    }),
+  });
+  for (let number = 0; number < 20; number += 1) {
+    const key = `key${number}`;
+    await cluster.upload({ bytes: key, on: [1, 2], key, replicate: false });
+  }
+  await cluster.store.setSetting({ field: 'omg_device_copies', value: '2' });
+  await cluster.jobs.monitor.refresh();
+  await runFsck(cluster);
+  expect(await foundIn(cluster)).toEqual(Array(20).fill('NSUM'));
+  await cluster.store.setSetting({ field: 'fsck_checksum', value: 'off' });
+  await runFsck(cluster);
+  expect(most).toEqual({ size: 2, digest: 2 });
+});

@@ -74,7 +74,7 @@ interface Digest {
 }
 
 function digestAll(
-  { topology, devices }: JobServices,
+  { topology, devices, slots }: JobServices,
   request: { file: FsckFile; devids: readonly number[]; signals: readonly AbortSignal[] },
   type: HashType,
 ): Promise<Digest[]> {
@@ -82,7 +82,9 @@ function digestAll(
   const digestOne = async (devid: number, signal: AbortSignal): Promise<Digest> => {
     const url = topology.readUrl({ devid, fid: file.fid });
     if (url === undefined) return { devid, hex: undefined, reason: 'its host is unknown' };
-    const digest = await devices.digest(url, type, { signal, background: true });
+    const digest = await slots.run({ devids: [devid], bytes: file.length, signals: [signal] }, () =>
+      devices.digest(url, type, { signal, background: true }),
+    );
     if (digest.state === 'present' && digest.bytes === file.length) {
       return { devid, hex: digest.hex, reason: '' };
     }

@@ -4,6 +4,7 @@
  * missing (I6). One that failed to answer several times is left alone for a while, so that it does
  * not hold up the files of others.
  */
+import type { SizeOutcome } from '../../devices/device-client.ts';
 import { deviceRules } from '../../placement/model.ts';
 import { Rounds } from '../rounds.ts';
 import type { JobServices } from '../services.ts';
@@ -70,7 +71,7 @@ export class Reach {
 
   /** Asks a device for the length of a replica. */
   async look(file: { fid: number; length: number }, devid: number): Promise<Look> {
-    const { topology, devices } = this.#services;
+    const { topology } = this.#services;
     const device = topology.device(devid);
     const url = topology.readUrl({ devid, fid: file.fid });
     if (device === undefined || url === undefined)
@@ -79,21 +80,28 @@ export class Reach {
     if (!isTrusted && topology.isMonitored(device)) {
       return this.#unsure(devid, 'the monitor cannot read it');
     }
-    const silence = this.#silenceOf(devid);
-    if (silence !== undefined && silence.failures >= failuresMax) {
-      return this.#unsure(devid, silence.reason);
-    }
-    const size = await devices.size(url, { background: true });
-    if (size.state === 'unreachable') {
-      this.#noteSilence(devid, size.reason);
-      return this.#unsure(devid, size.reason);
-    }
-    this.#silences.delete(devid);
+    const size = await this.#askSize(devid, url);
+    if (size.state === 'unreachable') return this.#unsure(devid, size.reason);
     if (size.state === 'present' && size.bytes === file.length) return { state: 'good' };
     // Nobody watches a device that is marked down: its disk may not even be mounted.
     if (!isTrusted)
       return this.#unsure(devid, 'it is marked down, so its answers are not believed');
     return size.state === 'missing' ? size : { state: 'wrong', bytes: size.bytes };
+  }
+
+  /** One that turns out to be silent is not asked by those who waited for their turn. */
+  #askSize(devid: number, url: string): Promise<SizeOutcome> {
+    const { slots, devices } = this.#services;
+    return slots.run({ devids: [devid], bytes: 0, signals: [] }, async () => {
+      const silence = this.#silenceOf(devid);
+      if (silence !== undefined && silence.failures >= failuresMax) {
+        return { state: 'unreachable', reason: silence.reason };
+      }
+      const size = await devices.size(url, { background: true });
+      if (size.state === 'unreachable') this.#noteSilence(devid, size.reason);
+      else this.#silences.delete(devid);
+      return size;
+    });
   }
 
   /** As `look`, but a bad answer counts only if the device shows its usage file after it. */

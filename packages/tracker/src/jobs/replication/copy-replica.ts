@@ -30,7 +30,7 @@ export async function copyTo(
   const expected = await store.findChecksum(fid);
   const hashtype = topology.classOf(dmid, classid).hashtype ?? undefined;
   if (!isTrue(topology.setting('skip_mkcol'))) await devices.makeDirectories(to);
-  const outcome = await slots.run({ source, target, bytes: length, signals }, () =>
+  const outcome = await slots.run({ devids: [source, target], bytes: length, signals }, () =>
     devices.copy({ from, to, length, expected, hashtype, signals }),
   );
   if (outcome.state !== 'copied') return outcome;

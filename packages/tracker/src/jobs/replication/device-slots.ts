@@ -1,9 +1,10 @@
 /**
- * How much is copied from and to each device at once, and how fast, by all jobs of this tracker
- * together. The settings `omg_device_copies` and `omg_device_mib_per_second` are looked at for each
- * copy, so they can be changed while jobs run.
+ * How much is asked of each device at once, and how fast, by all jobs of this tracker together:
+ * copies from and to it, and what fsck reads. The settings `omg_device_copies` and
+ * `omg_device_mib_per_second` are looked at each time, so they can be changed while jobs run.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { underAny } from '../../devices/any-signal.ts';
 import type { Topology } from '../../topology/topology.ts';
 
 export const copiesField = 'omg_device_copies';
@@ -16,20 +17,22 @@ const smallBytesMax = 1024 * 1024;
 const largeWeight = 16;
 const bytesPerMib = 1024 * 1024;
 
-interface Copy {
-  source: number;
-  target: number;
+/** A copy, or a read. */
+interface Use {
+  /** The devices that take part. */
+  devids: readonly number[];
+  /** What each of them reads or writes; 0 for a question that it answers without reading. */
   bytes: number;
   signals: readonly AbortSignal[];
 }
 
 export class DeviceSlots {
   readonly #topology: Topology;
-  /** Weight of the copies under way, by device. */
+  /** Weight of what is under way, by device. */
   readonly #busy = new Map<number, number>();
-  /** When the copies that each device was given are paid for, on the clock of `performance`. */
+  /** When the bytes that each device was given are paid for, on the clock of `performance`. */
   readonly #paidUntilMs = new Map<number, number>();
-  #waiting: { copy: Copy; start: () => void }[] = [];
+  #waiting: { use: Use; start: () => void }[] = [];
 
   constructor(topology: Topology) {
     this.#topology = topology;
@@ -42,30 +45,30 @@ export class DeviceSlots {
     return busy === 0 || busy + weightOf(bytes) <= this.#copiesMax();
   }
 
-  /** Runs `work` when both devices have room for it; at once when the copy is to be stopped. */
-  async run<T>(copy: Copy, work: () => Promise<T>): Promise<T> {
-    await this.#enter(copy);
+  /** Runs `work` when all its devices have room for it; at once when it is to be stopped. */
+  async run<T>(use: Use, work: () => Promise<T>): Promise<T> {
+    await this.#enter(use);
     try {
-      await this.#pay(copy);
+      await this.#pay(use);
       return await work();
     } finally {
-      this.#add(copy, -1);
+      this.#add(use, -1);
       this.#startWaiting();
     }
   }
 
-  /** Resolves when the copy is counted as under way. */
-  #enter(copy: Copy): Promise<void> {
+  /** Resolves when it is counted as under way. */
+  #enter(use: Use): Promise<void> {
     return new Promise((resolve) => {
       const start = () => {
-        for (const signal of copy.signals) signal.removeEventListener('abort', start);
+        for (const signal of use.signals) signal.removeEventListener('abort', start);
         this.#waiting = this.#waiting.filter((entry) => entry.start !== start);
-        this.#add(copy, 1);
+        this.#add(use, 1);
         resolve();
       };
-      this.#waiting.push({ copy, start });
-      for (const signal of copy.signals) signal.addEventListener('abort', start, { once: true });
-      if (copy.signals.some(({ aborted }) => aborted)) start();
+      this.#waiting.push({ use, start });
+      for (const signal of use.signals) signal.addEventListener('abort', start, { once: true });
+      if (use.signals.some(({ aborted }) => aborted)) start();
       else this.#startWaiting();
     });
   }
@@ -73,36 +76,36 @@ export class DeviceSlots {
   /** In order for each device: what does not fit yet keeps its place before what came later. */
   #startWaiting(): void {
     const passed = new Set<number>();
-    for (const { copy, start } of [...this.#waiting]) {
-      const isNext = !passed.has(copy.source) && !passed.has(copy.target);
-      if (isNext && this.#fits(copy)) start();
-      else passed.add(copy.source).add(copy.target);
+    for (const { use, start } of [...this.#waiting]) {
+      const isNext = !use.devids.some((devid) => passed.has(devid));
+      if (isNext && this.#fits(use)) start();
+      else for (const devid of use.devids) passed.add(devid);
     }
   }
 
-  /** Waits until what both devices were given before is paid for, and books this copy. */
-  async #pay({ source, target, bytes, signals }: Copy): Promise<void> {
+  /** Waits until what the devices were given before is paid for, and books this. */
+  async #pay({ devids, bytes, signals }: Use): Promise<void> {
     const bytesPerSecond = Number(this.#topology.setting(rateField)) * bytesPerMib;
-    if (!(bytesPerSecond > 0)) return;
+    if (!(bytesPerSecond > 0) || bytes === 0) return;
     const nowMs = performance.now();
     let startMs = nowMs;
-    for (const devid of [source, target]) {
+    for (const devid of devids) {
       const paidMs = Math.max(nowMs, this.#paidUntilMs.get(devid) ?? 0);
       startMs = Math.max(startMs, paidMs);
       this.#paidUntilMs.set(devid, paidMs + (bytes / bytesPerSecond) * 1000);
     }
     if (startMs === nowMs) return;
-    await delay(startMs - nowMs, undefined, { signal: AbortSignal.any([...signals]) }).catch(
+    await underAny(signals, (signal) => delay(startMs - nowMs, undefined, { signal })).catch(
       () => undefined,
     );
   }
 
-  #fits({ source, target, bytes }: Copy): boolean {
-    return this.hasRoom(source, bytes) && this.hasRoom(target, bytes);
+  #fits({ devids, bytes }: Use): boolean {
+    return devids.every((devid) => this.hasRoom(devid, bytes));
   }
 
-  #add({ source, target, bytes }: Copy, sign: 1 | -1): void {
-    for (const devid of [source, target]) {
+  #add({ devids, bytes }: Use, sign: 1 | -1): void {
+    for (const devid of devids) {
       const busy = (this.#busy.get(devid) ?? 0) + sign * weightOf(bytes);
       if (busy === 0) this.#busy.delete(devid);
       else this.#busy.set(devid, busy);

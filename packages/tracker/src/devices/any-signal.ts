@@ -3,7 +3,7 @@
  * makes for as long as a signal it was made of lives, and ours live as long as the process.
  */
 
-/** Runs `work` under a signal that ends with the first of `signals`; none of them keeps anything. */
+/** Runs `work` under a signal that ends with the first of `signals`, which keep nothing of it. */
 export async function underAny<T>(
   signals: readonly AbortSignal[],
   work: (signal: AbortSignal) => Promise<T>,

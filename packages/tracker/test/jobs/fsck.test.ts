@@ -286,7 +286,7 @@ function sha1Of(bytes: string): string {
   return createHash('sha1').update(bytes).digest('hex');
 }
 
-test('a device is asked no more at once than its limit allows, for lengths and for bytes', async () => {
+test('a device is asked no more at once than its limit allows, for lengths and bytes', async () => {
   const inFlight = { now: new Map<string, number>(), most: { size: 0, digest: 0 } };
   const { now, most } = inFlight;
   const counted = async <T>(what: 'size' | 'digest', url: string, ask: () => Promise<T>) => {

@@ -93,7 +93,10 @@ export class KeyFiles implements DavFileSystem {
 
   async copyFile(from: string, to: string, signal: AbortSignal): Promise<void> {
     const target = filePlaceOf(to);
-    const { facts, stream } = await this.#files.open(filePlaceOf(from), { signal });
+    const { facts, stream } = await this.#files.withFile(filePlaceOf(from), async (found) => {
+      const opened = await this.#files.open(found, { signal });
+      return opened && { facts: found, stream: opened };
+    });
     const { length, contentType, filename, metadata } = facts;
     const isSame = facts.domain === target.domain;
     await this.#files.put(target, stream, {

@@ -36,15 +36,6 @@ export interface FileStoreOptions {
   nodeTimeoutMs: number;
 }
 
-export interface OpenFile {
-  facts: FileFacts;
-  /** First and last byte of the stream, counted from 0; of an empty file 0 and -1. */
-  start: number;
-  end: number;
-  /** Fails with NO_REPLICA_UP when all replicas break on the way. */
-  stream: Readable;
-}
-
 export interface PutOptions extends Description {
   /** Byte string; empty for the default class. */
   class?: string | undefined;
@@ -82,18 +73,29 @@ export interface Page {
 export interface FileStore {
   /** @throws UNREG_DOMAIN, NO_KEY, UNKNOWN_KEY. */
   stat(place: FilePlace): Promise<FileFacts>;
-  /** Where the file can be read by `address`, an IP address, best place first. */
-  paths(place: FilePlace, request: { count: number; address: string }): Promise<string[]>;
-  /** Opens a file, or the part of it that is in `range`. @throws as `stat`; NO_REPLICA_UP. */
+  /**
+   * Decides and reads by one version: runs `use` with what the key stands for, and anew when that
+   * answers undefined, because the key stands for another file by then.
+   * @throws as `stat`; TRACKER_BUSY when it is replaced time and again; what `use` throws.
+   */
+  withFile<T>(place: FilePlace, use: (facts: FileFacts) => Promise<T | undefined>): Promise<T>;
+  /**
+   * Where this version can be read by `address`, an IP address, best place first; undefined when
+   * the key stands for another one.
+   */
+  paths(
+    facts: FileFacts,
+    request: { count: number; address: string },
+  ): Promise<string[] | undefined>;
+  /**
+   * Opens this version from byte `start` to `end`, by default all of it; undefined when the key
+   * stands for another one. The stream fails with NO_REPLICA_UP when all replicas break on the way.
+   * @throws NO_REPLICA_UP.
+   */
   open(
-    place: FilePlace,
-    options?: {
-      range?: (facts: FileFacts) => { start: number; end: number };
-      /** What `stat` has just said, so that it is not asked again. */
-      facts?: FileFacts;
-      signal?: AbortSignal;
-    },
-  ): Promise<OpenFile>;
+    facts: FileFacts,
+    options?: { start?: number; end?: number; signal?: AbortSignal },
+  ): Promise<Readable | undefined>;
   /**
    * Stores what `body` yields; the key stands for the old file until all of it is stored, and for
    * ever when that fails.
@@ -165,32 +167,44 @@ class CommandFileStore implements FileStore {
     return factsOf(await this.#run('file_info', { domain, key, described: 1 }));
   }
 
-  async paths(
-    { domain, key }: FilePlace,
-    { count, address }: { count: number; address: string },
-  ): Promise<string[]> {
-    const args = argumentsOf({ domain, key, noverify: 1, pathcount: count });
-    const reply = await this.#call({ command: 'get_paths', args, address });
-    return valuesOf(reply, { prefix: 'path', total: reply.paths ?? 0 }).map(String);
+  async withFile<T>(
+    place: FilePlace,
+    use: (facts: FileFacts) => Promise<T | undefined>,
+  ): Promise<T> {
+    for (let look = 1; look <= looksMax; look += 1) {
+      const done = await use(await this.stat(place));
+      if (done !== undefined) return done;
+    }
+    const message = 'The file is replaced faster than it can be read; ask again.';
+    throw new OmgfsError('TRACKER_BUSY', { message });
   }
 
-  async open(place: FilePlace, options: Parameters<FileStore['open']>[1] = {}): Promise<OpenFile> {
-    for (let look = 1; ; look += 1) {
-      const known = look === 1 ? options.facts : undefined;
-      const facts = known ?? (await this.stat(place));
-      const paths = await this.paths(place, { count: pathsMax, address: ownAddress });
-      const [first] = paths;
-      const fid = first === undefined ? facts.fid : parseFidPath(new URL(first).pathname)?.fid;
-      // Replaced between the two looks.
-      if (fid !== facts.fid && look < looksMax) continue;
-      const whole = { start: 0, end: facts.length - 1 };
-      const { start, end } = options.range?.(facts) ?? whole;
-      const { length } = facts;
-      const stream = await openReplicas(this.#agent, {
-        ...{ paths, length, start, end, answerMs: this.#answerMs, stallMs },
-        signal: options.signal,
-      });
-      return { facts, start, end, stream };
+  async paths(
+    { domain, key, fid }: FileFacts,
+    { count, address }: { count: number; address: string },
+  ): Promise<string[] | undefined> {
+    const args = argumentsOf({ domain, key, noverify: 1, pathcount: count });
+    const reply = await this.#call({ command: 'get_paths', args, address });
+    const paths = valuesOf(reply, { prefix: 'path', total: reply.paths ?? 0 }).map(String);
+    const others = paths.some((path) => parseFidPath(new URL(path).pathname)?.fid !== fid);
+    return others ? undefined : paths;
+  }
+
+  async open(
+    facts: FileFacts,
+    { start = 0, end = facts.length - 1, signal }: Parameters<FileStore['open']>[1] = {},
+  ): Promise<Readable | undefined> {
+    const paths = await this.paths(facts, { count: pathsMax, address: ownAddress });
+    if (paths === undefined) return undefined;
+    const { length } = facts;
+    const range = { length, start, end };
+    const options = { paths, ...range, answerMs: this.#answerMs, stallMs, signal };
+    try {
+      return await openReplicas(this.#agent, options);
+    } catch (error) {
+      // What was replaced is deleted soon.
+      if (!signal?.aborted && (await this.stat(facts)).fid !== facts.fid) return undefined;
+      throw error;
     }
   }
 

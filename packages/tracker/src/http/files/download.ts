@@ -3,6 +3,7 @@
  * front fetch them, or a redirect.
  */
 import type { OutgoingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
 import {
   chooseRanges,
   evaluateConditions,
@@ -43,23 +44,54 @@ export async function download(
   const { request, reply, place } = exchange;
   const { files } = context;
   const shape = shapeOf(request, context.shape);
-  const facts = await files.stat(place);
+  const gone = new AbortController();
+  whenGone(request.raw, reply.raw, () => gone.abort());
+  // What the conditions were judged by is what is sent, also while the file is replaced.
+  const answer = await files.withFile(place, (facts) => {
+    return answerOf(files, { request, facts, shape, signal: gone.signal });
+  });
+  const { status, headers, body } = answer;
+  if (body !== undefined) {
+    // One that nobody reads any more would wait for its reader for good.
+    if (gone.signal.aborted) body.destroy();
+    else gone.signal.addEventListener('abort', () => body.destroy(), { once: true });
+  }
+  return reply.code(status).headers(headers).send(body);
+}
+
+interface Answer {
+  status: number;
+  headers: OutgoingHttpHeaders;
+  body?: Readable;
+}
+
+interface Asked {
+  request: FastifyRequest;
+  facts: FileFacts;
+  shape: DownloadShape;
+  signal: AbortSignal;
+}
+
+/** @returns undefined when the file was replaced. @throws PRECONDITION_FAILED. */
+async function answerOf(
+  files: FileStore,
+  { request, facts, shape, signal }: Asked,
+): Promise<Answer | undefined> {
   const validators = {
     etag: facts.etag,
     modifiedSeconds: facts.storedAt && Math.floor(facts.storedAt.getTime() / 1000),
   };
   const verdict = evaluateConditions(request.headers, validators);
   if (verdict === 412) throw new OmgfsError('PRECONDITION_FAILED');
-  if (verdict === 304) return reply.code(304).headers(headersOf(facts)).send();
-  if (shape !== 'stream') return reproxy(files, { request, reply, facts, shape });
+  if (verdict === 304) return { status: 304, headers: headersOf(facts) };
+  if (shape !== 'stream') return reproxy(files, { request, facts, shape });
   const range = rangeApplies(request.headers['if-range'], validators)
     ? request.headers.range
     : undefined;
-  if (request.method === 'HEAD') {
-    const { status, headers } = extentOf(facts, range);
-    return reply.code(status).headers(headers).send();
-  }
-  return stream(files, { request, reply, facts, range });
+  const { status, start, end, headers } = extentOf(facts, range);
+  if (request.method === 'HEAD') return { status, headers };
+  const body = await files.open(facts, { start, end, signal });
+  return body && { status, headers, body };
 }
 
 /** The proxy in front may say what it understands; Perlbal does so in a header of its own. */
@@ -77,40 +109,14 @@ function shapeOf({ headers }: FastifyRequest, fallback: DownloadShape): Download
 
 async function reproxy(
   files: FileStore,
-  download: { request: FastifyRequest; reply: FastifyReply; facts: FileFacts; shape: ReproxyShape },
-): Promise<FastifyReply> {
-  const { request, reply, facts, shape } = download;
+  asked: { request: FastifyRequest; facts: FileFacts; shape: ReproxyShape },
+): Promise<Answer | undefined> {
+  const { request, facts, shape } = asked;
   const paths = await files.paths(facts, { count: pathsMax, address: request.ip });
-  const answer = reproxyAnswer(paths, { shape, sizeBytes: facts.length });
+  if (paths === undefined) return undefined;
+  const { status, headers } = reproxyAnswer(paths, { shape, sizeBytes: facts.length });
   const told = shape === 'redirect' ? {} : headersOf(facts);
-  return reply
-    .code(answer.status)
-    .headers({ ...answer.headers, ...told })
-    .send();
-}
-
-async function stream(
-  files: FileStore,
-  download: {
-    request: FastifyRequest;
-    reply: FastifyReply;
-    facts: FileFacts;
-    range: string | undefined;
-  },
-): Promise<FastifyReply> {
-  const { request, reply, facts, range } = download;
-  const gone = new AbortController();
-  whenGone(request.raw, reply.raw, () => gone.abort());
-  const opened = await files.open(facts, {
-    facts,
-    range: (known) => extentOf(known, range),
-    signal: gone.signal,
-  });
-  // One that nobody reads any more would wait for its reader for good.
-  if (gone.signal.aborted) opened.stream.destroy();
-  else gone.signal.addEventListener('abort', () => opened.stream.destroy(), { once: true });
-  const { status, headers } = extentOf(opened.facts, range);
-  return reply.code(status).headers(headers).send(opened.stream);
+  return { status, headers: { ...headers, ...told } };
 }
 
 /**

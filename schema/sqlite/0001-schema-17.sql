@@ -1,19 +1,19 @@
--- MogileFS schema 17 for SQLite. What clients choose (names, keys, setting values) is stored as
--- BLOB: SQLite compares BLOBs byte by byte and keeps every byte (see ../README.md).
+-- MogileFS schema 17 for SQLite. What clients choose (names, keys, setting values) is TEXT, as with
+-- MogileFS: SQLite compares it byte by byte and keeps every byte (see ../README.md).
 -- Each statement can be run again without harm: two trackers may start at the same time.
 
 CREATE TABLE IF NOT EXISTS domain (
   dmid INTEGER NOT NULL PRIMARY KEY,
-  namespace BLOB UNIQUE
+  namespace VARCHAR(255) UNIQUE
 );
 
 CREATE TABLE IF NOT EXISTS class (
   dmid INTEGER NOT NULL,
   classid INTEGER NOT NULL CHECK (classid BETWEEN 0 AND 255),
-  classname BLOB,
+  classname VARCHAR(50),
   mindevcount INTEGER NOT NULL CHECK (mindevcount BETWEEN 0 AND 255),
   hashtype INTEGER,
-  replpolicy BLOB,
+  replpolicy VARCHAR(255),
   PRIMARY KEY (dmid, classid),
   UNIQUE (dmid, classname)
 );
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS class (
 CREATE TABLE IF NOT EXISTS file (
   fid INTEGER NOT NULL PRIMARY KEY,
   dmid INTEGER NOT NULL,
-  dkey BLOB CHECK (length(dkey) <= 255),
+  dkey VARCHAR(255) CHECK (length(CAST(dkey AS BLOB)) <= 255),
   length INTEGER,
   classid INTEGER NOT NULL,
   devcount INTEGER NOT NULL,
@@ -34,8 +34,8 @@ CREATE TABLE IF NOT EXISTS tempfile (
   createtime INTEGER NOT NULL,
   classid INTEGER NOT NULL,
   dmid INTEGER NOT NULL,
-  dkey BLOB CHECK (length(dkey) <= 255),
-  devids BLOB CHECK (length(devids) <= 60)
+  dkey VARCHAR(255) CHECK (length(CAST(dkey AS BLOB)) <= 255),
+  devids VARCHAR(60) CHECK (length(devids) <= 60)
 );
 
 CREATE TABLE IF NOT EXISTS file_on (
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS file_to_queue (
   nexttry INTEGER NOT NULL,
   failcount INTEGER NOT NULL DEFAULT 0,
   flags INTEGER NOT NULL DEFAULT 0,
-  arg BLOB,
+  arg TEXT,
   PRIMARY KEY (fid, type)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS file_to_queue_type_nexttry ON file_to_queue (type, nexttry);
@@ -87,7 +87,7 @@ CREATE TABLE IF NOT EXISTS fsck_log (
   logid INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
   utime INTEGER NOT NULL,
   fid INTEGER,
-  evcode BLOB,
+  evcode CHAR(4),
   devid INTEGER
 );
 CREATE INDEX IF NOT EXISTS fsck_log_utime ON fsck_log (utime);
@@ -100,19 +100,19 @@ CREATE TABLE IF NOT EXISTS checksum (
 
 CREATE TABLE IF NOT EXISTS host (
   hostid INTEGER NOT NULL PRIMARY KEY,
-  status BLOB,
+  status VARCHAR(8),
   http_port INTEGER DEFAULT 7500,
   http_get_port INTEGER,
-  hostname BLOB UNIQUE CHECK (length(hostname) <= 40),
-  hostip BLOB UNIQUE CHECK (length(hostip) <= 15),
-  altip BLOB UNIQUE CHECK (length(altip) <= 15),
-  altmask BLOB CHECK (length(altmask) <= 18)
+  hostname VARCHAR(40) UNIQUE CHECK (length(hostname) <= 40),
+  hostip VARCHAR(15) UNIQUE CHECK (length(hostip) <= 15),
+  altip VARCHAR(15) UNIQUE CHECK (length(altip) <= 15),
+  altmask VARCHAR(18) CHECK (length(altmask) <= 18)
 );
 
 CREATE TABLE IF NOT EXISTS device (
   devid INTEGER NOT NULL PRIMARY KEY,
   hostid INTEGER NOT NULL,
-  status BLOB,
+  status VARCHAR(8),
   weight INTEGER DEFAULT 100,
   mb_total INTEGER,
   mb_used INTEGER,
@@ -121,8 +121,8 @@ CREATE TABLE IF NOT EXISTS device (
 CREATE INDEX IF NOT EXISTS device_status ON device (status);
 
 CREATE TABLE IF NOT EXISTS server_settings (
-  field BLOB NOT NULL PRIMARY KEY CHECK (length(field) <= 50),
-  value BLOB
+  field VARCHAR(50) NOT NULL PRIMARY KEY CHECK (length(field) <= 50),
+  value TEXT
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS unreachable_fids (
@@ -139,7 +139,7 @@ CREATE TABLE IF NOT EXISTS file_on_corrupt (
 
 CREATE TABLE IF NOT EXISTS lock (
   lockid INTEGER NOT NULL PRIMARY KEY,
-  hostname BLOB NOT NULL,
+  hostname VARCHAR(255) NOT NULL,
   pid INTEGER NOT NULL,
   acquiredat INTEGER NOT NULL
 );

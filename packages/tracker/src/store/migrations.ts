@@ -62,11 +62,13 @@ export async function ensureSchema(session: SchemaSession, options: SchemaOption
   };
   await createTables({ ...session, exec }, { complete: version !== undefined });
   // Only where no tracker of MogileFS can be at work yet, which would not know of lost devices.
-  if (version === undefined) await exec(settingStatement(session, 'omg_heal_after', healAfter));
+  if (version === undefined) await exec(settingStatement('omg_heal_after', healAfter));
   for (const number of [0, ...range(schemaVersionMin + 1, schemaVersion)]) {
     await alterColumns({ ...session, exec }, number);
     const reached = version === undefined ? number === schemaVersion : number > version;
-    if (reached && options.keepVersion !== true) await exec(versionStatement(session, number));
+    if (reached && options.keepVersion !== true) {
+      await exec(settingStatement('schema_version', number));
+    }
   }
 }
 
@@ -142,18 +144,9 @@ async function alterColumns(session: SchemaSession, version: number): Promise<vo
   }
 }
 
-function versionStatement(session: SchemaSession, version: number): string {
-  return settingStatement(session, 'schema_version', version);
-}
-
 /** By primary key. */
-function settingStatement(
-  { bytes }: Pick<SchemaSession, 'bytes'>,
-  field: string,
-  value: number,
-): string {
-  const values = [bytes(`'${field}'`), bytes(`'${value}'`)];
-  return `REPLACE INTO server_settings (field, value) VALUES (${values})`;
+function settingStatement(field: string, value: number): string {
+  return `REPLACE INTO server_settings (field, value) VALUES ('${field}', '${value}')`;
 }
 
 function range(first: number, last: number): number[] {

@@ -132,14 +132,23 @@ export function oldSchema({ version, fid, charset = 'latin1', engine }: OldSchem
   ];
 }
 
-/** The same on SQLite, as what the original's types come to there. */
-export function oldSqliteSchema(): string[] {
-  return oldSchema({ version: 17, fid: 'INT' }).map((sql) =>
+/**
+ * The same on SQLite, as what the original's types come to there, with the locks it keeps there
+ * (spec §3.2). Whether its counters are AUTOINCREMENT is not known.
+ */
+export function oldSqliteSchema({ counter = 'AUTOINCREMENT', version = 17 } = {}): string[] {
+  const tables = oldSchema({ version, fid: 'INT' }).map((sql) =>
     sql
       .replace(/\) ENGINE=.*$/s, ')')
       .replace(/,\s*(?:UNIQUE )?(?:INDEX|KEY) \w*\s*\([^)]*\)/g, '')
       .replace(/UNIQUE dkey/, 'UNIQUE')
-      .replace(/ENUM\([^)]*\)/g, 'TEXT')
-      .replace(/ AUTO_INCREMENT/g, ''),
+      .replace(/ENUM\([^)]*\)/g, 'VARCHAR(8)')
+      .replace(
+        /INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY/,
+        `INTEGER PRIMARY KEY ${counter}`,
+      ),
   );
+  const locks = 'pid INT UNSIGNED NOT NULL, acquiredat INT UNSIGNED NOT NULL';
+  const lock = `lockid INT UNSIGNED NOT NULL PRIMARY KEY, hostname VARCHAR(255) NOT NULL, ${locks}`;
+  return [...tables, `CREATE TABLE lock (${lock})`];
 }

@@ -1,12 +1,11 @@
 /** Goal: the store on SQLite keeps the contract. Method: the shared suites, on real files. */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openStore } from '../../src/store/open-store.ts';
 import { openSqlite } from '../../src/store/sqlite/driver.ts';
 import type { Store } from '../../src/store/store.ts';
-import { oldSqliteSchema } from '../setup/old-schema.ts';
 import { codeOf, type FreshDatabase, storeOptions } from './fixture.ts';
 import { storeSuite } from './suite.ts';
 
@@ -48,20 +47,6 @@ describe('sqlite', () => {
     expect(await codeOf(opening)).toBe('DB_DOWN');
   });
 
-  test('a file that MogileFS made is refused, and left as it was', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'omgfs-store-'));
-    const file = join(folder, 'mogilefs.db');
-    const database = await openSqlite(file);
-    for (const sql of oldSqliteSchema()) database.exec(sql);
-    database.close();
-    const before = await readFile(file);
-    const opening = openStore({ engine: 'sqlite', file }, { ...storeOptions, createSchema: true });
-    await expect(opening).rejects.toThrow(/made by MogileFS, which keeps keys as text/);
-    expect((await readFile(file)).equals(before)).toBe(true);
-    expect(await readdir(folder)).toEqual(['mogilefs.db']);
-    await rm(folder, { recursive: true });
-  });
-
   test('a lock of a process that is gone is taken over', async () => {
     const database = await openFresh();
     const store = await database.open();
@@ -72,9 +57,7 @@ describe('sqlite', () => {
     });
     const leave = (pid: number, at: string) =>
       database.sql(
-        `REPLACE INTO lock SELECT ${taken?.lockid}, x'${Buffer.from(
-          taken?.hostname as Uint8Array,
-        ).toString('hex')}', ${pid}, ${at}`,
+        `REPLACE INTO lock SELECT ${taken?.lockid}, '${taken?.hostname}', ${pid}, ${at}`,
       );
     await leave(process.ppid, 'unixepoch()');
     expect(await store.withLock(request, async () => 'free')).toBeUndefined();

@@ -73,11 +73,7 @@ function judgeFids({ engine, tables, fidMax }: DatabaseFacts): Finding[] {
   return [judged('fids', text), unsafe('fid-width', `fids narrower than in file: ${names}`)];
 }
 
-function judgeKeys({ engine, tables, textKeys }: DatabaseFacts): Finding {
-  if (textKeys) {
-    const text = 'keys are stored as text, as MogileFS does on SQLite; omgfs looks for bytes';
-    return unsafe('keys', `${text}, would not find them and refuses to start`);
-  }
+function judgeKeys({ engine, tables }: DatabaseFacts): Finding {
   const file = tables.get('file');
   const definition = file?.columns.get('dkey') ?? '';
   if (engine === 'sqlite' || /binary|blob/.test(definition)) {

@@ -57,8 +57,6 @@ export interface DatabaseFacts extends ServerFacts {
   settings: ReadonlyMap<string, string>;
   /** The highest fid that a file or an upload has. */
   fidMax: number;
-  /** SQLite only: keys are stored as text, which never equals bytes there. */
-  textKeys: boolean;
   queues: readonly QueueFacts[];
   classes: readonly { dmid: number; classid: number; name: string; policy: string }[];
   dmids: readonly number[];
@@ -169,14 +167,12 @@ async function readFacts(reader: Reader, server: ServerFacts): Promise<DatabaseF
     ...(await read('file', 'COALESCE(MAX(fid), 0) AS fid')),
     ...(await read('tempfile', 'COALESCE(MAX(fid), 0) AS fid')),
   ];
-  const keyType = tables.get('file')?.columns.get('dkey') ?? 'blob';
   return {
     ...server,
     tables,
     missing: tableNames.filter((name) => !tables.has(name)),
     settings: new Map(settings.map((row) => [text(row, 'field'), text(row, 'value')])),
     fidMax: Math.max(0, ...numbers(fids, 'fid')),
-    textKeys: server.engine === 'sqlite' && !/^blob$/i.test(keyType),
     queues: await readQueues(read),
     classes: (await read('class', classColumns)).map((row) => ({
       ...dmidAndClassid(row),

@@ -8,7 +8,7 @@ export interface ColumnStep {
   version: number;
   table: string;
   column: string;
-  /** Definition on MySQL. SQLite has no types that could be too narrow, it only gets the column. */
+  /** Definition. No type of SQLite is too narrow, so that it only gets columns that are missing. */
   type: string;
   /** Whether the definition of an existing column, in lower case, will do. */
   accepts: RegExp;
@@ -72,9 +72,8 @@ export function alterStatement(
 ): string | undefined {
   const { table, column, type, accepts, index } = step;
   if (engine === 'sqlite') {
-    const weight = /DEFAULT \d+/.exec(type)?.[0];
     if (definition !== undefined) return undefined;
-    return `ALTER TABLE ${table} ADD COLUMN ${[column, weight].filter(Boolean).join(' ')}`;
+    return `ALTER TABLE ${table} ADD COLUMN ${column} ${type}`;
   }
   if (definition === undefined) {
     const also = index === undefined ? '' : `, ADD ${index}`;

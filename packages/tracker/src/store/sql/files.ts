@@ -206,15 +206,14 @@ export async function findChecksums(
 ): Promise<(Checksum | undefined)[]> {
   const list = padded(fids);
   const rows = await session.rows(
-    `SELECT fid, hashtype, checksum FROM checksum WHERE fid IN ${marks(list.length)}`,
+    `SELECT fid, hashtype, LOWER(HEX(checksum)) AS hex FROM checksum WHERE fid IN ${marks(list.length)}`,
     list,
   );
   const byFid = new Map<number, Checksum>();
   for (const row of rows) {
     const type = hashTypeOf(int(row, 'hashtype'));
     if (type === undefined) continue;
-    const hex = Buffer.from(text(row, 'checksum'), 'latin1').toString('hex');
-    byFid.set(int(row, 'fid'), { type, hex });
+    byFid.set(int(row, 'fid'), { type, hex: text(row, 'hex') });
   }
   return fids.map((fid) => byFid.get(fid));
 }

@@ -1,8 +1,10 @@
 /**
  * Locks between processes that share a SQLite file: rows of `lock`, numbered as MogileFS numbers
- * them (spec §3.7). A row whose process is gone, or that was not renewed, is taken over.
+ * them (spec §3.7). MogileFS does not renew its rows, so on this machine a lock is held as long as
+ * its process lives; a row of another machine is taken over when it was not renewed.
  */
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Engine } from '../sql/engine.ts';
 import type { LockDriver } from '../sql/named-locks.ts';
@@ -11,6 +13,10 @@ import { bytes } from '../sql/statements.ts';
 
 const leaseSeconds = 30;
 const renewMs = 10_000;
+/** Rows have whole seconds, and are written by another clock. */
+const clockSlackSeconds = 2;
+/** Of /proc, on every Linux. */
+const ticksPerSecond = 100;
 
 export class LeaseDriver implements LockDriver {
   readonly #engine: Engine;
@@ -30,16 +36,19 @@ export class LeaseDriver implements LockDriver {
     const { now } = this.#engine.dialect;
     const taken = await this.#engine.transaction(async (session) => {
       const [row] = await session.rows(
-        `SELECT hostname, pid, acquiredat, ${now} AS now FROM (SELECT 1) LEFT JOIN lock
-         ON lockid = ?`,
+        `SELECT CAST(hostname AS BLOB) AS hostname, pid, acquiredat, ${now} AS now
+         FROM (SELECT 1) LEFT JOIN lock ON lockid = ?`,
         [lockid],
       );
       if (row === undefined) return undefined;
       const renewedAt = int(row, 'now');
       if (row.pid !== null) {
-        const fresh = int(row, 'acquiredat') > renewedAt - leaseSeconds;
-        const alive = text(row, 'hostname') !== this.#host || isAlive(int(row, 'pid'));
-        if (fresh && alive) return undefined;
+        const [pid, acquiredAt] = [int(row, 'pid'), int(row, 'acquiredat')];
+        const isFresh = acquiredAt > renewedAt - leaseSeconds;
+        const isHeld = this.#isOurHost(text(row, 'hostname'))
+          ? isAlive(pid) && (isFresh || isOlder(pid, renewedAt - acquiredAt))
+          : isFresh;
+        if (isHeld) return undefined;
       }
       await session.run(
         'REPLACE INTO lock (lockid, hostname, pid, acquiredat) VALUES (?, ?, ?, ?)',
@@ -68,6 +77,11 @@ export class LeaseDriver implements LockDriver {
 
   close(): void {
     clearInterval(this.#timer);
+  }
+
+  /** By its name, or by the number that names of locks and hosts come to (spec §3.7). */
+  #isOurHost(name: string): boolean {
+    return name === this.#host || name === String(lockidOf(this.#host));
   }
 
   async #renewAll(): Promise<void> {
@@ -105,5 +119,21 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/**
+ * Whether another process has been there for so long: else the number was given anew since. This
+ * one would have renewed its row. Without /proc nobody knows, and the row stays.
+ */
+function isOlder(pid: number, seconds: number): boolean {
+  if (pid === process.pid) return false;
+  try {
+    const uptime = Number.parseFloat(readFileSync('/proc/uptime', 'utf8'));
+    // The 22nd field, the 20th behind the name in parentheses: its start, in ticks after the boot.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').pop()?.split(' ');
+    return uptime - Number(fields?.[19]) / ticksPerSecond >= seconds - clockSlackSeconds;
+  } catch {
+    return true;
   }
 }

@@ -3,17 +3,17 @@
  * connection writes, one transaction at a time; another reads, and sees what was committed. Writes
  * are synced at each commit, so the batches of the store are what makes it fast.
  */
-import { existsSync } from 'node:fs';
 import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises';
-import { OmgfsError } from '@omgfs/protocol';
 import type { SqliteDsn } from '../dsn.ts';
 import { ensureSchema, type SchemaOptions } from '../migrations.ts';
 import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
 import { NamedLocks } from '../sql/named-locks.ts';
 import { text } from '../sql/row.ts';
+import { adopt, refuseOtherEncodings } from './adopt.ts';
 import { openSqlite, type SqliteDatabase, type SqliteStatement } from './driver.ts';
 import { isMissingTable, sqliteError } from './errors.ts';
 import { LeaseDriver } from './lease-driver.ts';
+import { bytesMask, literalsAsText, marksAsText } from './text.ts';
 
 /** How long another process may keep the file locked before a write fails. */
 const busyMsMax = 10_000;
@@ -26,7 +26,7 @@ export const sqliteDialect: Dialect = {
   forShare: '',
   exactKeys: true,
   bytes: (column) => `CAST(${column} AS BLOB)`,
-  keyColumn: 'f.dkey',
+  keyColumn: 'CAST(f.dkey AS BLOB)',
   keyMark: '?',
   pairsIn: (count) => `(f.dmid, f.dkey) IN (VALUES ${Array(count).fill('(?, ?)').join(', ')})`,
   keepRow: () => ' ON CONFLICT DO NOTHING',
@@ -41,13 +41,14 @@ export const sqliteDialect: Dialect = {
 /** Opens the file and makes sure of its schema. @throws as `openStore`. */
 export async function openSqliteEngine(dsn: SqliteDsn, options: SchemaOptions): Promise<Engine> {
   try {
-    await refuseTextKeys(dsn.file);
     // A writer's waits are repeated tries of its own, which do not block the process.
     const writer = await openConnection(dsn.file, { busyMs: 0 });
     const reader = await openConnection(dsn.file, { busyMs: readBusyMs });
+    refuseOtherEncodings(writer.database, dsn.file);
     const engine = new SqliteEngine(writer, reader);
-    await engine.transaction((session) =>
-      ensureSchema(
+    await engine.transaction(async (session) => {
+      adopt(writer.database, options.warn);
+      await ensureSchema(
         {
           engine: 'sqlite',
           rows: (sql) => session.rows(sql),
@@ -60,41 +61,23 @@ export async function openSqliteEngine(dsn: SqliteDsn, options: SchemaOptions): 
           bytes: sqliteDialect.bytes,
         },
         options,
-      ),
-    );
+      );
+    });
     return engine;
   } catch (error) {
     throw sqliteError(error);
   }
 }
 
-/** A file of MogileFS keeps keys as text, which never equals bytes. It is left as it is. */
-async function refuseTextKeys(file: string): Promise<void> {
-  if (!existsSync(file)) return;
-  const database = await openSqlite(file, { readOnly: true });
-  try {
-    database.exec(`PRAGMA busy_timeout = ${readBusyMs}`);
-    const sql = "SELECT type FROM pragma_table_info('file') WHERE name = 'dkey'";
-    const [row] = database.prepare(sql).all();
-    if (row === undefined || text(row, 'type').toLowerCase() === 'blob') return;
-  } finally {
-    database.close();
-  }
-  throw new OmgfsError('SCHEMA_MISSING', {
-    message:
-      `${file} was made by MogileFS, which keeps keys as text on SQLite; omgfs would not find ` +
-      'them. It is left as it is: begin with a new file, and copy the files over.',
-  });
-}
-
 interface Connection {
   database: SqliteDatabase;
-  statement(sql: string): SqliteStatement;
+  /** A prepared statement in which bytes are text. */
+  statement(sql: string, values?: readonly SqlValue[]): SqliteStatement;
 }
 
 async function openConnection(file: string, options: { busyMs: number }): Promise<Connection> {
   const database = await openSqlite(file);
-  const statements = new Map<string, SqliteStatement>();
+  const statements = new Map<string, Map<string, SqliteStatement>>();
   await whileBusy(() => {
     database.exec(`PRAGMA busy_timeout = ${options.busyMs}`);
     database.exec('PRAGMA journal_mode = WAL');
@@ -103,11 +86,17 @@ async function openConnection(file: string, options: { busyMs: number }): Promis
   });
   return {
     database,
-    statement: (sql) => {
-      let statement = statements.get(sql);
+    statement: (sql, values = []) => {
+      const mask = bytesMask(values);
+      let variants = statements.get(sql);
+      if (variants === undefined) {
+        variants = new Map();
+        statements.set(sql, variants);
+      }
+      let statement = variants.get(mask);
       if (statement === undefined) {
-        statement = database.prepare(sql);
-        statements.set(sql, statement);
+        statement = database.prepare(marksAsText(sql, mask));
+        variants.set(mask, statement);
       }
       return statement;
     },
@@ -152,7 +141,7 @@ class SqliteEngine implements Engine {
   }
 
   async rows(sql: string, values: readonly SqlValue[] = []): Promise<Row[]> {
-    return guarded(() => this.#reader.statement(sql).all(...values));
+    return guarded(() => this.#reader.statement(sql, values).all(...values));
   }
 
   run(sql: string, values: readonly SqlValue[] = []): Promise<RunResult> {
@@ -177,9 +166,9 @@ class SqliteEngine implements Engine {
     await whileBusy(() => database.exec('BEGIN IMMEDIATE'));
     try {
       const result = await work({
-        rows: async (sql, values = []) => guarded(() => statement(sql).all(...values)),
-        run: async (sql, values = []) => guarded(() => done(statement(sql).run(...values))),
-        runLiteral: async (sql) => guarded(() => done(database.prepare(sql).run())),
+        rows: async (sql, values = []) => guarded(() => statement(sql, values).all(...values)),
+        run: async (sql, values = []) => guarded(() => done(statement(sql, values).run(...values))),
+        runLiteral: async (sql) => guarded(() => done(database.prepare(literalsAsText(sql)).run())),
       });
       guarded(() => statement('COMMIT').run());
       return result;

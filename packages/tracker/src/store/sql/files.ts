@@ -206,14 +206,14 @@ export async function findChecksums(
 ): Promise<(Checksum | undefined)[]> {
   const list = padded(fids);
   const rows = await session.rows(
-    `SELECT fid, hashtype, LOWER(HEX(checksum)) AS hex FROM checksum WHERE fid IN ${marks(list.length)}`,
+    `SELECT fid, hashtype, HEX(checksum) AS hex FROM checksum WHERE fid IN ${marks(list.length)}`,
     list,
   );
   const byFid = new Map<number, Checksum>();
   for (const row of rows) {
     const type = hashTypeOf(int(row, 'hashtype'));
     if (type === undefined) continue;
-    byFid.set(int(row, 'fid'), { type, hex: text(row, 'hex') });
+    byFid.set(int(row, 'fid'), { type, hex: text(row, 'hex').toLowerCase() });
   }
   return fids.map((fid) => byFid.get(fid));
 }

@@ -2,7 +2,8 @@
  * What `create_close` can do beyond the original, each by an argument that old clients never send:
  * record an upload on several devices (`devid_2`, `path_2` and so on), answer when `replicas` of
  * them have the file or `wait` seconds passed, store only in the place of a certain file
- * (`replacing`), and keep what the client says of the file (`described`).
+ * (`replacing`), keep what the client says of the file (`described`), and be what becomes of an
+ * upload in parts, once (`upload`).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Fields, limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
@@ -21,6 +22,8 @@ export interface CloseExtras {
   replicas: number | undefined;
   waitMs: number;
   replacing: number | undefined;
+  /** Id of the upload in parts that becomes this file. */
+  upload: string | undefined;
   description: Omit<DescriptionRow, 'fid'> | undefined;
 }
 
@@ -54,6 +57,7 @@ export function closeExtras(
     replicas: wanted,
     waitMs: waitSeconds * 1000,
     replacing: replaced,
+    upload: args.upload,
     description: descriptionArguments(args),
   };
 }
@@ -113,6 +117,16 @@ export async function describe(
     const message = `What is said of a file cannot be kept, it needs a table: ${error.message}`;
     throw new OmgfsError('FAILURE', { message, cause: error });
   }
+}
+
+/** @throws NO_TEMP_FILE for an upload in parts that is unknown, or of another key. */
+export async function checkUpload(
+  { uploads }: Store,
+  { upload, dmid, dkey }: { upload: string | undefined; dmid: number; dkey: string },
+): Promise<void> {
+  if (upload === undefined) return;
+  const found = await uploads.find(upload);
+  if (found?.dmid !== dmid || found.dkey !== dkey) throw new OmgfsError('NO_TEMP_FILE');
 }
 
 /** Waits until enough devices have the file, or for as long as a client can be kept waiting. */

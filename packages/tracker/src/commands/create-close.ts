@@ -15,6 +15,7 @@ import type { FileClass } from '../placement/model.ts';
 import { checkKeyLength, domainOf, idOf, numberOf, requiredArg } from './arguments.ts';
 import {
   type CloseExtras,
+  checkUpload,
   closeExtras,
   describe,
   verifiedOthers,
@@ -42,6 +43,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
     const close = closeArguments(services, request);
     const tempfile = opened.take(close.fid) ?? (await store.findTempfile(close.fid));
     if (tempfile === undefined) throw new OmgfsError('NO_TEMP_FILE');
+    await checkUpload(store, close);
     const length = await orAbandon(services, close, tempfile, () =>
       verifiedLength(services, close, tempfile),
     );
@@ -64,8 +66,9 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       replicate: true,
       ...keptChecksum(close, fileClass),
       replacing: close.replacing,
+      upload: close.upload,
     });
-    if (outcome === 'no_temp_file') throw new OmgfsError('NO_TEMP_FILE');
+    if (outcome === 'no_temp_file' || outcome === 'no_upload') throw new OmgfsError('NO_TEMP_FILE');
     if (outcome === 'unreg_domain') throw new OmgfsError('UNREG_DOMAIN');
     if (outcome === 'fid_exists') throw new OmgfsError('FID_EXISTS');
     if (outcome === 'other_file') throw new OmgfsError('PRECONDITION_FAILED');

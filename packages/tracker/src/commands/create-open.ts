@@ -44,9 +44,10 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
     });
     if (!multiple) return { fid, devid: devids[0], path: paths[0] };
     const places = manyPlaces({ fid, devids, paths });
-    if (!isTrue(args.want_hashtype)) return places;
-    // Told only to who asks: clients of MogileFS know no such field.
-    return { ...places, hashtype: topology.classOf(domain.dmid, classid).hashtype };
+    if (!isTrue(args.want_class)) return places;
+    // Told only to who asks: clients of MogileFS know no such fields.
+    const { hashtype, mindevcount } = topology.classOf(domain.dmid, classid);
+    return { ...places, hashtype, mindevcount };
   };
 }
 

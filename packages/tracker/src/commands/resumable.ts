@@ -1,9 +1,9 @@
 /**
  * Uploads in parts, which can be resumed at any tracker: `upload_create`, `upload_info`,
- * `upload_length`, `upload_part`, `upload_claim`, `upload_aim`, `upload_finish`, `upload_remove`,
- * and `renew_upload` for one that takes its time. Commands of ours. A part is opened by
- * `create_open`, written, and then made part of the upload by `upload_part` instead of being
- * closed; the whole is put together by whoever sent the last part.
+ * `upload_length`, `upload_part`, `upload_claim`, `upload_renew`, `upload_finish`,
+ * `upload_remove`, and `renew_upload` for one that takes its time. Commands of ours. A part is
+ * opened by `create_open`, written, and then made part of the upload by `upload_part` instead of
+ * being closed; the whole is put together by whoever sent the last part, and closed with `upload`.
  */
 import { randomBytes } from 'node:crypto';
 import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
@@ -44,25 +44,20 @@ export function resumableCommands(services: CommandServices): Record<string, Com
       await store.uploads.renew({ id, leaseSeconds: isTrue(args.release) ? 0 : leaseSeconds });
       return {};
     },
-    upload_aim: async ({ args }) => {
-      const { id } = await uploadOf(services, args);
-      const target = idOf(requiredArg(args, 'fid', 'NO_FID')) ?? 0;
-      await store.uploads.aim({ id, target });
-      return {};
-    },
     renew_upload: async ({ args }) => {
       const fid = idOf(requiredArg(args, 'fid', 'NO_FID')) ?? 0;
       await store.uploads.renewTempfile(fid);
       return {};
     },
+    // The parts of one that became a file; the file may be one of them.
     upload_finish: async ({ args }) => {
-      const upload = await uploadOf(services, args);
-      const fid = idOf(requiredArg(args, 'fid', 'NO_FID')) ?? 0;
-      await store.uploads.finish({ id: upload.id, fid });
+      const { id, fid, parts } = await uploadOf(services, args);
+      if (fid === 0) throw new OmgfsError('BAD_PARAMS', { message: 'The upload goes on.' });
       await giveUp(
         services,
-        upload.parts.filter((one) => one.fid !== fid),
+        parts.filter((one) => one.fid !== fid),
       );
+      await store.uploads.forgetParts(id);
       return {};
     },
     upload_remove: async ({ args }) => {
@@ -93,22 +88,23 @@ function create({ store, topology, resumeSeconds }: CommandServices): Command {
 }
 
 function info(services: CommandServices): Command {
-  const { store, topology, signUrl } = services;
+  const { topology, signUrl } = services;
   return async ({ args, address }) => {
     const upload = await uploadOf(services, args);
-    const { parts, length, dkey, className, fid, expires, target } = upload;
-    const fields: ReplyFields = { key: dkey, class: className, fid, expires, target };
-    if (target !== 0) fields.target_stored = (await store.filesByFid([target])).length;
+    const { parts, length, dkey, className, fid, expires } = upload;
+    const fields: ReplyFields = { key: dkey, class: className, fid, expires };
     if (length !== undefined) fields.length = length;
     fields.offset = fid === 0 ? endOf(parts) : length;
     fields.part_count = parts.length;
-    for (const [at, part] of parts.entries()) {
-      const place = { devid: part.devid, fid: part.fid };
-      const url = topology.readUrl(place, { address, zone: args.zone });
+    for (const [at, { start, length, fid, devids }] of parts.entries()) {
+      const client = { address, zone: args.zone };
+      const paths = devids.map((devid) => topology.writeUrl({ devid, fid }, client) ?? '-');
+      const urls = devids.flatMap((devid) => topology.readUrl({ devid, fid }, client) ?? []);
       const all = {
-        ...part,
-        path: topology.writeUrl(place, { address, zone: args.zone }),
-        url: url === undefined ? undefined : signUrl('GET', url),
+        ...{ start, length, fid },
+        devids: devids.join(' '),
+        paths: paths.join(' '),
+        urls: urls.map((url) => signUrl('GET', url)).join(' '),
       };
       for (const [name, value] of Object.entries(all)) fields[`part_${at + 1}_${name}`] = value;
     }
@@ -116,7 +112,7 @@ function info(services: CommandServices): Command {
   };
 }
 
-/** Verifies on its device that a part is there, and adds it at the end of the upload. */
+/** Verifies on its devices that a part is there, and adds it at the end of the upload. */
 function part(services: CommandServices): Command {
   const { store, topology, devices, resumeSeconds, tempfileAgeSeconds } = services;
   return async ({ args, address }) => {
@@ -125,21 +121,28 @@ function part(services: CommandServices): Command {
       const message = `The upload has ${partsMax} parts already; begin again with larger ones.`;
       throw new OmgfsError('BAD_PARAMS', { message });
     }
-    const [fid, devid] = [args.fid, args.devid].map(idOf);
-    if (fid === undefined || devid === undefined) throw new OmgfsError('BOGUS_ARGS');
+    const fid = idOf(args.fid);
+    const named = (args.devids ?? '').split(' ').map(idOf);
+    if (fid === undefined) throw new OmgfsError('BOGUS_ARGS');
     const [start, length] = [bytesOf(args.start), bytesOf(args.size)];
     const tempfile = await store.findTempfile(fid);
     if (tempfile === undefined) throw new OmgfsError('NO_TEMP_FILE');
-    if (!tempfile.devids.includes(devid)) throw new OmgfsError('INVALID_DESTDEV');
-    const path = topology.writeUrl({ devid, fid }, { address, zone: args.zone });
-    const size = path === undefined ? undefined : await devices.size(path);
-    if (size?.state !== 'present' || size.bytes !== length) {
-      throw new OmgfsError('SIZE_VERIFY_ERROR', {
-        message: `The part ${path} is not there whole.`,
-      });
+    const devids = tempfile.devids.filter((devid) => named.includes(devid));
+    if (devids.length === 0) throw new OmgfsError('INVALID_DESTDEV');
+    const shown = await Promise.all(
+      devids.map(async (devid) => {
+        const path = topology.writeUrl({ devid, fid }, { address, zone: args.zone });
+        const size = path === undefined ? undefined : await devices.size(path);
+        return size?.state === 'present' && size.bytes === length ? [devid] : [];
+      }),
+    );
+    const holders = shown.flat();
+    if (holders.length === 0) {
+      const message = `The part ${fid} is not there whole on any of the devices ${devids}.`;
+      throw new OmgfsError('SIZE_VERIFY_ERROR', { message });
     }
     const outcome = await store.uploads.addPart(
-      { id: upload.id, part: { start, fid, devid, length } },
+      { id: upload.id, part: { start, fid, devids: holders, length } },
       { ttlSeconds: resumeSeconds, tempfileAgeSeconds },
     );
     if (outcome === 'unknown') throw new OmgfsError('NO_TEMP_FILE');
@@ -161,7 +164,11 @@ async function giveUp(
   { store, wakeDelete }: CommandServices,
   parts: readonly UploadPart[],
 ): Promise<void> {
-  for (const { fid, devid } of parts) await store.abandonTempfile({ fid, devids: [devid] });
+  for (const { fid } of parts) {
+    // Whatever it was offered: bytes may be where they were not seen.
+    const tempfile = await store.findTempfile(fid);
+    if (tempfile !== undefined) await store.abandonTempfile({ fid, devids: tempfile.devids });
+  }
   wakeDelete();
 }
 

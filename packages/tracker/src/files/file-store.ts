@@ -49,8 +49,8 @@ export interface PutOptions extends Description {
   wait?: number | undefined;
   /** What was announced of the bytes. */
   digests?: DigestCheck | undefined;
-  /** Told the fid when all bytes are stored and nothing is seen of them yet. */
-  beforeClose?: ((fid: number) => Promise<void>) | undefined;
+  /** The upload in parts that becomes this file, unless it has become one already. */
+  upload?: string | undefined;
   /** Store only when the key stands for this fid, or with 0 for none. */
   replacing?: number | undefined;
 }
@@ -216,11 +216,11 @@ class CommandFileStore implements FileStore {
     if (place.key === '') throw new OmgfsError('NO_KEY');
     // What would be refused in the end is refused before the first byte.
     descriptionArguments(describingArguments(options));
-    const { replicas = 1, beforeClose } = options;
+    // What came in parts gets as many copies at once as its parts had.
+    const { replicas = options.upload === undefined ? 1 : undefined } = options;
     const upload = { place, body, options: { ...options, copies: replicas } };
     return writeUpload({ run: this.#run, agent: this.#agent }, upload, async (written) => {
       const { fid, bytes } = written;
-      await beforeClose?.(fid);
       const devcount = await this.#close(place, written, options);
       return { fid, length: bytes, etag: etagOf({ fid, length: bytes }), devcount };
     });
@@ -273,10 +273,10 @@ class CommandFileStore implements FileStore {
     const places = others.map(({ devid, url }, at) => {
       return { [`devid_${at + 2}`]: devid, [`path_${at + 2}`]: url };
     });
-    const { replicas = 1, wait, replacing } = options;
+    const { replicas = 1, wait, replacing, upload } = options;
     const { devcount } = await this.#run('create_close', {
       ...{ domain, key, fid, devid: first?.devid, path: first?.url, size: bytes },
-      ...{ replicas, wait, replacing, checksum: checksum && formatChecksum(checksum) },
+      ...{ replicas, wait, replacing, upload, checksum: checksum && formatChecksum(checksum) },
       ...Object.assign({}, describingArguments(options), ...places),
     });
     return Number(devcount);

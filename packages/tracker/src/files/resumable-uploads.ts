@@ -1,8 +1,10 @@
 /**
  * Files that come in parts, over days and several connections, at any tracker. What came of a part
- * is kept when its connection breaks; what a killed tracker had of its last part is lost. A file in
- * one part is closed as it is; others are put together by reading the parts once more, and while
- * that is under way nobody else does it. Memory is a few buffers (I7).
+ * is kept when its connection breaks; what a killed tracker had of its last part is lost. A part is
+ * written to two devices, where its class wants more than one copy and two take it. A file in one
+ * part is closed as it is; others are put together by reading the parts once more, and while that
+ * is under way nobody else does it. The upload is over in the transaction that stores the file, so
+ * that it never comes back after its key went on. Memory is a few buffers (I7).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatChecksum, listOf, OmgfsError, type ReplyFields } from '@omgfs/protocol';
@@ -28,9 +30,9 @@ export interface ResumableOptions {
     options: Description & {
       class?: string;
       length?: number;
-      beforeClose: (fid: number) => Promise<void>;
+      upload: string;
     },
-  ) => Promise<{ fid: number }>;
+  ) => Promise<unknown>;
 }
 
 export interface UploadState {
@@ -89,6 +91,8 @@ export class ResumableUploads {
   async state(upload: UploadId): Promise<UploadState> {
     const found = await this.#find(upload);
     if (found.fid === 0 && found.offset === found.length) await this.#complete(upload);
+    // A tracker was killed when the file was stored.
+    else if (found.fid !== 0 && found.parts.length > 0) await this.#finish(upload);
     return found;
   }
 
@@ -140,10 +144,11 @@ export class ResumableUploads {
   ): Promise<Written> {
     const { run } = this.#options;
     const place = { domain: upload.domain, key };
-    const options = { class: className, copies: 1 };
+    const options = { class: className };
     return writeUpload(this.#options, { place, body: part, options }, async (written) => {
       const { fid, bytes, stored } = written;
-      await run('upload_part', { ...upload, start, fid, devid: stored[0]?.devid, size: bytes });
+      const devids = stored.map(({ devid }) => devid).join(' ');
+      await run('upload_part', { ...upload, start, fid, devids, size: bytes });
       return written;
     });
   }
@@ -164,49 +169,50 @@ export class ResumableUploads {
       run('upload_renew', { ...upload }).catch(() => {});
     }, renewEveryMs);
     try {
-      await this.#make(upload, only);
+      await this.#store(upload, only);
     } catch (error) {
       await run('upload_renew', { ...upload, release: 1 }).catch(() => {});
-      throw error;
+      // Another may have made it, when this tracker was too slow to keep its claim.
+      const made = await this.#find(upload).catch(() => undefined);
+      if (made === undefined || made.fid === 0) throw error;
     } finally {
       clearInterval(renewal);
     }
+    await this.#finish(upload);
   }
 
-  async #make(upload: UploadId, only: Written | undefined): Promise<void> {
-    const { run } = this.#options;
-    const found = await this.#find(upload);
-    if (found.fid !== 0) return;
-    // A tracker that was killed had closed it before.
-    const fid = found.targetIsStored ? found.target : await this.#store(upload, found, only);
-    await run('upload_finish', { ...upload, fid });
-  }
-
-  /** @returns the fid that the key stands for now. */
-  async #store(upload: UploadId, found: FoundState, only: Written | undefined): Promise<number> {
+  async #store({ domain, id }: UploadId, only: Written | undefined): Promise<void> {
     const { run, put } = this.#options;
-    const { domain } = upload;
-    const { key, parts, class: className, length = 0 } = found;
-    const beforeClose = async (fid: number) => void (await run('upload_aim', { ...upload, fid }));
+    const found = await this.#find({ domain, id });
+    if (found.fid !== 0) return;
+    const { key, parts, class: className, length = 0, description } = found;
     const [part] = parts;
     if (parts.length !== 1 || part === undefined) {
-      const options = { ...found.description, class: className, length, beforeClose };
-      return (await put({ domain, key }, this.#read(parts), options)).fid;
+      const options = { class: className, length, upload: id };
+      await put({ domain, key }, this.#read(parts), { ...description, ...options });
+      return;
     }
-    await beforeClose(part.fid);
-    await run('create_close', {
-      ...{ domain, key, fid: part.fid, devid: part.devid, path: part.path, size: length },
-      checksum: only?.checksum && formatChecksum(only.checksum),
-      ...describingArguments(found.description),
+    const places = part.places.map(({ devid, path }, at) => {
+      const number = at === 0 ? '' : `_${at + 1}`;
+      return { [`devid${number}`]: devid, [`path${number}`]: path };
     });
-    return part.fid;
+    await run('create_close', {
+      ...{ domain, key, fid: part.fid, size: length, upload: id },
+      checksum: only?.checksum && formatChecksum(only.checksum),
+      ...Object.assign({}, describingArguments(description), ...places),
+    });
+  }
+
+  /** Lets the parts go. */
+  async #finish(upload: UploadId): Promise<void> {
+    await this.#options.run('upload_finish', { ...upload });
   }
 
   async *#read(parts: readonly FoundPart[]): AsyncGenerator<Uint8Array> {
     const { agent, answerMs } = this.#options;
-    for (const { url, length } of parts) {
+    for (const { urls, length } of parts) {
       const range = { start: 0, end: length - 1 };
-      yield* await openReplicas(agent, { paths: [url], length, ...range, answerMs, stallMs });
+      yield* await openReplicas(agent, { paths: urls, length, ...range, answerMs, stallMs });
     }
   }
 
@@ -217,23 +223,22 @@ export class ResumableUploads {
 
 interface FoundPart {
   fid: number;
-  devid: number;
   length: number;
-  /** Where it was written, and where it is read. */
-  path: string;
-  url: string;
+  /** Where it was written. */
+  places: { devid: string; path: string }[];
+  /** Where it is read. */
+  urls: string[];
 }
 
 interface FoundState extends UploadState {
   /** The file that it became; 0 before. */
   fid: number;
-  target: number;
-  targetIsStored: boolean;
   parts: FoundPart[];
 }
 
 function stateOf(reply: ReplyFields): FoundState {
   const parts = listOf(reply, { prefix: 'part_', total: reply.part_count ?? 0 });
+  const words = (text: unknown) => String(text).split(' ').filter(Boolean);
   return {
     key: String(reply.key),
     class: String(reply.class),
@@ -241,11 +246,12 @@ function stateOf(reply: ReplyFields): FoundState {
     offset: Number(reply.offset),
     expires: new Date(Number(reply.expires) * 1000),
     fid: Number(reply.fid),
-    target: Number(reply.target),
-    targetIsStored: Number(reply.target_stored) === 1,
-    parts: parts.map(({ fid, devid, length, path, url }) => ({
-      ...{ fid: Number(fid), devid: Number(devid), length: Number(length) },
-      ...{ path: String(path), url: String(url) },
+    parts: parts.map(({ fid, length, devids, paths, urls }) => ({
+      ...{ fid: Number(fid), length: Number(length), urls: words(urls) },
+      places: words(devids).flatMap((devid, at) => {
+        const path = words(paths)[at];
+        return path === undefined || path === '-' ? [] : [{ devid, path }];
+      }),
     })),
     description: descriptionOf(reply),
   };

@@ -21,8 +21,8 @@ export interface WriteOptions {
   class?: string | undefined;
   length?: number | undefined;
   bytesMax?: number | undefined;
-  /** Devices that shall get it. */
-  copies: number;
+  /** Devices that shall get it; as many as the class wants, but two at most, by default. */
+  copies?: number | undefined;
   digests?: DigestCheck | undefined;
 }
 
@@ -36,6 +36,8 @@ export interface Written {
 
 /** A transfer that makes no progress for so long is given up. */
 const stallMs = 45_000;
+/** Then the loss of a node is survived; further copies can be made later. */
+const copiesDefaultMax = 2;
 /** An open upload counts as abandoned after an hour. */
 const renewEveryMs = 10 * 60_000;
 
@@ -50,11 +52,12 @@ export async function writeUpload<T>(
   close: (written: Written) => Promise<T>,
 ): Promise<T> {
   const { place, body, options } = upload;
-  const { length, copies } = options;
+  const { length } = options;
   const opened = await run('create_open', {
-    ...{ ...place, class: options.class, size: length, multi_dest: 1, want_hashtype: 1 },
+    ...{ ...place, class: options.class, size: length, multi_dest: 1, want_class: 1 },
   });
   const targets = targetsOf(opened);
+  const copies = options.copies ?? Math.min(copiesDefaultMax, Number(opened.mindevcount));
   const fid = Number(opened.fid);
   const renewal = setInterval(() => {
     run('renew_upload', { fid }).catch(() => {});

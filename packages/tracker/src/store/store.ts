@@ -80,10 +80,21 @@ export interface CloseRequest {
   replicate: boolean;
   /** Store only when the key stands for this fid then; 0 for a key that is free. */
   replacing?: number | undefined;
+  /**
+   * Id of the upload in parts that becomes this file in the same transaction; only when it has not
+   * become one before. Its table is there.
+   */
+  upload?: string | undefined;
 }
 
 /** `stored`; or why nothing changed. */
-export type CloseOutcome = 'stored' | 'no_temp_file' | 'fid_exists' | 'unreg_domain' | 'other_file';
+export type CloseOutcome =
+  | 'stored'
+  | 'no_temp_file'
+  | 'fid_exists'
+  | 'unreg_domain'
+  | 'other_file'
+  | 'no_upload';
 
 export interface ReplicationRow {
   fid: number;

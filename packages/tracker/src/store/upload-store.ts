@@ -23,18 +23,16 @@ export interface UploadPart {
   /** Offset of its first byte in the file. */
   start: number;
   fid: number;
-  /** The device that has it. */
-  devid: number;
+  /** The devices that have it. */
+  devids: readonly number[];
   length: number;
 }
 
 export interface FoundUpload extends ResumableUpload {
   /** Unix seconds by the clock of the database, from which on it is given up. */
   expires: number;
-  /** The file that it became; 0 until then. */
+  /** The file that it became, by the transaction that stored it; 0 until then. */
   fid: number;
-  /** The fid that was about to become the file when last heard of; 0 for none. */
-  target: number;
   /** In order, without gaps. */
   parts: UploadPart[];
 }
@@ -58,10 +56,8 @@ export interface UploadStore {
   claim(request: { id: string; leaseSeconds: number }): Promise<boolean>;
   /** Begins the lease of a claim anew; 0 seconds give it up. */
   renew(request: { id: string; leaseSeconds: number }): Promise<void>;
-  /** Notes what fid is about to become the file: after a crash its state tells what happened. */
-  aim(request: { id: string; target: number }): Promise<void>;
-  /** Notes what file the upload became, and forgets its parts. */
-  finish(request: { id: string; fid: number }): Promise<void>;
+  /** Forgets the parts of an upload that became a file. */
+  forgetParts(id: string): Promise<void>;
   /** Forgets an upload and its parts. */
   remove(id: string): Promise<void>;
   /** Makes an open upload as young as one opened now. @returns false when it is not open. */

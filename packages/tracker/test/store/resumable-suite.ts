@@ -26,7 +26,7 @@ export function resumableSuite(openFresh: OpenFresh): void {
   const options = { ttlSeconds: 5_000, tempfileAgeSeconds: 3_600 };
   const partAt = async (start: number) => {
     const request = { dmid, dkey: 'key', classid: 0, devids: [1] };
-    return { start, fid: await store.openTempfile(request), devid: 1, length: 10 };
+    return { start, fid: await store.openTempfile(request), devids: [1, 2], length: 10 };
   };
 
   describe('uploads in parts', () => {
@@ -35,7 +35,7 @@ export function resumableSuite(openFresh: OpenFresh): void {
       const dkey = allBytes[1] ?? '';
       const upload = { id: 'a', dkey, ...row(), length: undefined };
       await store.uploads.create(upload, { ttlSeconds: 100 });
-      const facts = { fid: 0, target: 0, parts: [], expires: expect.any(Number) };
+      const facts = { fid: 0, parts: [], expires: expect.any(Number) };
       expect(await store.uploads.find('a')).toEqual({ ...upload, ...facts });
       expect(await store.uploads.setLength({ id: 'a', length: 5 })).toBe(true);
       expect(await store.uploads.setLength({ id: 'a', length: 6 })).toBe(false);
@@ -79,11 +79,26 @@ export function resumableSuite(openFresh: OpenFresh): void {
       expect(claims.filter(Boolean)).toHaveLength(1);
       await store.uploads.renew({ id: 'c', leaseSeconds: 0 });
       expect(await claim(other)).toBe(true);
-      await store.uploads.aim({ id: 'c', target: 8 });
+      const part = await partAt(0);
+      await store.uploads.addPart({ id: 'c', part }, options);
+      const file = { dmid, dkey: 'key', classid: 0, devids: [1], length: 10, replicate: false };
+      const close = async (upload: string, fid?: number) => {
+        fid ??= await store.openTempfile({ dmid, dkey: 'key', classid: 0, devids: [1] });
+        return store.closeTempfile({ ...file, fid, upload });
+      };
+      expect(await close('c', part.fid)).toBe('stored');
+      expect(await store.uploads.find('c')).toMatchObject({ fid: part.fid, parts: [part] });
+      await store.uploads.forgetParts('c');
+      expect(await store.uploads.find('c')).toMatchObject({ fid: part.fid, parts: [] });
       await store.uploads.renew({ id: 'c', leaseSeconds: 0 });
-      await store.uploads.finish({ id: 'c', fid: 9 });
-      expect(await store.uploads.find('c')).toMatchObject({ fid: 9, target: 8, parts: [] });
       expect(await claim(store)).toBe(false);
+      // Nor does it come back when the key has gone on.
+      await store.deleteKey({ dmid, dkey: 'key' });
+      expect(await close('c')).toBe('no_upload');
+      await create('d');
+      const both = await Promise.all([close('d'), store.uploads.remove('d')]);
+      expect(['stored', 'no_upload']).toContain(both[0]);
+      expect(await close('d')).toBe('no_upload');
     });
 
     test('an open upload that takes long is made young again', async () => {

@@ -8,6 +8,7 @@ import { hashTypes, OmgfsError } from '@omgfs/protocol';
 import type { CloseOutcome, CloseRequest } from '../store.ts';
 import type { Engine, Session, SqlValue } from './engine.ts';
 import { currentFiles } from './files.ts';
+import { finishUpload, lockUploads } from './own/uploads.ts';
 import { int } from './row.ts';
 import { bytes, marks, padded, Raw, tuples } from './statements.ts';
 
@@ -39,11 +40,14 @@ async function closeAll(
   requests: readonly CloseRequest[],
 ): Promise<CloseOutcome[]> {
   const { dialect } = engine;
+  const ids = requests.flatMap(({ upload }) => (upload === undefined ? [] : [upload]));
+  const uploads = await lockUploads(engine, session, ids);
   const domains = await lockedDomains(engine, session, requests);
   const claimed = await fidsIn(session, lockedTempfiles, dialect.forUpdate, requests);
   const live = await fidsIn(session, currentFids, '', requests);
-  const outcomes = requests.map(({ fid, dmid }): CloseOutcome => {
+  const outcomes = requests.map(({ fid, dmid, upload }): CloseOutcome => {
     if (!domains.has(dmid)) return 'unreg_domain';
+    if (upload !== undefined && !uploads.has(upload)) return 'no_upload';
     if (live.has(fid)) return 'fid_exists';
     return claimed.has(fid) ? 'stored' : 'no_temp_file';
   });
@@ -73,6 +77,9 @@ async function closeAll(
     await queueDeletions(engine, session, replaced);
   }
   await insertFiles(engine, session, stored);
+  for (const { upload, fid } of stored) {
+    if (upload !== undefined) await finishUpload(session, { upload, fid });
+  }
   return outcomes;
 }
 

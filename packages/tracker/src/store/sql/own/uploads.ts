@@ -10,23 +10,19 @@ const uploadTable = `CREATE TABLE IF NOT EXISTS omg_upload (
   id VARBINARY(64) NOT NULL, dmid BIGINT NOT NULL,
   dkey VARBINARY(${limits.keyBytesMax}) NOT NULL, classname VARBINARY(255) NOT NULL,
   length BIGINT, expires BIGINT NOT NULL, busy BIGINT NOT NULL,
-  fid BIGINT NOT NULL, target BIGINT NOT NULL,
+  fid BIGINT NOT NULL,
   ctype VARBINARY(${limits.contentTypeBytesMax}),
   name VARBINARY(${limits.filenameBytesMax}), meta VARBINARY(${limits.metadataBytesMax}),
   PRIMARY KEY (id))`;
 const partTable = `CREATE TABLE IF NOT EXISTS omg_upload_part (
   id VARBINARY(64) NOT NULL, start BIGINT NOT NULL, fid BIGINT NOT NULL,
-  devid BIGINT NOT NULL, length BIGINT NOT NULL, PRIMARY KEY (id, start))`;
-const columns = 'id, dmid, dkey, classname, length, expires, busy, fid, target, ctype, name, meta';
+  devids VARBINARY(255) NOT NULL, length BIGINT NOT NULL, PRIMARY KEY (id, start))`;
+const columns = 'id, dmid, dkey, classname, length, expires, busy, fid, ctype, name, meta';
 
 export function createUploadStore(engine: Engine): UploadStore {
   const { now } = engine.dialect;
   const uploads = new OwnTable(engine, uploadTable);
   const parts = new OwnTable(engine, partTable);
-  const set = async (change: string, id: string) => {
-    const sql = `UPDATE omg_upload SET ${change} WHERE id = ?`;
-    return (await engine.run(sql, [bytes(id)])).changes > 0;
-  };
   return {
     create: async (upload, { ttlSeconds }) => {
       const values = tuples([valuesOf(upload, new Raw(`${now} + ${integer(ttlSeconds)}`))]);
@@ -49,13 +45,10 @@ export function createUploadStore(engine: Engine): UploadStore {
       return (await engine.run(sql, [bytes(id)])).changes > 0;
     },
     renew: async ({ id, leaseSeconds }) => {
-      await set(`busy = ${now} + ${integer(leaseSeconds)}`, id);
+      const lease = `busy = ${now} + ${integer(leaseSeconds)}`;
+      await engine.run(`UPDATE omg_upload SET ${lease} WHERE id = ?`, [bytes(id)]);
     },
-    aim: async ({ id, target }) => {
-      await set(`target = ${integer(target)}`, id);
-    },
-    finish: async ({ id, fid }) => {
-      await set(`fid = ${integer(fid)}`, id);
+    forgetParts: async (id) => {
       await engine.run('DELETE FROM omg_upload_part WHERE id = ?', [bytes(id)]);
     },
     remove: async (id) => {
@@ -76,18 +69,7 @@ function valuesOf(upload: ResumableUpload, expires: Raw) {
   const said = [contentType, filename, metadata].map((value) => {
     return value === undefined ? null : bytes(value);
   });
-  return [
-    bytes(id),
-    dmid,
-    bytes(dkey),
-    bytes(className),
-    length ?? null,
-    expires,
-    0,
-    0,
-    0,
-    ...said,
-  ];
+  return [bytes(id), dmid, bytes(dkey), bytes(className), length ?? null, expires, 0, 0, ...said];
 }
 
 /** Primary keys. */
@@ -103,7 +85,7 @@ async function find(
   );
   if (row === undefined) return undefined;
   const parts = await session.rows(
-    'SELECT start, fid, devid, length FROM omg_upload_part WHERE id = ? ORDER BY start',
+    'SELECT start, fid, devids, length FROM omg_upload_part WHERE id = ? ORDER BY start',
     [bytes(id)],
   );
   return { ...uploadOf(row), parts: parts.map(partOf) };
@@ -118,7 +100,6 @@ function uploadOf(row: Row): Omit<FoundUpload, 'parts'> {
     length: intOrNull(row, 'length') ?? undefined,
     expires: int(row, 'expires'),
     fid: int(row, 'fid'),
-    target: int(row, 'target'),
     contentType: textOrNull(row, 'ctype') ?? undefined,
     filename: textOrNull(row, 'name') ?? undefined,
     metadata: textOrNull(row, 'meta') ?? undefined,
@@ -126,10 +107,8 @@ function uploadOf(row: Row): Omit<FoundUpload, 'parts'> {
 }
 
 function partOf(row: Row): UploadPart {
-  const [start = 0, fid = 0, devid = 0, length = 0] = ['start', 'fid', 'devid', 'length'].map(
-    (column) => int(row, column),
-  );
-  return { start, fid, devid, length };
+  const devids = text(row, 'devids').split(',').map(Number);
+  return { start: int(row, 'start'), fid: int(row, 'fid'), devids, length: int(row, 'length') };
 }
 
 function addPart(
@@ -147,11 +126,11 @@ function addPart(
     const last = upload.parts[upload.parts.length - 1];
     const end = last === undefined ? 0 : last.start + last.length;
     if (end !== part.start || upload.fid !== 0) return 'other_offset';
-    const { start, fid, devid, length } = part;
+    const { start, fid, devids, length } = part;
     if (upload.length !== undefined && start + length > upload.length) return 'other_offset';
     await session.run(
-      'INSERT INTO omg_upload_part (id, start, fid, devid, length) VALUES (?, ?, ?, ?, ?)',
-      [bytes(id), start, fid, devid, length],
+      'INSERT INTO omg_upload_part (id, start, fid, devids, length) VALUES (?, ?, ?, ?, ?)',
+      [bytes(id), start, fid, bytes(devids.join(',')), length],
     );
     const expires = `${now} + ${integer(ttlSeconds)}`;
     await session.run(`UPDATE omg_upload SET expires = ${expires} WHERE id = ?`, [bytes(id)]);
@@ -166,6 +145,30 @@ function addPart(
     }
     return 'added';
   });
+}
+
+/** Locks those of the uploads that have not become a file. Primary key. @returns their ids. */
+export async function lockUploads(
+  { dialect }: Engine,
+  session: Session,
+  ids: readonly string[],
+): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const list = padded(ids.map(bytes));
+  const rows = await session.rows(
+    `SELECT id FROM omg_upload
+     WHERE id IN ${marks(list.length)} AND fid = 0${dialect.forUpdate}`,
+    list,
+  );
+  return new Set(rows.map((row) => text(row, 'id')));
+}
+
+/** Notes what file an upload became. Primary key. */
+export async function finishUpload(
+  session: Session,
+  { upload, fid }: { upload: string; fid: number },
+): Promise<void> {
+  await session.run('UPDATE omg_upload SET fid = ? WHERE id = ?', [fid, bytes(upload)]);
 }
 
 /** Primary key. */

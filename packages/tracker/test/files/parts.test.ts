@@ -1,0 +1,121 @@
+/**
+ * Goal: of an upload in parts, what was acknowledged survives the loss of a node, and an upload
+ * that became a file never becomes one again. Method: two file stores on a real tracker, as two
+ * trackers that run its commands; one ends, for the test, between any two commands.
+ */
+import { randomBytes } from 'node:crypto';
+import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { RawClient } from '../../../../test/helpers/raw-client.ts';
+import { createFileStore, type FileStore } from '../../src/files/file-store.ts';
+
+let cluster: LocalCluster;
+let raw: RawClient;
+let ends: FileStore;
+let lives: FileStore;
+/** The command with which the first of the stores is dead. */
+let deadFrom: string | undefined;
+let isDead: boolean;
+
+beforeAll(async () => {
+  cluster = await startLocalCluster({ hosts: 2, devicesPerHost: 1, domain: 'main' });
+  raw = new RawClient(cluster.trackers[0] ?? '');
+  const storeOf = (check: (command: string) => void) =>
+    createFileStore({
+      ...{ connTimeoutMs: 2_000, nodeTimeoutMs: 5_000 },
+      call: async ({ command, args }) => {
+        check(command);
+        return raw.call(command, args);
+      },
+    });
+  lives = storeOf(() => {});
+  ends = storeOf((command) => {
+    isDead ||= command === deadFrom;
+    if (isDead) throw new Error('dead');
+  });
+  await raw.call('create_class', { domain: 'main', class: 'one', mindevcount: 1 });
+});
+afterAll(async () => {
+  await Promise.all([lives?.close(), ends?.close()]);
+  await raw?.close();
+  await cluster?.stop();
+});
+beforeEach(() => {
+  deadFrom = undefined;
+  isDead = false;
+});
+
+async function* bytesOf(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
+}
+
+function place(key: string) {
+  return { domain: 'main', key };
+}
+
+async function begin(key: string, length: number, className?: string) {
+  const id = await lives.uploads.create(place(key), { length, class: className });
+  return { domain: 'main', id };
+}
+
+async function contentOf(key: string): Promise<string> {
+  const stream = await lives.withFile(place(key), (facts) => lives.open(facts));
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('hex');
+}
+
+test.each([1, 2])('of %i parts: dead before it is noted, it does not come back', async (count) => {
+  const key = `back${count}`;
+  const body = randomBytes(1_000);
+  const upload = await begin(key, body.length);
+  const half = count === 1 ? 0 : 500;
+  const first = bytesOf(body.subarray(0, half));
+  if (half > 0) await lives.uploads.append(upload, { offset: 0, body: first });
+  deadFrom = 'upload_finish';
+  const last = { offset: half, body: bytesOf(body.subarray(half)) };
+  await expect(ends.uploads.append(upload, last)).rejects.toThrow('dead');
+  expect(await contentOf(key)).toBe(body.toString('hex'));
+  const newer = randomBytes(10);
+  await lives.put(place(key), bytesOf(newer));
+  expect(await lives.uploads.state(upload)).toMatchObject({ offset: 1_000, length: 1_000 });
+  expect(await contentOf(key)).toBe(newer.toString('hex'));
+  await lives.remove(place(key));
+  await lives.uploads.state(upload);
+  await expect(lives.stat(place(key))).rejects.toThrow();
+});
+
+test('dead before the file is stored: another stores it', async () => {
+  const body = randomBytes(1_000);
+  const upload = await begin('again', body.length);
+  await lives.uploads.append(upload, { offset: 0, body: bytesOf(body.subarray(0, 500)) });
+  deadFrom = 'create_close';
+  const last = { offset: 500, body: bytesOf(body.subarray(500)) };
+  await expect(ends.uploads.append(upload, last)).rejects.toThrow('dead');
+  // As if half a minute had passed.
+  await raw.call('upload_renew', { ...upload, release: 1 });
+  expect(await lives.uploads.state(upload)).toMatchObject({ offset: 1_000 });
+  expect(await contentOf('again')).toBe(body.toString('hex'));
+});
+
+test('what was acknowledged survives the loss of a node (I1)', async () => {
+  const body = randomBytes(3_000);
+  const upload = await begin('node', body.length);
+  const parts = [body.subarray(0, 1_000), body.subarray(1_000, 2_000), body.subarray(2_000)];
+  const append = (at: number, part: Buffer) =>
+    lives.uploads.append(upload, { offset: at * 1_000, body: bytesOf(part) });
+  for (const [at, part] of parts.slice(0, 2).entries()) await append(at, part);
+  const both = expect.stringMatching(/^[12] [12]$/);
+  const kept = { part_1_devids: both, part_2_devids: both };
+  expect(await raw.call('upload_info', { ...upload })).toMatchObject(kept);
+  // Of a class of one copy, a part has no more than the file.
+  const thumb = await begin('thumb', 5, 'one');
+  await lives.uploads.append(thumb, { offset: 0, body: bytesOf(Buffer.from('12')) });
+  expect(await raw.call('upload_info', { ...thumb })).toMatchObject({
+    part_1_devids: expect.stringMatching(/^\d+$/),
+  });
+  await cluster.hosts[0]?.kill('SIGKILL');
+  await append(2, parts[2] as Buffer);
+  expect(await contentOf('node')).toBe(body.toString('hex'));
+  await cluster.hosts[0]?.start();
+});

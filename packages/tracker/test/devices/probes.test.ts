@@ -7,7 +7,7 @@ import { createDeviceClient } from '../../src/devices/device-client.ts';
 import { startTestNode, type TestNode } from './http-node.ts';
 
 function newClient() {
-  const timeouts = { nodeTimeoutMs: 200, connTimeoutMs: 200 };
+  const timeouts = { nodeTimeoutMs: 20_000, connTimeoutMs: 20_000 };
   const client = createDeviceClient({ ...timeouts, connectionsPerHost: 4 });
   onTestFinished(() => client.close());
   return client;

@@ -8,6 +8,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Fields, limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import type { DescriptionRow } from '../store/description-store.ts';
+import { fidLock } from '../store/fid-lock.ts';
 import type { Store } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
 import { idOf } from './arguments.ts';
@@ -82,20 +83,50 @@ function otherPlaces(
   return places;
 }
 
-/** Devices of the further places that show the file; the others are left to the replicator. */
+interface OtherPlaces {
+  /** Devices that show the file. */
+  good: number[];
+  /** Places that show something else; what does not answer is left to the replicator. */
+  wrong: { devid: number; path: string }[];
+}
+
+/** Looks at the further places. */
 export async function verifiedOthers(
   { devices }: CommandServices,
   { others, devid: first }: { others: CloseExtras['others']; devid: number },
   { tempfile, length }: { tempfile: OpenUpload; length: number },
-): Promise<number[]> {
-  const offered = others.filter(({ devid }) => devid !== first && tempfile.devids.includes(devid));
-  const shown = await Promise.all(
-    offered.map(async ({ devid, path }) => {
-      const size = await devices.size(path);
-      return size.state === 'present' && size.bytes === length ? [devid] : [];
+): Promise<OtherPlaces> {
+  const known = new Map(others.map((place) => [place.devid, place]));
+  const offered = [...known.values()].filter(({ devid }) => {
+    return devid !== first && tempfile.devids.includes(devid);
+  });
+  const found: OtherPlaces = { good: [], wrong: [] };
+  await Promise.all(
+    offered.map(async (place) => {
+      const size = await devices.size(place.path);
+      if (size.state !== 'present') return;
+      if (size.bytes === length) found.good.push(place.devid);
+      else found.wrong.push(place);
     }),
   );
-  return [...new Set(shown.flat())];
+  return found;
+}
+
+/**
+ * Removes what no row of the database knows. Only afterwards: before, another close of the upload
+ * might have made it a replica, and without the lock the replicator might do so.
+ */
+export async function removeWrong(
+  { store, devices }: CommandServices,
+  { fid, wrong }: { fid: number } & Pick<OtherPlaces, 'wrong'>,
+): Promise<void> {
+  if (wrong.length === 0) return;
+  await store.withLock(fidLock(fid), async () => {
+    const replicas = (await store.replicasOf([fid])).get(fid) ?? [];
+    for (const { devid, path } of wrong) {
+      if (!replicas.includes(devid)) await devices.remove(path);
+    }
+  });
 }
 
 /**

@@ -18,6 +18,7 @@ import {
   checkUpload,
   closeExtras,
   describe,
+  removeWrong,
   verifiedOthers,
   waitForReplicas,
 } from './close-extras.ts';
@@ -51,7 +52,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       wakeDelete();
       return {};
     }
-    const others = await verifiedOthers(services, close, { tempfile, length });
+    const { good, wrong } = await verifiedOthers(services, close, { tempfile, length });
     await describe(store, close);
     const fileClass = topology.classOf(close.dmid, tempfile.classid);
     lookups.wrote(close);
@@ -60,7 +61,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       dmid: close.dmid,
       dkey: close.dkey,
       classid: tempfile.classid,
-      devids: [close.devid, ...others],
+      devids: [close.devid, ...good],
       length,
       // Also for a class that looks content: this tracker's picture of it may be seconds old.
       replicate: true,
@@ -72,6 +73,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
     if (outcome === 'unreg_domain') throw new OmgfsError('UNREG_DOMAIN');
     if (outcome === 'fid_exists') throw new OmgfsError('FID_EXISTS');
     if (outcome === 'other_file') throw new OmgfsError('PRECONDITION_FAILED');
+    await removeWrong(services, { fid: close.fid, wrong }).catch(() => {});
     wakeReplicate();
     return close.replicas === undefined ? {} : waitForReplicas(store, close);
   };

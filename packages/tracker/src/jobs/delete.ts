@@ -3,10 +3,12 @@
  * until each of its replicas is gone; one that cannot be deleted now waits, with a reason in the
  * log.
  */
+
+import { fidLock } from '../store/fid-lock.ts';
 import type { DeletionRow } from '../store/store.ts';
 import { Job } from './job.ts';
 import type { Notes } from './notes.ts';
-import { fidLock, type JobServices, nowSeconds } from './services.ts';
+import { type JobServices, nowSeconds } from './services.ts';
 
 export interface DeleteOptions {
   concurrency: number;

@@ -16,11 +16,6 @@ export interface JobServices {
   random: () => number;
 }
 
-/** The lock that everything that adds or removes replicas of a fid shares (spec §3.7). */
-export function fidLock(fid: number): { name: string; waitMs: number } {
-  return { name: `mgfs:fid:${fid}:replicate`, waitMs: 1000 };
-}
-
 /**
  * Unix seconds of this machine. Queue times are compared by the database's clock; a skew between
  * the two only makes a wait that much shorter or longer, as with the original.

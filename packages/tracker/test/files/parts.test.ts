@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
+import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { RawClient } from '../../../../test/helpers/raw-client.ts';
 import { createFileStore, type FileStore } from '../../src/files/file-store.ts';
@@ -96,6 +97,25 @@ test('dead before the file is stored: another stores it', async () => {
   await raw.call('upload_renew', { ...upload, release: 1 });
   expect(await lives.uploads.state(upload)).toMatchObject({ offset: 1_000 });
   expect(await contentOf('again')).toBe(body.toString('hex'));
+});
+
+test('a further copy that is not the file goes when the upload is closed', async () => {
+  const opened = await raw.call('create_open', { ...place('wrong'), class: 'one', multi_dest: 1 });
+  const { fid, path_1 = '', path_2 = '' } = opened;
+  await request(path_1, { method: 'PUT', body: 'the file' });
+  await request(path_2, { method: 'PUT', body: 'not it' });
+  const close = {
+    ...place('wrong'),
+    fid,
+    devid: opened.devid_1,
+    path: path_1,
+    replicas: 2,
+    wait: 0,
+  };
+  const others = { devid_2: opened.devid_2, path_2 };
+  expect(await raw.call('create_close', { ...close, ...others })).toMatchObject({ devcount: '1' });
+  expect((await request(path_2)).statusCode).toBe(404);
+  expect((await request(path_1)).statusCode).toBe(200);
 });
 
 test('what was acknowledged survives the loss of a node (I1)', async () => {

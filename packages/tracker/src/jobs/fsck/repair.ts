@@ -4,8 +4,10 @@
  * one transaction, so that each finding is logged once whatever dies meanwhile. Rows of bad
  * replicas are forgotten; bytes are never deleted (I2).
  */
+
+import { fidLock } from '../../store/fid-lock.ts';
 import type { FsckEvent, FsckFile, FsckRepair, FsckRow } from '../../store/fsck-store.ts';
-import { fidLock, type JobServices } from '../services.ts';
+import type { JobServices } from '../services.ts';
 import { compareChecksums } from './checksums.ts';
 import { type FsckMode, waitSeconds } from './inspect.ts';
 import type { Judge } from './judge.ts';

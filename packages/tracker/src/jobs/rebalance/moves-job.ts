@@ -1,10 +1,11 @@
 /** The job that works off the queued moves, on every tracker (spec §3.6, §5.2). */
 
 import { parseDrains } from '../../placement/rebalance/own.ts';
+import { fidLock } from '../../store/fid-lock.ts';
 import { type ClaimedMove, type MoveReason, rebalanceField } from '../../store/rebalance-store.ts';
 import { Job } from '../job.ts';
 import { replicationDelaySeconds } from '../replication/backoff.ts';
-import { fidLock, type JobServices, nowSeconds } from '../services.ts';
+import { type JobServices, nowSeconds } from '../services.ts';
 import { moveReplica } from './move.ts';
 
 export interface MovesOptions {

@@ -1,5 +1,6 @@
 /** One replica on demand, outside the queue (spec §2.3 httpcopy). */
-import { fidLock, type JobServices } from '../services.ts';
+import { fidLock } from '../../store/fid-lock.ts';
+import type { JobServices } from '../services.ts';
 import { type CopyResult, copyTo } from './copy-replica.ts';
 
 /** Copies while holding the lock of the fid, so that no job works on its replicas meanwhile. */

@@ -4,12 +4,14 @@
  * fid, looks at the database and the policy again after each step, and counts a copy only once the
  * target itself has shown it.
  */
+
+import { fidLock } from '../../store/fid-lock.ts';
 import { endOfTime, type FileWithReplicas, type ReplicationRow } from '../../store/store.ts';
 import { FaultLog } from '../fault-log.ts';
 import { Job } from '../job.ts';
 import type { Notes } from '../notes.ts';
 import { renewing } from '../renewing.ts';
-import { fidLock, type JobServices, nowSeconds } from '../services.ts';
+import { type JobServices, nowSeconds } from '../services.ts';
 import { replicationDelaySeconds } from './backoff.ts';
 import { copyTo } from './copy-replica.ts';
 import { askAbout } from './question.ts';

@@ -5,11 +5,12 @@
  */
 import { type Checksum, type Finding, parseFidPath } from '@omgfs/protocol';
 import { underAny } from '../../devices/any-signal.ts';
+import { fidLock } from '../../store/fid-lock.ts';
 import type { FsckFile } from '../../store/fsck-store.ts';
 import type { Reach } from '../fsck/reach.ts';
 import type { Notes } from '../notes.ts';
 import { findReplicaFault } from '../replication/verify.ts';
-import { fidLock, type JobServices } from '../services.ts';
+import type { JobServices } from '../services.ts';
 
 export interface FindingParts {
   services: JobServices;

@@ -80,6 +80,8 @@ export interface FsckRow {
   failcount: number;
   /** Its findings are in the log already; only its end is not. */
   reported: boolean;
+  /** Its devices are to be asked, also while a run goes on that asks none. */
+  asksDevices: boolean;
   /** The `nexttry` that the claim gave it. */
   claim: number;
 }
@@ -94,6 +96,8 @@ export interface FsckWait {
   reason?: string;
   failcount?: number;
   reported?: boolean;
+  /** As in a row, which keeps it until its end. */
+  asksDevices?: boolean;
 }
 
 /** What is corrected of a file. All of it is written in one transaction, or nothing. */
@@ -138,7 +142,10 @@ export interface FsckStore {
   /** @throws FSCK_RUNNING, REBAL_RUNNING. */
   start(host: string): Promise<void>;
   stop(): Promise<void>;
-  /** Also while one runs, as in the original: it goes on from the new position. */
+  /**
+   * Also while one runs, as in the original: it goes on from the new position, and what its driver
+   * has read before is not written any more.
+   */
   reset(request: { policyOnly: boolean; position: number; limits: FsckLimits }): Promise<void>;
 
   /** Findings with a higher id, oldest first. */

@@ -142,9 +142,12 @@ const delaysSeconds = [60, 300, 1000, 3600, 4 * 3600];
 const delaySecondsMax = 86_400;
 
 /** Waits as the queue takes them: suspects are due now. */
-export function waitsOf({ suspects, waits }: Findings): FsckWait[] {
+export function waitsOf(
+  { suspects, waits }: Findings,
+  { asksDevices }: { asksDevices: boolean },
+): FsckWait[] {
   return [
-    ...suspects.map((fid) => ({ fid, delaySeconds: 0 })),
-    ...waits.map((wait) => ({ ...wait, delaySeconds: waitSeconds(0), failcount: 1 })),
+    ...suspects.map((fid) => ({ fid, delaySeconds: 0, asksDevices })),
+    ...waits.map((wait) => ({ ...wait, delaySeconds: waitSeconds(0), failcount: 1, asksDevices })),
   ];
 }

@@ -3,7 +3,7 @@ import type { FsckRow } from '../../store/fsck-store.ts';
 import { FaultLog } from '../fault-log.ts';
 import { Job } from '../job.ts';
 import { renewing } from '../renewing.ts';
-import { type Inspector, modeOf, waitSeconds } from './inspect.ts';
+import { type FsckMode, type Inspector, modeOf, waitSeconds } from './inspect.ts';
 import { type RepairParts, repair } from './repair.ts';
 import { forEachOf } from './slots.ts';
 
@@ -52,9 +52,20 @@ async function work(
   rows: readonly FsckRow[],
   stopping: AbortSignal,
 ): Promise<void> {
+  const mode = modeOf(await parts.services.store.fsck.state());
+  const asking = mode.policyOnly ? rows.filter((row) => row.asksDevices) : rows;
+  const others = rows.filter((row) => !asking.includes(row));
+  const full = { ...mode, policyOnly: false };
+  if (asking.length > 0) await workInMode(parts, { rows: asking, mode: full, stopping });
+  if (others.length > 0) await workInMode(parts, { rows: others, mode, stopping });
+}
+
+async function workInMode(
+  parts: RepairParts & { inspector: Inspector },
+  { rows, mode, stopping }: { rows: readonly FsckRow[]; mode: FsckMode; stopping: AbortSignal },
+): Promise<void> {
   const { fsck } = parts.services.store;
   const byFid = new Map(rows.map((row) => [row.fid, row]));
-  const mode = modeOf(await fsck.state());
   const files = await fsck.files([...byFid.keys()]);
   const findings = await parts.inspector.inspect(files, mode);
   const { suspects, miscounted, waits } = findings;
@@ -65,7 +76,7 @@ async function work(
     waits: waits.map((wait) => {
       const { failcount = 0, reported = false } = byFid.get(wait.fid) ?? {};
       const delaySeconds = waitSeconds(failcount);
-      return { ...wait, delaySeconds, failcount: failcount + 1, reported };
+      return { ...wait, delaySeconds, failcount: failcount + 1, reported, asksDevices: true };
     }),
   });
   parts.inspector.report(findings);

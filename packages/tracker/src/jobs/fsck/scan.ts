@@ -38,6 +38,7 @@ interface Step {
   from: number;
   to: number;
   files: number;
+  asksDevices: boolean;
   findings: Promise<Findings>;
 }
 
@@ -159,7 +160,8 @@ export class Scan {
           if (range !== undefined) {
             const { files, upTo } = range;
             const findings = handled(this.#inspector.inspect(files, modeOf(state)));
-            steps.push({ from: after, to: upTo, files: files.length, findings });
+            const asksDevices = !state.policyOnly;
+            steps.push({ from: after, to: upTo, files: files.length, asksDevices, findings });
             after = upTo;
           } else if (oldest === undefined && after >= state.end) {
             await this.#fsck.finish({ owner, from: after });
@@ -176,7 +178,7 @@ export class Scan {
     }
   }
 
-  async #commit({ from, to, files, findings }: Step): Promise<boolean> {
+  async #commit({ from, to, files, asksDevices, findings }: Step): Promise<boolean> {
     const found = await findings;
     const { suspects, miscounted } = found;
     const moved = await this.#fsck.advance({
@@ -185,7 +187,7 @@ export class Scan {
       to,
       checked: files,
       miscounted,
-      waits: waitsOf(found),
+      waits: waitsOf(found, { asksDevices }),
     });
     if (moved) this.#inspector.report(found);
     if (suspects.length > 0) this.#options.onSuspects();

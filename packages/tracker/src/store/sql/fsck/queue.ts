@@ -13,8 +13,12 @@ import { fixCounts } from './findings.ts';
 /** `file_to_queue.type` of a check. */
 export const fsckType = 1;
 const claimWaitMs = 30_000;
-/** Bit of `flags`: the findings are in the log already. */
+/**
+ * Bits of `flags`: the findings are in the log already; devices are asked whatever the run of the
+ * moment asks for. The second is 0 in rows of the original, whose checks go by the run.
+ */
 const reportedFlag = 1;
+const asksFlag = 2;
 const reasonBytesMax = 200;
 
 export async function claimRows(engine: Engine, limit: number): Promise<FsckRow[]> {
@@ -43,6 +47,7 @@ export async function claimRows(engine: Engine, limit: number): Promise<FsckRow[
     fid: int(row, 'fid'),
     failcount: int(row, 'failcount'),
     reported: (int(row, 'flags') & reportedFlag) !== 0,
+    asksDevices: (int(row, 'flags') & asksFlag) !== 0,
     claim: int(row, 'until'),
   }));
 }
@@ -71,7 +76,10 @@ export async function renewRows(engine: Engine, rows: readonly FsckRow[]): Promi
   }
 }
 
-/** Primary key; a row that is there says from now on what this one says. */
+/**
+ * Primary key; a row that is there says from now on what this one says, but one that is to ask
+ * devices does so still.
+ */
 export async function enqueueWaits(
   session: Session,
   dialect: Dialect,
@@ -79,12 +87,13 @@ export async function enqueueWaits(
 ): Promise<void> {
   const columns = ['nexttry', 'failcount', 'flags', 'devid', 'arg'];
   for (const part of chunks(waits)) {
+    const asking = await askingRows(session, dialect, part);
     const rows = part.map((wait) => [
       wait.fid,
       fsckType,
       new Raw(`${dialect.now} + ${integer(wait.delaySeconds)}`),
       Math.min(wait.failcount ?? 0, 255),
-      wait.reported ? reportedFlag : 0,
+      flagsOf({ ...wait, asksDevices: wait.asksDevices || asking.has(wait.fid) }),
       wait.devid ?? null,
       wait.reason === undefined ? null : reasonBytes(wait.reason),
     ]);
@@ -93,6 +102,28 @@ export async function enqueueWaits(
        ${dialect.overwrite('fid, type', columns)}`,
     );
   }
+}
+
+/** Those of the files that have a row which is to ask devices, as far as that is not said anew. */
+async function askingRows(
+  session: Session,
+  dialect: Dialect,
+  waits: readonly FsckWait[],
+): Promise<Set<number>> {
+  const fids = waits.filter(({ asksDevices }) => !asksDevices).map(({ fid }) => fid);
+  if (fids.length === 0) return new Set();
+  const list = padded(fids);
+  // Primary key.
+  const rows = await session.rows(
+    `SELECT fid FROM file_to_queue WHERE type = ${fsckType} AND fid IN ${marks(list.length)}
+     AND (flags & ${asksFlag}) <> 0${dialect.forUpdate}`,
+    list,
+  );
+  return new Set(rows.map((row) => int(row, 'fid')));
+}
+
+function flagsOf(row: Pick<FsckWait, 'reported' | 'asksDevices'>): number {
+  return (row.reported ? reportedFlag : 0) | (row.asksDevices ? asksFlag : 0);
 }
 
 /** Printable text of a bounded length, whatever a node said. */
@@ -144,7 +175,7 @@ async function deferRow(
     [
       wait.delaySeconds,
       Math.min(wait.failcount ?? row.failcount, 255),
-      (wait.reported ?? row.reported) ? reportedFlag : 0,
+      flagsOf({ reported: wait.reported ?? row.reported, asksDevices: row.asksDevices }),
       wait.devid ?? null,
       wait.reason === undefined ? null : reasonBytes(wait.reason),
       row.fid,

@@ -86,8 +86,10 @@ export function resetFsck(
 ): Promise<void> {
   const { dialect } = engine;
   return engine.transaction(async (session) => {
-    await readSettings(session, dialect, { lock: true });
+    const held = leaseOf(await readSettings(session, dialect, { lock: true }));
     await writeSettings(session, dialect, {
+      // Whoever drives a run takes it anew: what it has read was asked for by the run before.
+      ...(held && { [field.lease]: leaseText({ ...held, owner: 'reset', expires: 0 }) }),
       [field.policyOnly]: request.policyOnly ? 1 : undefined,
       [field.position]: request.position,
       [field.startFid]: request.position,

@@ -29,7 +29,7 @@ async function comesBack(cluster: TestCluster): Promise<void> {
 }
 
 describe.each(engines)('runs after each other on %s', (engine) => {
-  test('I5: what waits for a device is asked for later, although a policy-only run passed', async () => {
+  test('I5: what waits for a device is asked for later, past a policy-only run', async () => {
     const cluster = await start(engine);
     const fid = await uploadHalfLost(cluster);
     await runFsck(cluster, { waiting: 1 });

@@ -34,12 +34,19 @@ export interface DavFileSystem {
   createEmpty(path: string): Promise<void>;
   /** Removes a file, or a collection that had no members when that was looked at. */
   remove(path: string, kind: FileFacts['kind']): Promise<void>;
-  /** Moves a file or a whole collection to a name that is free or, with `replace`, a file. */
+  /**
+   * Moves a file or a whole collection to a name that is free or, with `replace`, a file. A name
+   * that is taken since that was looked at is refused with 412 where the file system can do so.
+   */
   move(
     from: string,
     to: string,
     options: { kind: FileFacts['kind']; replace: boolean },
   ): Promise<void>;
-  /** Whole or not at all, also when `signal` aborts it. */
-  copyFile(from: string, to: string, signal: AbortSignal): Promise<void>;
+  /** Whole or not at all, also when `signal` aborts it; `replace` as for `move`. */
+  copyFile(
+    from: string,
+    to: string,
+    options: { replace: boolean; signal: AbortSignal },
+  ): Promise<void>;
 }

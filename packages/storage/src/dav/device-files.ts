@@ -133,7 +133,7 @@ export class DeviceFiles implements DavFileSystem {
     await device.directories.sync(parentOf(source.name));
   }
 
-  async copyFile(from: string, to: string, signal: AbortSignal): Promise<void> {
+  async copyFile(from: string, to: string, { signal }: { signal: AbortSignal }): Promise<void> {
     const source = await this.#mustPlace(from);
     const { device, name } = await this.#writable(to);
     const { fd: input, stats } = await openFile(source.device, source.name);

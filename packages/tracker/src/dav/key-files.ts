@@ -80,18 +80,22 @@ export class KeyFiles implements DavFileSystem {
     }
     if (kind === 'file') {
       const [one, two] = [filePlaceOf(from), filePlaceOf(to)];
-      return this.#files.rename({ domain, from: one.key, to: two.key, overwrite: replace });
+      const request = { domain, from: one.key, to: two.key, overwrite: replace };
+      return this.#files.rename(request).catch(taken);
     }
-    await this.#files.renamePrefix({
-      ...{ domain, from: markerOf(source).key, to: markerOf(target).key },
-    });
+    const keys = { from: markerOf(source).key, to: markerOf(target).key };
+    await this.#files.renamePrefix({ domain, ...keys }).catch(taken);
     // It is shown in the folder. Should we end before, it is a file beside it again.
     await this.#files
       .rename({ domain, from: source.key, to: target.key })
       .catch(unless('UNKNOWN_KEY'));
   }
 
-  async copyFile(from: string, to: string, signal: AbortSignal): Promise<void> {
+  async copyFile(
+    from: string,
+    to: string,
+    { replace, signal }: { replace: boolean; signal: AbortSignal },
+  ): Promise<void> {
     const target = filePlaceOf(to);
     const { facts, stream } = await this.#files.withFile(filePlaceOf(from), async (found) => {
       const opened = await this.#files.open(found, { signal });
@@ -105,6 +109,7 @@ export class KeyFiles implements DavFileSystem {
       ...(filename === undefined ? {} : { filename }),
       ...(metadata === undefined ? {} : { metadata }),
       ...(isSame && facts.class !== 'default' ? { class: facts.class } : {}),
+      ...(replace ? {} : { replacing: 0 }),
     });
   }
 
@@ -157,6 +162,12 @@ function insideOf(path: string): Inside {
   if (place?.kind === 'inside') return place;
   const message = `${path} can be neither file nor folder; addresses are /dav/<domain>/<key>.`;
   throw new OmgfsError('PATH_FORBIDDEN', { message });
+}
+
+/** For `catch`: somebody was faster, after it was found that the name is free. */
+function taken(error: unknown): never {
+  if (!(error instanceof OmgfsError) || error.code !== 'KEY_EXISTS') throw error;
+  throw new OmgfsError('PRECONDITION_FAILED', { message: 'The destination exists.', cause: error });
 }
 
 /** For `catch`: undefined instead of these errors. */

@@ -72,7 +72,7 @@ export async function copyOrMove(call: Call): Promise<void> {
     properties.move(path, to);
   } else {
     if (inTheWay) await copyOver(call, { from: path, to, kinds, deep });
-    else await copyTree(call, { from: path, to, deep });
+    else await copyTree(call, { from: path, to, deep, replace });
     properties.drop(to);
     properties.copy(path, to);
   }
@@ -115,7 +115,7 @@ async function copyOver(
 ): Promise<void> {
   const beside = freeNameBeside(to);
   try {
-    await copyTree(call, { from, to: beside, deep });
+    await copyTree(call, { from, to: beside, deep, replace: false });
     await moveOver(call, { from: beside, to, kinds });
   } catch (error) {
     const left = await call.share.files.stat(beside);
@@ -192,9 +192,10 @@ async function removeTree(call: Call, root: string): Promise<void> {
 
 async function copyTree(
   call: Call,
-  { from, to, deep }: { from: string; to: string; deep: boolean },
+  { from, to, deep, replace }: { from: string; to: string; deep: boolean; replace: boolean },
 ): Promise<void> {
   const { files } = call.share;
+  const options = { replace, signal: call.signal };
   const target = (path: string) => to + path.slice(from.length);
   async function* filesToCopy(): AsyncGenerator<string> {
     for await (const { path, collection } of walk(call, from)) {
@@ -204,6 +205,6 @@ async function copyTree(
       if (!deep) return;
     }
   }
-  const copy = (path: string) => files.copyFile(path, target(path), call.signal);
+  const copy = (path: string) => files.copyFile(path, target(path), options);
   await inParallel(filesToCopy(), { atOnce: copiesMax, work: copy });
 }

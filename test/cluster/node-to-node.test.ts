@@ -39,7 +39,11 @@ function pulled(cluster: LocalCluster): number {
   const logs = cluster.hosts.map(({ name }) =>
     readFileSync(join(cluster.dir, 'logs', `${name}.log`), 'utf8'),
   );
-  return logs.join('').split('"file.pulled"').length - 1;
+  const text = logs.join('');
+  const bundled = [...text.matchAll(/"files":(\d+).*"files.pulled"/g)].map((match) =>
+    Number(match[1]),
+  );
+  return text.split('"file.pulled"').length - 1 + bundled.reduce((sum, files) => sum + files, 0);
 }
 
 test('the target fetches the file from the source', async () => {

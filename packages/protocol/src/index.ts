@@ -1,3 +1,4 @@
+export * from './bundle.ts';
 export * from './checksum.ts';
 export * from './disposition.ts';
 export * from './errors.ts';

@@ -13,13 +13,14 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { OmgfsError, pullHeaders, scrubHeader } from '@omgfs/protocol';
+import { bundle, OmgfsError, pullHeaders, scrubHeader } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
 import { type AccessRules, checkAccess, isAllowed } from './access/access.ts';
 import type { DeviceDav } from './dav/dav.ts';
 import type { Buffers } from './device/buffers.ts';
 import type { Devices } from './device/devices.ts';
 import { toHttpError } from './device/failures.ts';
+import { handleBundle } from './handlers/bundle.ts';
 import { handleDelete } from './handlers/delete.ts';
 import { handleGet } from './handlers/get.ts';
 import { hotAnswer } from './handlers/hot.ts';
@@ -259,6 +260,10 @@ async function dispatch(options: ServerOptions, exchange: StreamExchange): Promi
       }
       if (exchange.req.headers[pullHeaders.batch] !== undefined) {
         return handlePulls(options, exchange);
+      }
+      // Behind a front its reads are the front's: they are asked for one by one.
+      if (exchange.req.headers[bundle.header] !== undefined && !options.behindFront) {
+        return handleBundle(options, exchange);
       }
       if (exchange.req.headers[scrubHeader] !== undefined) {
         return handleScrubOrder(options, exchange);

@@ -11,6 +11,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
 import type { AccessRules } from '../src/access/access.ts';
 import { parseNetworks } from '../src/access/networks.ts';
+import { Buffers } from '../src/device/buffers.ts';
 import { Devices } from '../src/device/devices.ts';
 import { orderOf, storePull } from '../src/handlers/pull.ts';
 import { type Answer, ask, createDocroot, filesOf, put, quiet, startNode } from './helpers.ts';
@@ -113,7 +114,8 @@ test('a target whose disk hangs ends in an error, not in more patience', async (
   });
   // What a disk that hangs does to its device: every call that may be under way is, and stays so.
   const calls = Array.from({ length: 64 }, () => device.run(() => frozen));
-  const context = { devices, log: quiet, access: trusting, stallMs: 300 };
+  const buffers = new Buffers(1024 * 1024);
+  const context = { devices, buffers, log: quiet, access: trusting, stallMs: 300 };
   const gone = new AbortController().signal;
   const order = orderOf({ source, length: String(body.length), checksum: '', hash: '' });
   if (order === undefined) throw new Error('the order cannot be read');

@@ -3,7 +3,7 @@
  * whose URL a tracker has signed (design section 9). Health needs no signature.
  */
 import { type BlockList, isIP } from 'node:net';
-import { OmgfsError, pullHeaders, pullMethod, verifySignature } from '@omgfs/protocol';
+import { bundle, OmgfsError, pullHeaders, pullMethod, verifySignature } from '@omgfs/protocol';
 import type { RequestHead } from '../http/reply.ts';
 import { parseNetworks } from './networks.ts';
 
@@ -33,8 +33,9 @@ export function checkAccess(
   if (!behindFront && !isAllowed(rules, address)) throw new OmgfsError('ADDRESS_REFUSED');
   if (rules.secrets.length === 0) return;
   const { method = '' } = req;
-  // Each pull of a batch has a signature of its own.
+  // Each pull of a batch and each file of a bundle has a signature of its own.
   if (method === 'POST' && req.headers[pullHeaders.batch] !== undefined) return;
+  if (method === 'POST' && req.headers[bundle.header] !== undefined) return;
   const source = method === 'POST' ? req.headers[pullHeaders.source] : undefined;
   const signed = typeof source === 'string' ? pullMethod(source) : method;
   checkSignature(rules.secrets, signed, target);
@@ -44,6 +45,11 @@ export function checkAccess(
 export function checkPull(rules: AccessRules, pull: { source: string; target: string }): void {
   if (rules.secrets.length === 0) return;
   checkSignature(rules.secrets, pullMethod(pull.source), pull.target);
+}
+
+/** One file of a bundle. @throws UNAUTHORIZED. */
+export function checkBundled(rules: AccessRules, target: string): void {
+  if (rules.secrets.length > 0) checkSignature(rules.secrets, 'GET', target);
 }
 
 /**

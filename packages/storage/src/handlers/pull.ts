@@ -3,7 +3,7 @@
  * the bytes do not pass through a tracker. Length and checksum are checked before the file is
  * placed; the answer says the checksum. While it lasts, interim answers show progress.
  */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import {
   type Checksum,
@@ -14,8 +14,8 @@ import {
   parseChecksum,
   pullHeaders,
 } from '@omgfs/protocol';
-import { Agent, type Dispatcher } from 'undici';
 import { type AccessRules, mayPullFrom } from '../access/access.ts';
+import type { Buffers } from '../device/buffers.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { statNow, writeFully } from '../device/files.ts';
@@ -25,34 +25,21 @@ import { storeFile, storeWhole } from '../device/writer.ts';
 import { parseWriteTarget } from '../http/path.ts';
 import { type StreamExchange, sendHead } from '../http/reply.ts';
 import type { Log } from '../log.ts';
+import { type Order, openSource, reasonOf, SourceFailure, type WholeFile } from './pull-source.ts';
 
 export interface PullContext {
   devices: Devices;
+  buffers: Buffers;
   log: Log;
   access: AccessRules;
   /** Without progress for so long the other node is given up, and so is a disk of this one. */
   stallMs: number;
 }
 
-export interface Order {
-  source: URL;
-  length: number;
-  /** What the bytes must be. */
-  expected: Checksum | undefined;
-  hash: HashType | undefined;
-}
-
 /** Kept in memory until it is whole; those of a batch are at work at once. */
 const wholeBytesMax = 128 * 1024;
 export const progressEveryMs = 5_000;
-const connectionsPerNode = 16;
 const sourcePath = /^\/dev[1-9]\d*\/[\w./-]+$/;
-
-/** The source failed, not this node: another source may do. */
-export class SourceFailure extends Error {}
-
-/** Shared by all pulls of the process: connections to other nodes are kept. */
-const agent = new Agent({ connections: connectionsPerNode });
 
 /**
  * Answers 201 when the file is stored, 502 with the reason when the source failed.
@@ -78,6 +65,10 @@ export async function handlePull(context: PullContext, exchange: StreamExchange)
   res.once('close', () => gone.abort(new Error('nobody waits for the answer')));
   try {
     const checksum = await storePull(context, order, { devid, name, gone: gone.signal });
+    context.log.info(
+      { devid, name, source: order.source.host, bytes: order.length },
+      'file.pulled',
+    );
     const sum = checksum && { [pullHeaders.checksum]: formatChecksum(checksum) };
     sendHead(res, 201, { 'Content-Length': 0, ...sum });
     res.end();
@@ -91,6 +82,20 @@ export async function handlePull(context: PullContext, exchange: StreamExchange)
   }
 }
 
+/** @throws PULL_REFUSED unless this node may fetch from there. */
+export function checkSource(access: AccessRules, { source }: Order): void {
+  const host = source.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (!mayPullFrom(access, host)) throw new OmgfsError('PULL_REFUSED');
+}
+
+export interface PullTarget {
+  devid: number;
+  name: string;
+  gone: AbortSignal;
+  /** The file, if it is here already; it is given back. */
+  fetched?: WholeFile;
+}
+
 /**
  * Carries out an order, unless `gone` fires before the file is placed.
  * @returns the checksum, if one was asked for.
@@ -99,82 +104,132 @@ export async function handlePull(context: PullContext, exchange: StreamExchange)
 export async function storePull(
   context: PullContext,
   order: Order,
-  { devid, name, gone }: { devid: number; name: string; gone: AbortSignal },
+  { devid, name, gone, fetched }: PullTarget,
 ): Promise<Checksum | undefined> {
-  const { source, length: bytes } = order;
-  const host = source.hostname.replace(/^\[(.*)\]$/, '$1');
-  if (!mayPullFrom(context.access, host)) throw new OmgfsError('PULL_REFUSED');
-  const device = context.devices.findReady(devid) ?? (await context.devices.find(devid));
-  device.assertWritable();
-  if (!device.space.fits(bytes)) await device.look();
-  const claim = device.space.claim(bytes, { exempt: false });
-  const disk = new DiskWatch({ stallMs: context.stallMs, bytes });
+  const { device, claim } = await admit(context, order, devid).catch((error: unknown) => {
+    fetched?.give();
+    throw error;
+  });
+  const disk = new DiskWatch({ stallMs: context.stallMs, bytes: order.length });
   const givenUp = new AbortController();
-  const signal = AbortSignal.any([gone, givenUp.signal]);
+  const stop = () => givenUp.abort(gone.reason);
+  gone.addEventListener('abort', stop, { once: true });
+  if (gone.aborted) stop();
   // On a disk that hangs it outlives its answer: nothing can end the call that is under way.
-  const pulling = pull(context, order, { device, name, claim, gone: signal, disk });
+  const write = { device, name, claim, gone: givenUp.signal, disk };
+  const pulling =
+    fetched === undefined
+      ? pull(context, order, write)
+      : storeFetched(order, fetched.bytes, write).finally(fetched.give);
   pulling.finally(() => claim.release()).catch(() => {});
   try {
-    const checksum = await Promise.race([pulling, disk.hanging]);
-    context.log.info({ devid, name, source: source.host, bytes }, 'file.pulled');
-    return checksum;
+    return await Promise.race([pulling, disk.hanging]);
   } catch (error) {
     givenUp.abort(error);
     throw error;
   } finally {
+    gone.removeEventListener('abort', stop);
     disk.rest();
   }
+}
+
+/** @throws PULL_REFUSED, NO_DEVICE, DEVICE_REFUSED, DEVICE_FULL. */
+async function admit({ access, devices }: PullContext, order: Order, devid: number) {
+  checkSource(access, order);
+  const device = devices.findReady(devid) ?? (await devices.find(devid));
+  device.assertWritable();
+  if (!device.space.fits(order.length)) await device.look();
+  return { device, claim: device.space.claim(order.length, { exempt: false }) };
+}
+
+interface Write {
+  device: Device;
+  name: string;
+  claim: Claim;
+  gone: AbortSignal;
+  disk: DiskWatch;
+}
+
+/** What comes from a source: accounted for, and compared with the order. */
+class Check {
+  readonly #order: Order;
+  readonly #write: Write;
+  readonly #type: HashType | undefined;
+  readonly #hash: Hash | undefined;
+  #bytes = 0;
+
+  constructor(order: Order, write: Write) {
+    this.#order = order;
+    this.#write = write;
+    this.#type = order.expected?.type ?? order.hash;
+    this.#hash = this.#type && createHash(hashTypes[this.#type].algorithm);
+  }
+
+  /** @throws DEVICE_FULL. */
+  take(chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    this.#write.claim.use(chunk.length);
+    this.#hash?.update(chunk);
+  }
+
+  /** After the last chunk. @returns the checksum. @throws SourceFailure. */
+  verify(): Checksum | undefined {
+    const { length, expected } = this.#order;
+    if (this.#bytes !== length) {
+      throw new SourceFailure(`sent ${this.#bytes} bytes instead of ${length}`);
+    }
+    const type = this.#type;
+    const checksum = type && this.#hash && { type, hex: this.#hash.digest('hex') };
+    if (expected !== undefined && checksum?.hex !== expected.hex) {
+      throw new SourceFailure(`has ${type} ${checksum?.hex} instead of ${expected.hex}`);
+    }
+    const { gone } = this.#write;
+    if (gone.aborted) throw new SourceFailure(reasonOf(gone.reason));
+    return checksum;
+  }
+}
+
+async function storeFetched(
+  order: Order,
+  bytes: Buffer,
+  write: Write,
+): Promise<Checksum | undefined> {
+  const check = new Check(order, write);
+  check.take(bytes);
+  const checksum = check.verify();
+  write.disk.work();
+  await storeWhole(write.device, write.name, bytes);
+  return checksum;
 }
 
 /** Stores the source's bytes. @returns their checksum, if one was asked for. */
 async function pull(
   { stallMs }: PullContext,
   order: Order,
-  target: { device: Device; name: string; claim: Claim; gone: AbortSignal; disk: DiskWatch },
+  write: Write,
 ): Promise<Checksum | undefined> {
-  const { device, name, claim, gone, disk } = target;
-  const type = order.expected?.type ?? order.hash;
-  const hash = type && createHash(hashTypes[type].algorithm);
-  const body = await open(order, { stallMs, gone });
+  const { device, name, gone, disk } = write;
+  const body = await openSource(order, { stallMs, gone });
+  const check = new Check(order, write);
   let checksum: Checksum | undefined;
   let stats: Stats | undefined;
-  const take = (chunk: Buffer): void => {
-    claim.use(chunk.length);
-    hash?.update(chunk);
-  };
-  const verify = (bytes: number): void => {
-    if (bytes !== order.length) {
-      throw new SourceFailure(`sent ${bytes} bytes instead of ${order.length}`);
-    }
-    checksum = type && hash && { type, hex: hash.digest('hex') };
-    if (order.expected !== undefined && checksum?.hex !== order.expected.hex) {
-      throw new SourceFailure(`has ${type} ${checksum?.hex} instead of ${order.expected.hex}`);
-    }
-    if (gone.aborted) throw new SourceFailure(reasonOf(gone.reason));
-  };
   try {
     disk.work();
     if (order.length <= wholeBytesMax) {
       const chunks: Buffer[] = [];
       for await (const chunk of upTo(order.length, body, disk)) chunks.push(chunk);
-      const bytes = Buffer.concat(chunks);
-      take(bytes);
-      verify(bytes.length);
-      await storeWhole(device, name, bytes);
-    } else {
-      await storeFile(device, name, async (fd) => {
-        let bytes = 0;
-        for await (const chunk of upTo(order.length, body, disk)) {
-          bytes += chunk.length;
-          take(chunk);
-          await device.run(() => writeFully(fd, chunk));
-        }
-        verify(bytes);
-        stats = statNow(fd);
-      });
-      // For small ones it would cost as much as the copy; the scrub makes up for it.
-      keepDigest(device, name, { stats, checksum });
+      return await storeFetched(order, Buffer.concat(chunks), write);
     }
+    await storeFile(device, name, async (fd) => {
+      for await (const chunk of upTo(order.length, body, disk)) {
+        check.take(chunk);
+        await device.run(() => writeFully(fd, chunk));
+      }
+      checksum = check.verify();
+      stats = statNow(fd);
+    });
+    // For small ones it would cost as much as the copy; the scrub makes up for it.
+    keepDigest(device, name, { stats, checksum });
   } finally {
     body.on('error', () => {}).destroy();
   }
@@ -189,31 +244,6 @@ function keepDigest(
   if (stats === undefined || checksum === undefined) return;
   const { algorithm } = hashTypes[checksum.type];
   device.digests.record(name, stats, { [algorithm]: checksum.hex });
-}
-
-/** Opens the source and looks at its length. @throws SourceFailure. */
-async function open(
-  { source, length }: Order,
-  { stallMs, gone }: { stallMs: number; gone: AbortSignal },
-): Promise<Dispatcher.ResponseData['body']> {
-  let reply: Dispatcher.ResponseData;
-  try {
-    reply = await agent.request({
-      origin: source.origin,
-      path: source.pathname + source.search,
-      method: 'GET',
-      signal: gone,
-      headersTimeout: stallMs,
-      bodyTimeout: stallMs,
-    });
-  } catch (error) {
-    throw new SourceFailure(reasonOf(error));
-  }
-  const announced = Number(reply.headers['content-length']);
-  if (reply.statusCode === 200 && announced === length) return reply.body;
-  reply.body.on('error', () => {}).destroy();
-  if (reply.statusCode !== 200) throw new SourceFailure(`answered ${reply.statusCode}`);
-  throw new SourceFailure(`has ${announced} bytes instead of ${length}`);
 }
 
 /** Ends at the first chunk that goes beyond so many bytes. @throws SourceFailure. */
@@ -264,8 +294,4 @@ function urlOf(text: string): URL | undefined {
   } catch {
     return undefined;
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

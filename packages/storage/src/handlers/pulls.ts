@@ -2,7 +2,6 @@
  * Many small node-to-node copies in one request: what a request costs is then shared. Each order is
  * checked, signed and carried out as if it had come by itself, and has its own answer.
  */
-import type { IncomingMessage } from 'node:http';
 import { formatChecksum, OmgfsError, type PullAnswer, pullBatch } from '@omgfs/protocol';
 import { checkPull } from '../access/access.ts';
 import { toHttpError } from '../device/failures.ts';
@@ -10,7 +9,22 @@ import { lstat, lstatNow } from '../device/files.ts';
 import { DiskWatch } from '../device/io/disk-watch.ts';
 import { parseWriteTarget } from '../http/path.ts';
 import { type StreamExchange, sendHead } from '../http/reply.ts';
-import { orderOf, type PullContext, progressEveryMs, SourceFailure, storePull } from './pull.ts';
+import { readList, unreadable } from './json-list.ts';
+import { checkSource, orderOf, type PullContext, progressEveryMs, storePull } from './pull.ts';
+import { type Bundled, fetchBundle, isBundled, type Order, SourceFailure } from './pull-source.ts';
+
+/** An order that may be carried out, and where its file goes. */
+interface Task {
+  order: Order;
+  devid: number;
+  name: string;
+}
+
+const limits = {
+  itemsMax: pullBatch.ordersMax,
+  bytesMax: pullBatch.bodyBytesMax,
+  what: 'pulls',
+};
 
 /**
  * Answers 200 with a list of `PullAnswer`s in the order of the orders.
@@ -21,12 +35,15 @@ export async function handlePulls(
   { req, res }: StreamExchange,
 ): Promise<void> {
   if (!context.access.pull) throw new OmgfsError('PULL_REFUSED');
-  const orders = listOf(await readBody(req));
+  const list = await readList(req, limits);
+  if (!list.every(isRecord)) throw unreadable(limits);
   const progress = setInterval(() => res.writeProcessing(), progressEveryMs);
   const gone = new AbortController();
   res.once('close', () => gone.abort(new Error('nobody waits for the answer')));
   try {
-    const answers = await Promise.all(orders.map((order) => answerTo(context, order, gone.signal)));
+    const answers = await carryOut(context, list, gone.signal);
+    const files = answers.filter(({ status }) => status === 201).length;
+    context.log.info({ files, failed: answers.length - files }, 'files.pulled');
     const text = Buffer.from(JSON.stringify(answers));
     sendHead(res, 200, { 'Content-Type': 'application/json', 'Content-Length': text.length });
     res.end(text);
@@ -35,33 +52,73 @@ export async function handlePulls(
   }
 }
 
+/** What one node has is fetched together; each file is stored by itself as soon as it is there. */
+async function carryOut(
+  context: PullContext,
+  list: readonly Record<string, unknown>[],
+  gone: AbortSignal,
+): Promise<PullAnswer[]> {
+  const answers: Promise<PullAnswer>[] = [];
+  const bundles = new Map<string, { index: number; task: Task }[]>();
+  const answer = (index: number, task: Task, file?: Promise<Bundled>) => {
+    answers[index] = answerTo(context, task, { gone, file }).catch(refusal);
+  };
+  for (const [index, words] of list.entries()) {
+    try {
+      const task = taskOf(context, words);
+      const { origin } = task.order.source;
+      const bundled = bundles.get(origin);
+      if (!isBundled(task.order)) answer(index, task);
+      else if (bundled === undefined) bundles.set(origin, [{ index, task }]);
+      else bundled.push({ index, task });
+    } catch (error) {
+      answers[index] = Promise.resolve(refusal(error));
+    }
+  }
+  const { buffers, stallMs } = context;
+  for (const bundled of bundles.values()) {
+    const orders = bundled.map(({ task }) => task.order);
+    const files = orders.length > 1 ? fetchBundle(orders, { buffers, stallMs, gone }) : [];
+    for (const [at, { index, task }] of bundled.entries()) answer(index, task, files[at]);
+  }
+  return Promise.all(answers);
+}
+
+/** @throws BAD_REQUEST, UNAUTHORIZED, PULL_REFUSED, and what a PUT throws for its target. */
+function taskOf({ access }: PullContext, words: Record<string, unknown>): Task {
+  const text = (name: string) => String(words[name] ?? '');
+  const [source, target] = [text('source'), text('target')];
+  checkPull(access, { source, target });
+  const { devid, name, directory } = parseWriteTarget(target);
+  const order = orderOf({
+    source,
+    length: text('length'),
+    checksum: text('checksum'),
+    hash: text('hash'),
+  });
+  if (name === '' || directory || order === undefined || order.length > pullBatch.fileBytesMax) {
+    throw new OmgfsError('BAD_REQUEST');
+  }
+  checkSource(access, order);
+  return { order, devid, name };
+}
+
 async function answerTo(
   context: PullContext,
-  words: Record<string, unknown>,
-  gone: AbortSignal,
+  { order, devid, name }: Task,
+  { gone, file }: { gone: AbortSignal; file: Promise<Bundled> | undefined },
 ): Promise<PullAnswer> {
-  try {
-    const text = (name: string) => String(words[name] ?? '');
-    const [source, target] = [text('source'), text('target')];
-    checkPull(context.access, { source, target });
-    const { devid, name, directory } = parseWriteTarget(target);
-    const order = orderOf({
-      source,
-      length: text('length'),
-      checksum: text('checksum'),
-      hash: text('hash'),
-    });
-    if (name === '' || directory || order === undefined || order.length > pullBatch.fileBytesMax) {
-      throw new OmgfsError('BAD_REQUEST');
-    }
-    const checksum = await storePull(context, order, { devid, name, gone });
-    const bytes = await placedBytes(context, { devid, name });
-    return { status: 201, bytes, ...(checksum && { checksum: formatChecksum(checksum) }) };
-  } catch (error) {
-    if (error instanceof SourceFailure) return { status: 502, reason: error.message };
-    const { status, message } = toHttpError(error);
-    return { status, reason: message };
-  }
+  const bundled = await file;
+  const fetched = bundled === undefined || bundled === 'alone' ? {} : { fetched: bundled };
+  const checksum = await storePull(context, order, { devid, name, gone, ...fetched });
+  const bytes = await placedBytes(context, { devid, name });
+  return { status: 201, bytes, ...(checksum && { checksum: formatChecksum(checksum) }) };
+}
+
+function refusal(error: unknown): PullAnswer {
+  if (error instanceof SourceFailure) return { status: 502, reason: error.message };
+  const { status, message } = toHttpError(error);
+  return { status, reason: message };
 }
 
 /**
@@ -85,33 +142,6 @@ async function placedBytes(
   }
 }
 
-async function readBody(req: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > pullBatch.bodyBytesMax) throw unreadable();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
-}
-
-/** @throws BAD_REQUEST. */
-function listOf(text: string): Record<string, unknown>[] {
-  let list: unknown;
-  try {
-    list = JSON.parse(text);
-  } catch {
-    throw unreadable();
-  }
-  if (!Array.isArray(list) || list.length > pullBatch.ordersMax) throw unreadable();
-  if (!list.every((one) => typeof one === 'object' && one !== null)) throw unreadable();
-  return list as Record<string, unknown>[];
-}
-
-function unreadable(): OmgfsError {
-  const { ordersMax, bodyBytesMax } = pullBatch;
-  return new OmgfsError('BAD_REQUEST', {
-    message: `The body must be a JSON list of at most ${ordersMax} pulls in ${bodyBytesMax} bytes.`,
-  });
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }

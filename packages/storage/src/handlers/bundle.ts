@@ -1,0 +1,140 @@
+/**
+ * Small files for another node, many in one answer (see the protocol's `bundle`). Each is checked as
+ * a GET of it would be, and what is wrong with one is said in its frame. The files of a disk that
+ * hangs hold up none of another.
+ */
+import { askAlone, bundle, writeFrameHead } from '@omgfs/protocol';
+import { type AccessRules, checkBundled } from '../access/access.ts';
+import type { Buffers } from '../device/buffers.ts';
+import type { Devices } from '../device/devices.ts';
+import { toHttpError } from '../device/failures.ts';
+import { closeNow, readFully } from '../device/files.ts';
+import { DiskWatch } from '../device/io/disk-watch.ts';
+import { openFile } from '../device/reader.ts';
+import { parseReadTarget } from '../http/path.ts';
+import { flushed, type StreamExchange, sendHead } from '../http/reply.ts';
+import { readList, unreadable } from './json-list.ts';
+
+export interface BundleContext {
+  devices: Devices;
+  buffers: Buffers;
+  access: AccessRules;
+  /** A disk that has not answered for so long is not waited for. */
+  stallMs: number;
+}
+
+interface Wanted {
+  index: number;
+  target: string;
+}
+
+/** A frame, and the buffer it is in when that is to be given back. */
+interface Frame {
+  chunk: Buffer;
+  buffer?: Buffer;
+}
+
+const limits = {
+  itemsMax: bundle.targetsMax,
+  bytesMax: bundle.bodyBytesMax,
+  what: 'targets',
+};
+/** Files of one device that are read at once, so that the next is there when one has gone out. */
+const readersMax = 4;
+
+/** @throws BAD_REQUEST. */
+export async function handleBundle(
+  context: BundleContext,
+  { req, res }: StreamExchange,
+): Promise<void> {
+  const targets = await readList(req, limits);
+  const groups = new Map<string, Wanted[]>();
+  for (const [index, target] of targets.entries()) {
+    if (typeof target !== 'string') throw unreadable(limits);
+    const device = target.slice(0, target.indexOf('/', 1));
+    const group = groups.get(device);
+    if (group === undefined) groups.set(device, [{ index, target }]);
+    else group.push({ index, target });
+  }
+  sendHead(res, 200, { 'Content-Type': bundle.type });
+  // A target that is slow to come is no reason for the client to doubt that others will.
+  res.flushHeaders();
+  await Promise.all([...groups.values()].map((group) => sendGroup(context, res, group)));
+  res.end();
+}
+
+/** Sends the files of one device; when it hangs, the rest is refused at once. */
+async function sendGroup(
+  context: BundleContext,
+  res: StreamExchange['res'],
+  group: readonly Wanted[],
+): Promise<void> {
+  const left = group.values();
+  let hanging: unknown;
+  const reader = async () => {
+    for (const wanted of left) {
+      if (res.destroyed) return;
+      const { chunk, buffer } = await frameOf(context, wanted, hanging).catch((error: unknown) => {
+        const { code, status } = toHttpError(error);
+        if (code === 'DEVICE_BUSY') hanging = error;
+        return statusFrame(wanted.index, status);
+      });
+      const reusable = await flushed(res, (done) => res.write(chunk, done));
+      if (buffer !== undefined) context.buffers.give(buffer, { reusable });
+    }
+  };
+  await Promise.all(Array.from({ length: readersMax }, reader));
+}
+
+/** @throws DEVICE_BUSY when the disk hangs, and what a GET throws. */
+async function frameOf(context: BundleContext, wanted: Wanted, hanging: unknown): Promise<Frame> {
+  if (hanging !== undefined) throw hanging;
+  checkBundled(context.access, wanted.target);
+  const disk = new DiskWatch({ stallMs: context.stallMs, bytes: 0 });
+  disk.work();
+  const reading = readFrame(context, wanted);
+  try {
+    return await Promise.race([reading, disk.hanging]);
+  } catch (error) {
+    reading.then(
+      ({ buffer }) => buffer && context.buffers.give(buffer, { reusable: true }),
+      () => {},
+    );
+    throw error;
+  } finally {
+    disk.rest();
+  }
+}
+
+async function readFrame({ devices, buffers }: BundleContext, wanted: Wanted): Promise<Frame> {
+  const { index, target } = wanted;
+  const place = parseReadTarget(target);
+  if (place.kind !== 'device') return statusFrame(index, askAlone);
+  const device = devices.findReady(place.devid) ?? (await devices.find(place.devid));
+  device.assertReadable();
+  const { fd, stats } = await openFile(device, place.name);
+  try {
+    const { size } = stats;
+    if (!stats.isFile() || size > bundle.fileBytesMax) return statusFrame(index, askAlone);
+    const buffer = buffers.take(bundle.headBytes + size);
+    if (buffer === undefined) return statusFrame(index, askAlone);
+    try {
+      const chunk = buffer.subarray(0, bundle.headBytes + size);
+      writeFrameHead(chunk, { index, status: 200, bytes: size });
+      const bytes = await device.run(() => readFully(fd, chunk.subarray(bundle.headBytes), 0));
+      if (bytes < size) throw new Error('the file became shorter while it was read');
+      return { chunk, buffer };
+    } catch (error) {
+      buffers.give(buffer, { reusable: true });
+      throw error;
+    }
+  } finally {
+    closeNow(fd);
+  }
+}
+
+function statusFrame(index: number, status: number): Frame {
+  const chunk = Buffer.alloc(bundle.headBytes);
+  writeFrameHead(chunk, { index, status, bytes: 0 });
+  return { chunk };
+}

@@ -1,0 +1,225 @@
+/** The other node, from which replicas are fetched: one by one, or small ones in a bundle. */
+
+import type { FrameHead, FrameSink } from '@omgfs/protocol';
+import { askAlone, bundle, type Checksum, FrameReader, type HashType } from '@omgfs/protocol';
+import { Agent, type Dispatcher } from 'undici';
+import type { Buffers } from '../device/buffers.ts';
+
+export interface Order {
+  source: URL;
+  length: number;
+  /** What the bytes must be. */
+  expected: Checksum | undefined;
+  hash: HashType | undefined;
+}
+
+export interface Patience {
+  /** Without progress for so long the other node is given up. */
+  stallMs: number;
+  gone: AbortSignal;
+}
+
+/** The source failed, not this node: another source may do. */
+export class SourceFailure extends Error {}
+
+/** All bytes of a file; `give` must be called when they are needed no more. */
+export interface WholeFile {
+  bytes: Buffer;
+  give: () => void;
+}
+
+/** `alone`: the file did not come in the bundle and is to be fetched by itself. */
+export type Bundled = WholeFile | 'alone';
+
+const connectionsPerNode = 16;
+/** Bytes of a bundle that have come and are not stored yet. */
+const heldBytesMax = 2 * 1024 * 1024;
+/** A node that does not know bundles is not asked again for so long. */
+const rememberMs = 600_000;
+const rememberedMax = 1000;
+
+/** Shared by all pulls of the process: connections to other nodes are kept. */
+const agent = new Agent({ connections: connectionsPerNode });
+/** Until when each node is asked for no bundles, by origin. */
+const without = new Map<string, number>();
+
+/** Opens the source and looks at its length. @throws SourceFailure. */
+export async function openSource(
+  { source, length }: Order,
+  { stallMs, gone }: Patience,
+): Promise<Dispatcher.ResponseData['body']> {
+  let reply: Dispatcher.ResponseData;
+  try {
+    reply = await agent.request({
+      origin: source.origin,
+      path: source.pathname + source.search,
+      method: 'GET',
+      signal: gone,
+      headersTimeout: stallMs,
+      bodyTimeout: stallMs,
+    });
+  } catch (error) {
+    throw new SourceFailure(reasonOf(error));
+  }
+  const announced = Number(reply.headers['content-length']);
+  if (reply.statusCode === 200 && announced === length) return reply.body;
+  drop(reply.body);
+  if (reply.statusCode !== 200) throw new SourceFailure(`answered ${reply.statusCode}`);
+  throw new SourceFailure(`has ${announced} bytes instead of ${length}`);
+}
+
+/** Whether the file may come in a bundle. */
+export function isBundled({ source, length }: Order): boolean {
+  if (length > bundle.fileBytesMax) return false;
+  const untilMs = without.get(source.origin);
+  return untilMs === undefined || untilMs < performance.now();
+}
+
+/**
+ * Fetches files that one node has. Memory is that of `buffers`; no more is read while too much of
+ * it waits to be given back.
+ * @returns for each order what came of it; they reject with SourceFailure.
+ */
+export function fetchBundle(
+  orders: readonly Order[],
+  options: Patience & { buffers: Buffers },
+): Promise<Bundled>[] {
+  const fetching = new BundleFetch(orders, options.buffers);
+  void fetching.run(options);
+  return fetching.files;
+}
+
+class BundleFetch implements FrameSink {
+  readonly files: Promise<Bundled>[];
+  readonly #orders: readonly Order[];
+  readonly #buffers: Buffers;
+  readonly #settles = new Map<
+    number,
+    { resolve: (file: Bundled) => void; reject: (error: SourceFailure) => void }
+  >();
+  /** Of the frame that is coming. */
+  #buffer: Buffer | undefined;
+  #heldBytes = 0;
+  #onGiven: () => void = () => {};
+
+  constructor(orders: readonly Order[], buffers: Buffers) {
+    this.#orders = orders;
+    this.#buffers = buffers;
+    this.files = orders.map((_, index) => {
+      return new Promise((resolve, reject) => this.#settles.set(index, { resolve, reject }));
+    });
+  }
+
+  /** Never rejects. */
+  async run(patience: Patience): Promise<void> {
+    let failure: SourceFailure | undefined;
+    try {
+      await this.#read(patience);
+    } catch (error) {
+      failure = failureOf(error);
+    }
+    if (this.#buffer !== undefined) this.#give(this.#buffer);
+    for (const { resolve, reject } of this.#settles.values()) {
+      if (failure === undefined) resolve('alone');
+      else reject(failure);
+    }
+  }
+
+  begin({ index, status, bytes }: FrameHead): Buffer | undefined {
+    const isWanted = status === 200 && bytes === this.#orders[index]?.length;
+    this.#buffer = isWanted ? this.#buffers.take(bytes) : undefined;
+    this.#heldBytes += this.#buffer?.length ?? 0;
+    return this.#buffer;
+  }
+
+  end({ index, status, bytes }: FrameHead): void {
+    const settle = this.#settles.get(index);
+    this.#settles.delete(index);
+    const buffer = this.#buffer;
+    this.#buffer = undefined;
+    const length = this.#orders[index]?.length;
+    if (buffer !== undefined) {
+      settle?.resolve({ bytes: buffer.subarray(0, bytes), give: () => this.#give(buffer) });
+    } else if (status === askAlone || (status === 200 && bytes === length)) {
+      settle?.resolve('alone');
+    } else {
+      const has = `has ${bytes} bytes instead of ${length}`;
+      settle?.reject(new SourceFailure(status === 200 ? has : `answered ${status}`));
+    }
+  }
+
+  /** Returns early from what is no bundle, or not all of one: the rest is asked for alone. */
+  async #read({ stallMs, gone }: Patience): Promise<void> {
+    const origin = this.#orders[0]?.source.origin ?? '';
+    const reply = await agent.request({
+      origin,
+      path: '/',
+      method: 'POST',
+      headers: { 'content-type': 'application/json', [bundle.header]: '1' },
+      body: JSON.stringify(this.#orders.map(({ source }) => source.pathname + source.search)),
+      signal: gone,
+      headersTimeout: stallMs,
+      bodyTimeout: stallMs,
+    });
+    if (reply.statusCode !== 200 || reply.headers['content-type'] !== bundle.type) {
+      drop(reply.body);
+      forget(origin);
+      return;
+    }
+    const frames = new FrameReader(this.#orders.length, this);
+    try {
+      for await (const chunk of reply.body as AsyncIterable<Buffer>) {
+        frames.push(chunk);
+        // A disk of this node that hangs gives nothing back.
+        if (!(await this.#hasRoom(stallMs))) return;
+      }
+    } finally {
+      drop(reply.body);
+    }
+  }
+
+  /** Waits until no more is held than may be. @returns false when that takes too long. */
+  #hasRoom(stallMs: number): boolean | Promise<boolean> {
+    if (this.#heldBytes <= heldBytesMax) return true;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), stallMs);
+      this.#onGiven = () => {
+        if (this.#heldBytes > heldBytesMax) return;
+        clearTimeout(timer);
+        resolve(true);
+      };
+    });
+  }
+
+  #give(buffer: Buffer): void {
+    this.#heldBytes -= buffer.length;
+    this.#buffers.give(buffer, { reusable: true });
+    this.#onGiven();
+  }
+}
+
+/** Remembers that a node does not know bundles. */
+function forget(origin: string): void {
+  without.delete(origin);
+  without.set(origin, performance.now() + rememberMs);
+  for (const oldest of without.keys()) {
+    if (without.size <= rememberedMax) break;
+    without.delete(oldest);
+  }
+}
+
+/** @returns undefined where a second try, alone, may well succeed at once. */
+function failureOf(error: unknown): SourceFailure | undefined {
+  if (error instanceof RangeError) return undefined;
+  const code = error instanceof Error && 'code' in error ? error.code : '';
+  if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE') return undefined;
+  return new SourceFailure(reasonOf(error));
+}
+
+function drop(body: Dispatcher.ResponseData['body']): void {
+  body.on('error', () => {}).destroy();
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -2,6 +2,7 @@
  * Many small node-to-node copies in one request: what a request costs is then shared. Each order is
  * checked, signed and carried out as if it had come by itself, and has its own answer.
  */
+import { setMaxListeners } from 'node:events';
 import { formatChecksum, OmgfsError, type PullAnswer, pullBatch } from '@omgfs/protocol';
 import { checkPull } from '../access/access.ts';
 import { toHttpError } from '../device/failures.ts';
@@ -39,6 +40,7 @@ export async function handlePulls(
   if (!list.every(isRecord)) throw unreadable(limits);
   const progress = setInterval(() => res.writeProcessing(), progressEveryMs);
   const gone = new AbortController();
+  setMaxListeners(0, gone.signal);
   res.once('close', () => gone.abort(new Error('nobody waits for the answer')));
   try {
     const answers = await carryOut(context, list, gone.signal);

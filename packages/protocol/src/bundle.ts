@@ -1,7 +1,7 @@
 /**
  * Many small files of a node in one answer, for another node that fetches them: a POST to `/` with
- * a JSON list of targets, each as it would be asked for by itself, with its signature. The answer is
- * a row of frames in any order, one a target: what was asked for one by one costs a request each.
+ * a JSON list of targets, each as it would be asked for by itself, with its signature. The answer
+ * is a row of frames in any order, one a target. One by one they would cost a request each.
  */
 import { pullBatch } from './pull.ts';
 

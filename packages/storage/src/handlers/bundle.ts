@@ -1,7 +1,7 @@
 /**
- * Small files for another node, many in one answer (see the protocol's `bundle`). Each is checked as
- * a GET of it would be, and what is wrong with one is said in its frame. The files of a disk that
- * hangs hold up none of another.
+ * Small files for another node, many in one answer (see the protocol's `bundle`). Each is checked
+ * as a GET of it would be, and what is wrong with one is said in its frame. The files of a disk
+ * that hangs hold up none of another.
  */
 import { askAlone, bundle, writeFrameHead } from '@omgfs/protocol';
 import { type AccessRules, checkBundled } from '../access/access.ts';

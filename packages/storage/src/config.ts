@@ -8,6 +8,7 @@ import type { BlockList } from 'node:net';
 import type { AccessRules } from './access/access.ts';
 import { parseNetworks } from './access/networks.ts';
 import { devidOf } from './http/path.ts';
+import type { NginxPlan } from './nginx/nginx-config.ts';
 import { type OptionName, optionNamed, optionTable } from './options.ts';
 
 export interface StorageConfig {
@@ -20,7 +21,7 @@ export interface StorageConfig {
   iostat: boolean;
   /** Who serves the bytes: this process, an nginx it runs, or a server somebody else runs. */
   server: 'own' | 'nginx' | 'none';
-  nginx: { program: string | undefined; path: string; workers: string };
+  nginx: Pick<NginxPlan, 'workers' | 'links'> & { program: string | undefined; path: string };
   access: AccessRules;
   /** Networks of `access` as they were written, for an nginx in front. */
   allow: readonly string[];
@@ -65,7 +66,7 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   allow: [],
   tls: undefined,
   server: 'own',
-  nginx: { program: undefined, path: '', workers: 'auto' },
+  nginx: { program: undefined, path: '', workers: 'auto', links: 'refuse' },
   dav: 'off',
   connectionsMax: 10_000,
   sync: 'always',
@@ -219,6 +220,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
       program: text('serverbin') || undefined,
       path: env.PATH ?? '',
       workers: workersOf(text('nginx-workers')),
+      links: choice('nginx-links', text('nginx-links'), ['refuse', 'follow']),
     },
     dav: choice('dav', text('dav'), ['off', 'readonly', 'full']),
     connectionsMax: atLeastOne('maxconns', number('maxconns')),

@@ -118,6 +118,12 @@ const table = [
     help: 'worker processes of nginx; auto is one for each core',
   },
   {
+    name: 'nginx-links',
+    kind: 'TEXT',
+    fallback: 'refuse',
+    help: 'links inside a device: refuse, or follow, which is faster',
+  },
+  {
     name: 'iostat',
     kind: 'flag',
     fallback: '1',

@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,6 +86,28 @@ export async function startNode(options: Partial<StorageOptions> = {}): Promise<
   await node.listen();
   onTestFinished(() => node.close());
   return { node, docroot, port: node.httpPort, url: `http://127.0.0.1:${node.httpPort}` };
+}
+
+/** A port that was free a moment ago: nginx cannot be asked which one it took. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+export const nginxOptions = {
+  program: undefined,
+  path: process.env.PATH ?? '',
+  workers: '1',
+  links: 'refuse',
+} as const;
+
+/** As `startNode`, with nginx as data plane. */
+export async function startWithNginx(options: Partial<StorageOptions> = {}): Promise<RunningNode> {
+  const httpPort = await freePort();
+  return startNode({ httpPort, server: 'nginx', nginx: nginxOptions, ...options });
 }
 
 export interface Answer {

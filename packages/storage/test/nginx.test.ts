@@ -4,8 +4,8 @@
  * nginx is the real one; it is killed, and its node as well, with SIGKILL.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { mkdir, readFile, rename, symlink, utimes, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
@@ -16,10 +16,13 @@ import {
   askRaw,
   createDocroot,
   filesOf,
+  freePort,
   launch,
+  nginxOptions,
   put,
   quiet,
   startNode,
+  startWithNginx,
 } from './helpers.ts';
 
 const fid = '/dev1/0/000/000/0000000042.fid';
@@ -28,30 +31,14 @@ const large = '/dev1/0/000/001/0000001044.fid';
 const largeBody = Buffer.alloc(700_000, 'abcdefghij');
 const writtenAt = new Date('2026-01-02T03:04:05Z');
 
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
-
-async function startWithNginx(docroot?: string, httpHost = '127.0.0.1') {
-  return startNode({
-    httpHost,
-    docroot: docroot ?? (await createDocroot(1, 2)),
-    server: 'nginx',
-    httpPort: await freePort(),
-    nginx: { program: undefined, path: process.env.PATH ?? '', workers: '1' },
-  });
-}
-
 async function fill({ url, docroot }: { url: string; docroot: string }): Promise<void> {
   for (const [path, body] of [
     [fid, 'hello world'],
     [empty, ''],
     [large, largeBody],
     ['/dev1/readme', 'a name of another kind'],
+    ['/dev1/0/000/001/0000000042.fid', 'not where it belongs'],
+    ['/dev1/1/2/42.fid', 'nor this'],
   ] as const) {
     expect((await put(`${url}${path}`, body)).status).toBe(200);
     await utimes(join(docroot, path), writtenAt, writtenAt);
@@ -115,6 +102,7 @@ describe('the same answers', () => {
         await both(method, fid, { range });
       }
       await both(method, large, { range: 'bytes=699999-' });
+      await both(method, fid, { range: `bytes=${'0-0,'.repeat(33)}` });
       for (const [name, value] of [
         ['if-none-match', etag],
         ['if-none-match', '"other"'],
@@ -128,8 +116,46 @@ describe('the same answers', () => {
         await both(method, fid, { [name]: value });
       }
       await both(method, fid, { range: 'bytes=1-2', 'if-range': etag });
-      await both(method, fid, { range: 'bytes=1-2', 'if-range': '"other"' });
+      for (const condition of ['"other"', date, 'Thu, 01 Jan 2026 00:00:00 GMT']) {
+        await both(method, fid, { range: 'bytes=1-2', 'if-range': condition });
+      }
+      // Names that only look like those of trackers have another ETag.
+      for (const path of ['/dev1/0/000/001/0000000042.fid', '/dev1/1/2/42.fid']) {
+        await both(method, path);
+      }
     }
+    const parts = { range: 'bytes=0-1,4-5' };
+    for (const { url } of [own, behind]) {
+      const { status, text, headers } = await ask(`${url}${fid}`, { headers: parts });
+      expect([status, headers.etag]).toEqual([206, etag]);
+      expect(text.match(/^(?:he|o )$/gm)).toEqual(['he', 'o ']);
+    }
+  });
+
+  test('to what lies behind symbolic links, which lead nowhere', async () => {
+    const outside = await createDocroot(1);
+    await mkdir(join(outside, 'dev1/0/000/000'), { recursive: true });
+    await writeFile(join(outside, fid), 'not of this device');
+    for (const start of [startNode, startWithNginx]) {
+      const { url, docroot } = await start();
+      await put(`${url}/dev1/0/001/000/0001000000.fid`, 'x');
+      await symlink(join(outside, fid), join(docroot, '/dev1/0/001/000/0001000042.fid'));
+      await symlink(join(outside, 'dev1/0/000'), join(docroot, 'dev1/0/000'));
+      expect((await ask(`${url}/dev1/0/001/000/0001000042.fid`)).status).toBe(403);
+      expect((await ask(`${url}${fid}`)).status).toBe(403);
+      // That is how a disk is put into a docroot.
+      await symlink(join(outside, 'dev1'), join(docroot, 'dev3'));
+      const linked = `${url}${fid.replace('dev1', 'dev3')}`;
+      await until('the disk is found', async () => (await ask(linked)).status === 200);
+    }
+  });
+
+  test('to who asked for links to be followed, with what they lead to', async () => {
+    const { url, docroot } = await startWithNginx({ nginx: { ...nginxOptions, links: 'follow' } });
+    await put(`${url}/dev2${fid.slice(5)}`, 'elsewhere');
+    await put(`${url}/dev1${fid.slice(5)}.other`, '');
+    await symlink(join(docroot, 'dev2', fid.slice(6)), join(docroot, fid));
+    expect((await ask(`${url}${fid}`)).text).toBe('elsewhere');
   });
 
   test('to writes', async () => {
@@ -228,34 +254,27 @@ describe('disks and processes', () => {
   });
 
   test('a killed node leaves an nginx behind, which its successor ends', async () => {
-    const { docroot, url } = await startWithNginx();
+    const docroot = await createDocroot(1);
+    const [port, management] = [await freePort(), await freePort()];
+    const flags = [
+      ...['--server', 'nginx', '--httplisten', `127.0.0.1:${port}`],
+      ...['--mgmtlisten', `127.0.0.1:${management}`],
+    ];
+    const { child, url } = await launch(docroot, ...flags);
     await put(`${url}${fid}`, 'hello');
     const left = nginxPid(docroot);
-    // The successor of a node that could not stop its nginx: started on the same directory.
-    await writeFile(join(docroot, 'dev2', 'marker'), '');
-    const port = await freePort();
-    const successor = await createStorageNode(
-      {
-        docroot,
-        httpHost: '127.0.0.1',
-        httpPort: port,
-        server: 'nginx',
-        nginx: { program: undefined, path: process.env.PATH ?? '', workers: '1' },
-      },
-      { log: quiet },
-    );
-    await successor.listen();
-    try {
-      expect(nginxPid(docroot)).not.toBe(left);
-      expect((await ask(`http://127.0.0.1:${port}${fid}`)).text).toBe('hello');
-    } finally {
-      await successor.close();
-    }
+    child.kill('SIGKILL');
+    await until('it to be gone', () => !isAlive(child.pid ?? 0));
+    expect((await ask(`${url}${fid}`)).text).toBe('hello');
+    await launch(docroot, ...flags);
+    expect(nginxPid(docroot)).not.toBe(left);
+    expect(isAlive(left)).toBe(false);
+    expect((await ask(`${url}${fid}`)).text).toBe('hello');
   });
 
   test('what cannot work is said at the start', async () => {
     const docroot = await createDocroot(1);
-    const nginx = { program: '/nonexistent/nginx', path: '', workers: '1' };
+    const nginx = { ...nginxOptions, program: '/nonexistent/nginx' };
     const common = { docroot, httpHost: '127.0.0.1', server: 'nginx', nginx } as const;
     await expect(createStorageNode({ ...common, httpPort: 0 }, { log: quiet })).rejects.toThrow(
       /needs a port/,
@@ -268,15 +287,15 @@ describe('disks and processes', () => {
   test('a port of somebody else is told, not taken for nginx', async () => {
     const taken = await startNode();
     const docroot = await createDocroot(1);
-    const nginx = { program: undefined, path: process.env.PATH ?? '', workers: '1' };
-    const common = { docroot, httpHost: '127.0.0.1', server: 'nginx', nginx } as const;
-    const node = await createStorageNode({ ...common, httpPort: taken.port }, { log: quiet });
+    const common = { docroot, httpHost: '127.0.0.1', server: 'nginx' } as const;
+    const options = { ...common, nginx: nginxOptions, httpPort: taken.port };
+    const node = await createStorageNode(options, { log: quiet });
     await expect(node.listen()).rejects.toThrow(/Address already in use/);
     await node.close();
   });
 
   test.each(['0.0.0.0', '::'])('%s serves 127.0.0.1', async (httpHost) => {
-    const { port } = await startWithNginx(undefined, httpHost);
+    const { port } = await startWithNginx({ httpHost });
     expect((await ask(`http://127.0.0.1:${port}/`)).status).toBe(200);
   });
 

@@ -3,6 +3,7 @@
  * nginx answers plain reads of files that are there. Everything else goes on to our own process:
  * writes, because they must be synced, checked and accounted; files that are not there, because a
  * missing disk is no missing file (I6); and conditions, because the ETag is not one of nginx.
+ * What a read costs more than with a bare nginx was counted in instructions (bench/report.md).
  */
 
 export interface NginxPlan {
@@ -21,6 +22,8 @@ export interface NginxPlan {
   user: string | undefined;
   /** A number, or `auto` for one for each core. */
   workers: string;
+  /** Symbolic links inside a device; to refuse them, nginx opens each directory of a path. */
+  links: 'refuse' | 'follow';
 }
 
 /** The text of the configuration file. @throws Error when a path cannot stand in one. */
@@ -30,6 +33,7 @@ export function nginxConfig(plan: NginxPlan): string {
   return `# Written by mogstored; changes are lost.
 ${user === undefined ? '' : `user ${user};\n`}daemon off;
 worker_processes ${plan.workers};
+pcre_jit on;
 pid ${runDir}/nginx.pid;
 error_log stderr warn;
 worker_rlimit_nofile ${2 * plan.connectionsMax + 64};
@@ -47,46 +51,19 @@ http {
   client_header_timeout 20s;
   send_timeout 60s;
   etag off;
+  # As many as the node takes.
+  max_ranges 32;
 ${tempPaths(runDir)}
   upstream node {
     server unix:${nodeSocket};
     keepalive 64;
   }
-  # What our own process answers: other methods, conditions, digests, several ranges.
-  map $request_method $other_method {
-    GET 0;
-    HEAD 0;
+  # What our own process answers: other methods, conditions, digests. One map, because each costs
+  # a microsecond; the value for HEAD, because nginx would answer one with parts.
+  map "$request_method${conditions}" $by_node {
+    GET "";
+    HEAD $http_range;
     default 1;
-  }
-  map "$http_if_match$http_if_none_match$http_if_range" $by_etag {
-    "" 0;
-    default 1;
-  }
-  map "$http_if_modified_since$http_if_unmodified_since" $by_time {
-    "" 0;
-    default 1;
-  }
-  map "$http_want_content_digest$http_want_repr_digest" $by_digest {
-    "" 0;
-    default 1;
-  }
-  map "$request_method $http_range" $by_ranges {
-    default 0;
-    "~," 1;
-    "~^HEAD ." 1;
-  }
-  map "$other_method$by_etag$by_time$by_digest$by_ranges" $by_node {
-    "00000" 0;
-    default 1;
-  }
-  # The same on every replica: number and length (a file time would differ).
-  map $uri $fid {
-    "~/0*(?<digits>[0-9]+)\\.fid$" $digits;
-    default "";
-  }
-  map $fid $fid_etag {
-    "" "";
-    default '"$fid-$sent_http_content_length"';
   }
   server {
 ${plan.listen.map(listenLine).join('\n')}
@@ -102,7 +79,7 @@ ${plan.allow.length === 0 ? '' : allowLines(plan.allow)}    client_max_body_size
     location / {
       proxy_pass http://node;
     }
-${plan.nodeOnly ? '' : staticFiles(docroot)}    location @node {
+${plan.nodeOnly ? '' : staticFiles(plan)}    location @node {
       proxy_pass http://node;
     }
   }
@@ -110,18 +87,37 @@ ${plan.nodeOnly ? '' : staticFiles(docroot)}    location @node {
 `;
 }
 
-function staticFiles(docroot: string): string {
-  return `    # Files as trackers name them; names that begin with a dot are private.
-    location ~ ^/dev[1-9][0-9]*/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[0-9]+\\.fid$ {
+/** Together empty in a plain request. `If-Range` nginx understands as the node does. */
+const conditions = [
+  'if_match',
+  'if_none_match',
+  'if_modified_since',
+  'if_unmodified_since',
+  'want_content_digest',
+  'want_repr_digest',
+]
+  .map((name) => `$http_${name}`)
+  .join('');
+
+/** Exactly the names that trackers give: the directories are the first digits of the file. */
+const replica =
+  '"^(?<slot>/dev[1-9][0-9]{0,8})/([0-9])/([0-9]{3})/([0-9]{3})/' +
+  '(?=\\2\\3\\4[0-9]{3,9}\\.)0*(?<fid>[0-9]+)\\.fid$"';
+
+function staticFiles({ docroot, links }: NginxPlan): string {
+  // The slot itself may be a link: that is how disks are put into a docroot.
+  const refuseLinks = '      disable_symlinks on from=$document_root$slot;\n';
+  return `    # Names of other kinds are the node's.
+    location ~ ${replica} {
       if ($by_node) {
         proxy_pass http://node;
         # Else the one below would replace it.
         add_header ETag $upstream_http_etag;
       }
       root ${docroot};
-      add_header ETag $fid_etag;
-      disable_symlinks on from=$document_root;
-      log_not_found off;
+      # The same on every replica: number and length (a file time would differ).
+      add_header ETag '"$fid-$sent_http_content_length"';
+${links === 'refuse' ? refuseLinks : ''}      log_not_found off;
       error_page 403 404 500 = @node;
     }
 `;

@@ -203,6 +203,32 @@ describe('file commands', () => {
     expect((await client.call('file_info', { domain, key: 'summed' })).checksum).toBe(checksum);
   });
 
+  test('debug_profile tells where the time went', async () => {
+    const opened = await dial().call('create_open', { domain, debug_profile: 1 });
+    const points = Array.from({ length: Number(opened.profpoints) }, (_, at) => at + 1);
+    expect(points.length).toBeGreaterThan(1);
+    const times = points.map((n) => Number(opened[`prof_${n}_time`]));
+    expect(times).toEqual([...times].sort((a, b) => a - b));
+    for (const n of points) expect(opened[`prof_${n}_name`]).toMatch(/^[a-z]+$/);
+  });
+
+  test('a device that was not offered is refused, also for an upload that is given up', async () => {
+    const client = dial();
+    const { fid, devid, path = '' } = await client.call('create_open', { domain });
+    const devices = await client.call('get_devices');
+    const hosts = await client.call('get_hosts');
+    const at = devices.dev1_devid === devid ? 2 : 1;
+    const other = devices[`dev${at}_devid`] ?? '';
+    const host = [1, 2, 3].find((n) => {
+      return hosts[`host${n}_hostid`] === devices[`dev${at}_hostid`];
+    });
+    const address = `${hosts[`host${host}_hostip`]}:${hosts[`host${host}_http_port`]}`;
+    const elsewhere = path.replace(/^http:\/\/[^/]+\/dev\d+/, `http://${address}/dev${other}`);
+    const close = { domain, fid, devid: other, path: elsewhere, key: '' };
+    expect(await client.code('create_close', close)).toBe('invalid_destdev');
+    expect(await client.code('create_close', { ...close, devid, path })).toBe('no_temp_file');
+  });
+
   test('multi_dest offers up to three devices on different hosts', async () => {
     const client = dial();
     const opened = await client.call('create_open', { domain, key: 'm', multi_dest: 1 });

@@ -1,5 +1,6 @@
 /**
- * Structured logs, one JSON event per line: `time`, `level`, `role`, `event` and the ids concerned.
+ * Structured logs, one JSON event per line: `time`, `level`, `role`, `pid`, `event` and the ids
+ * concerned.
  * Event names are stable nouns, for example `replica.written`.
  */
 import { LogOutput } from '@omgfs/daemon';
@@ -29,7 +30,7 @@ export function createLog({ role, level, onLine }: LogOptions): Log {
   return pino(
     {
       level,
-      base: { role },
+      base: { role, pid: process.pid },
       messageKey: 'event',
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (name) => ({ level: name }) },

@@ -46,7 +46,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
     if (tempfile === undefined) throw new OmgfsError('NO_TEMP_FILE');
     await checkUpload(store, close);
     const length = await orAbandon(services, close, tempfile, () =>
-      verifiedLength(services, close, tempfile),
+      verifiedLength(services, close),
     );
     if (length === undefined) {
       wakeDelete();
@@ -127,12 +127,11 @@ async function orAbandon(
   verify: () => Promise<number>,
 ): Promise<number | undefined> {
   let refusal: unknown;
-  if (dkey !== '') {
-    try {
-      return await verify();
-    } catch (error) {
-      refusal = error;
-    }
+  try {
+    checkDestination(devid, tempfile);
+    if (dkey !== '') return await verify();
+  } catch (error) {
+    refusal = error;
   }
   const devids = [...new Set([...tempfile.devids, devid])];
   const claimed = await store.abandonTempfile({ fid, devids });
@@ -142,17 +141,18 @@ async function orAbandon(
   return undefined;
 }
 
-/** @throws INVALID_DESTDEV, SIZE_VERIFY_ERROR, SIZE_MISMATCH, CHECKSUM_MISMATCH. */
+/** @throws INVALID_DESTDEV. */
+function checkDestination(devid: number, { devids }: OpenUpload): void {
+  if (devids.includes(devid)) return;
+  const wireText = `Invalid destination device; valid devices: ${devids.join(', ')}`;
+  throw new OmgfsError('INVALID_DESTDEV', { wireText });
+}
+
+/** @throws SIZE_VERIFY_ERROR, SIZE_MISMATCH, CHECKSUM_MISMATCH. */
 async function verifiedLength(
   { devices }: CommandServices,
   close: CloseArguments,
-  tempfile: OpenUpload,
 ): Promise<number> {
-  if (!tempfile.devids.includes(close.devid)) {
-    const valid = tempfile.devids.join(', ');
-    const wireText = `Invalid destination device; valid devices: ${valid}`;
-    throw new OmgfsError('INVALID_DESTDEV', { wireText });
-  }
   const size = await devices.size(close.path);
   if (size.state !== 'present') {
     const reason = size.state === 'missing' ? 'missing' : `cantreach (${size.reason})`;

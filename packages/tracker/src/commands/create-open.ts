@@ -5,12 +5,15 @@ import { type Domain, freeShare } from '../placement/model.ts';
 import type { Topology } from '../topology/topology.ts';
 import { checkKeyLength, domainOf, numberOf } from './arguments.ts';
 import type { OpenUploads } from './open-uploads.ts';
+import { Profile } from './profile.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 export function createOpen(services: CommandServices, opened: OpenUploads): Command {
   const { store, topology, devices, signUrl, random } = services;
   return async ({ args, address }) => {
+    const profile = isTrue(args.debug_profile) ? new Profile() : undefined;
+    profile?.reached('begin');
     const domain = domainOf(topology, args);
     const dkey = checkKeyLength(args.key ?? '');
     const classid = classidOf(domain, args);
@@ -21,6 +24,7 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
       random,
     });
     if (devids.length === 0) throw new OmgfsError('NO_DEVICES');
+    profile?.reached('devices');
     const fid = await store.openTempfile({
       dmid: domain.dmid,
       dkey,
@@ -29,6 +33,7 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
       ...explicitFid(args),
     });
     opened.add(fid, { classid, devids });
+    profile?.reached('tempfile');
     if (!isTrue(topology.setting('skip_mkcol'))) {
       await Promise.all(
         devids.map(async (devid) => {
@@ -37,13 +42,16 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
         }),
       );
     }
+    profile?.reached('directories');
     const client = { address, zone: args.zone };
     const paths = devids.map((devid) => {
       const url = topology.writeUrl({ devid, fid }, client);
       return url === undefined ? undefined : signUrl('PUT', url);
     });
-    if (!multiple) return { fid, devid: devids[0], path: paths[0] };
-    const places = manyPlaces({ fid, devids, paths });
+    const places = multiple
+      ? manyPlaces({ fid, devids, paths })
+      : { fid, devid: devids[0], path: paths[0] };
+    if (profile !== undefined) Object.assign(places, profile.fields());
     if (!isTrue(args.want_class)) return places;
     // Told only to who asks: clients of MogileFS know no such fields.
     const { hashtype, mindevcount } = topology.classOf(domain.dmid, classid);

@@ -25,6 +25,7 @@ import type { CommandServices } from './services.ts';
 
 const toleranceDefault = '5';
 const countMax = 1_000_000;
+const attemptsMax = 20;
 
 export function rebalanceCommands(services: CommandServices): Record<string, Command> {
   return {
@@ -39,16 +40,18 @@ export function rebalanceCommands(services: CommandServices): Record<string, Com
     },
     rebalance_status: ({ args }) => status(services, isTrue(args.details)),
     rebalance_stop: async () => {
-      const records = await services.store.rebalance.records();
-      if (!isTrue(records.settings.get(field.host))) throw new OmgfsError('REBAL_NOT_STARTED');
-      await change(services, records, { [field.signal]: 'stop' });
+      await change(services, ({ settings }) => {
+        if (!isTrue(settings.get(field.host))) throw new OmgfsError('REBAL_NOT_STARTED');
+        return { [field.signal]: 'stop' };
+      });
       services.wakeRebalance();
       return {};
     },
     rebalance_reset: async () => {
-      const records = await services.store.rebalance.records();
-      if (isTrue(records.settings.get(field.host))) throw running();
-      await change(services, records, { [field.state]: undefined, [field.own]: undefined });
+      await change(services, ({ settings }) => {
+        if (isTrue(settings.get(field.host))) throw running();
+        return { [field.state]: undefined, [field.own]: undefined };
+      });
       return {};
     },
   };
@@ -58,23 +61,31 @@ function running(): OmgfsError {
   return new OmgfsError('REBAL_ACTIVE');
 }
 
-/** @throws DB_BUSY when somebody else steers the rebalance at the same moment. */
+type Changes = Partial<Record<(typeof field)[keyof typeof field], string | undefined>>;
+
+/**
+ * Decides on the records as they are, and again when the run, or somebody else, has just changed
+ * them. @throws what `decide` throws; DB_BUSY when others never stop changing them.
+ */
 async function change(
   { store }: CommandServices,
-  { settings }: RebalanceRecords,
-  values: Partial<Record<(typeof field)[keyof typeof field], string | undefined>>,
+  decide: (records: RebalanceRecords) => Changes,
 ): Promise<void> {
   const names = [field.host, field.policy, field.state, field.fsckHost] as const;
-  const expect = Object.fromEntries(names.map((name) => [name, settings.get(name)]));
-  if (await store.rebalance.change({ expect, settings: values })) return;
-  const message = 'The state of the rebalance has just changed; look at it and try again.';
+  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+    const records = await store.rebalance.records();
+    const settings = decide(records);
+    const expect = Object.fromEntries(names.map((name) => [name, records.settings.get(name)]));
+    if (await store.rebalance.change({ expect, settings })) return;
+  }
+  const message = 'The state of the rebalance keeps changing; look at it and try again.';
   throw new OmgfsError('DB_BUSY', { message });
 }
 
 /** @throws NO_SET_REBAL, BAD_REBAL_POL. An empty policy is none. */
 async function setPolicy(services: CommandServices, text: string): Promise<ReplyFields> {
-  const records = await services.store.rebalance.records();
-  if (isTrue(records.settings.get(field.host))) throw new OmgfsError('NO_SET_REBAL');
+  const { settings } = await services.store.rebalance.records();
+  if (isTrue(settings.get(field.host))) throw new OmgfsError('NO_SET_REBAL');
   const policy = parseRebalancePolicy(text);
   if (unknownId(services, policy) !== undefined) {
     // It may have been created through another tracker just now.
@@ -84,10 +95,13 @@ async function setPolicy(services: CommandServices, text: string): Promise<Reply
       throw new OmgfsError('BAD_REBAL_POL', { wireText: `There is no ${unknown}` });
     }
   }
-  await change(services, records, {
-    [field.policy]: text.trim() === '' ? undefined : text.trim(),
-    [field.state]: undefined,
-    [field.own]: undefined,
+  await change(services, (records) => {
+    if (isTrue(records.settings.get(field.host))) throw new OmgfsError('NO_SET_REBAL');
+    return {
+      [field.policy]: text.trim() === '' ? undefined : text.trim(),
+      [field.state]: undefined,
+      [field.own]: undefined,
+    };
   });
   return {};
 }
@@ -118,22 +132,24 @@ async function test(services: CommandServices): Promise<ReplyFields> {
 
 /** @throws REBAL_ACTIVE, FSCK_RUNNING, NO_REBAL_POLICY, BAD_REBAL_POL. */
 async function start(services: CommandServices): Promise<ReplyFields> {
-  const records = await services.store.rebalance.records();
-  const { settings } = records;
-  if (isTrue(settings.get(field.host))) throw running();
-  if (isTrue(settings.get(field.fsckHost))) throw new OmgfsError('FSCK_RUNNING');
-  const policy = storedPolicy(records);
-  const kept = parseRebalanceState(settings.get(field.state) ?? '');
-  const goesOn = kept.timeStarted > 0 && kept.timeFinished === 0;
-  const state = goesOn ? { ...kept, timeStopped: 0 } : freshState(services, records, policy);
-  const before = goesOn ? parseNotes(settings.get(field.own), state.timeStarted) : noNotes;
-  const notes = { ...before, started: state.timeStarted, token: randomUUID(), waiting: '' };
-  const text = formatRebalanceState(state);
-  await change(services, records, {
-    [field.state]: text,
-    [field.own]: JSON.stringify(notes),
-    [field.host]: rebalanceHost(services.hostname, policy),
-    [field.signal]: undefined,
+  let text = '';
+  await change(services, (records) => {
+    const { settings } = records;
+    if (isTrue(settings.get(field.host))) throw running();
+    if (isTrue(settings.get(field.fsckHost))) throw new OmgfsError('FSCK_RUNNING');
+    const policy = storedPolicy(records);
+    const kept = parseRebalanceState(settings.get(field.state) ?? '');
+    const goesOn = kept.timeStarted > 0 && kept.timeFinished === 0;
+    const state = goesOn ? { ...kept, timeStopped: 0 } : freshState(services, records, policy);
+    const before = goesOn ? parseNotes(settings.get(field.own), state.timeStarted) : noNotes;
+    const notes = { ...before, started: state.timeStarted, token: randomUUID(), waiting: '' };
+    text = formatRebalanceState(state);
+    return {
+      [field.state]: text,
+      [field.own]: JSON.stringify(notes),
+      [field.host]: rebalanceHost(services.hostname, policy),
+      [field.signal]: undefined,
+    };
   });
   services.wakeRebalance();
   return { state: text };

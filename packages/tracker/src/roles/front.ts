@@ -77,7 +77,7 @@ export class FrontTracker implements Tracker {
       });
       const bound = await bindServer(server, address);
       this.#servers.push(server);
-      this.#log.info({ ...bound, httpPort, pid: process.pid }, 'tracker.listening');
+      this.#log.info({ ...bound, httpPort }, 'tracker.listening');
       addresses.push(bound);
     }
     return addresses;

@@ -53,7 +53,7 @@ export class OneProcessTracker implements Tracker {
     const addresses = [];
     for (const address of this.#config.listen) {
       const bound = await this.#server.listen(address);
-      this.#core.log.info({ ...bound, httpPort, pid: process.pid }, 'tracker.listening');
+      this.#core.log.info({ ...bound, httpPort }, 'tracker.listening');
       addresses.push(bound);
     }
     return addresses;

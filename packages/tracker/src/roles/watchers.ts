@@ -1,5 +1,6 @@
 /** The connections of a process that follow the log (`!watch`, spec §1.6). */
 import type { Connection } from '../server/connection.ts';
+import { watchText } from './watch-text.ts';
 
 export class Watchers {
   readonly #connections = new Set<Connection>();
@@ -30,7 +31,9 @@ export class Watchers {
   }
 
   /** Shows a line of the log to all. */
-  show(line: string): void {
-    for (const connection of this.#connections) connection.push(`:: ${line.trimEnd()}\r\n`);
+  show(json: string): void {
+    if (this.#connections.size === 0) return;
+    const line = `:: ${watchText(json)}\r\n`;
+    for (const connection of this.#connections) connection.push(line);
   }
 }

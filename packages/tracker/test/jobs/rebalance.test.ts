@@ -54,6 +54,14 @@ describe.each(engines)('rebalance on %s', (engine) => {
     });
   });
 
+  test('commands that come at once are all carried out', async () => {
+    const cluster = await startCluster({ engine, hosts: 2 });
+    const call = commandsOf(cluster);
+    const policies = Array.from({ length: 8 }, (_, n) => `from_devices=1 limit=${n}`);
+    await Promise.all(policies.map((policy) => call('rebalance_set_policy', { policy })));
+    expect(policies).toContain(await cluster.store.findSetting(field.policy));
+  });
+
   test.each([
     ['limit_by=count limit=2', 4],
     ['limit_type=global limit_by=count limit=3', 3],

@@ -212,7 +212,7 @@ describe('file commands', () => {
     for (const n of points) expect(opened[`prof_${n}_name`]).toMatch(/^[a-z]+$/);
   });
 
-  test('a device that was not offered is refused, also for an upload that is given up', async () => {
+  test('a device that was not offered is refused, even to give up the upload', async () => {
     const client = dial();
     const { fid, devid, path = '' } = await client.call('create_open', { domain });
     const devices = await client.call('get_devices');

@@ -3,9 +3,9 @@
  * a key counts. Every such file must be there with those bytes.
  */
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { Admin } from '@omgfs/client';
 import { type Checksum, OmgfsError, parseChecksum, toOmgfsError } from '@omgfs/protocol';
+import { linesOf } from '../migrate/rows/lines.ts';
 import { inParallel } from '../tree.ts';
 import { type Finding, finding } from './findings.ts';
 import type { ReplicaReader, ReplicaState } from './replica-reader.ts';
@@ -22,7 +22,7 @@ export interface Acknowledged {
 export async function readManifest(path: string): Promise<Acknowledged[]> {
   const last = new Map<string, Acknowledged>();
   let number = 0;
-  for await (const line of createInterface({ input: createReadStream(path) })) {
+  for await (const line of linesOf(createReadStream(path))) {
     number += 1;
     if (line.trim() === '') continue;
     const one = parseLine(line);

@@ -105,5 +105,7 @@ function gone(): OmgfsError {
 }
 
 function errorOf({ code, message }: { code: string; message: string }): OmgfsError {
-  return new OmgfsError(code in errorTable ? (code as ErrorCode) : 'FAILURE', { message });
+  return new OmgfsError(Object.hasOwn(errorTable, code) ? (code as ErrorCode) : 'FAILURE', {
+    message,
+  });
 }

@@ -2,11 +2,11 @@
  * `omgfs import` from a directory. The whole manifest is checked before anything is stored; a file
  * is read only where the manifest may point to, and never through a symbolic link.
  */
-import { constants } from 'node:fs';
-import { mkdtemp, open, realpath, rm } from 'node:fs/promises';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Checksum, OmgfsError } from '@omgfs/protocol';
+import { notAFile, openRegular } from '../../regular-file.ts';
 import { eachParallel } from '../parallel.ts';
 import { type ImportOptions, type ImportPlace, ImportRun } from './import-run.ts';
 import { type Entry, type ManifestHead, manifestName } from './manifest.ts';
@@ -60,17 +60,5 @@ export function checkFinished(
 async function openFile(root: string, name: string): Promise<AsyncIterable<Buffer>> {
   const path = join(root, name);
   if ((await realpath(path)) !== path) throw notAFile(name);
-  // Not blocking: opening a pipe would wait for a writer.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await open(path, flags);
-  if (!(await file.stat()).isFile()) {
-    await file.close();
-    throw notAFile(name);
-  }
-  return file.createReadStream();
-}
-
-function notAFile(name: string): OmgfsError {
-  const message = `${name} is a symbolic link or no file; only what the export wrote is read`;
-  return new OmgfsError('BAD_ARGS', { message });
+  return (await openRegular(path, { name })).createReadStream();
 }

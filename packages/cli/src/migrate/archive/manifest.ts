@@ -140,7 +140,8 @@ export function parseHead(fields: Record<string, unknown>, where: string): Manif
 
 function parseClass(value: unknown, where: string): ClassInfo {
   const { name, mindevcount, replpolicy, hashtype } = { ...(value as Partial<ClassInfo>) };
-  const known = hashtype === null || (typeof hashtype === 'string' && hashtype in hashTypes);
+  const known =
+    hashtype === null || (typeof hashtype === 'string' && Object.hasOwn(hashTypes, hashtype));
   if (
     typeof name !== 'string' ||
     !isCount(mindevcount) ||

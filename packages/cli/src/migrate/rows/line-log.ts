@@ -1,6 +1,7 @@
 /** A file of lines that is only added to, and that a killed process leaves readable. */
-import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { openRegular } from '../../regular-file.ts';
 import { linesOf } from './lines.ts';
 
 export class LineLog {
@@ -14,7 +15,8 @@ export class LineLog {
 
   /** Opens or makes it; half a line at its end, of a process that was killed, goes away. */
   static async open(path: string): Promise<LineLog> {
-    const file = await open(path, 'a+');
+    const { O_RDWR, O_APPEND, O_CREAT } = constants;
+    const file = await openRegular(path, { flags: O_RDWR | O_APPEND | O_CREAT });
     const { size } = await file.stat();
     const whole = await endOfLines(file, size);
     if (whole < size) await file.truncate(whole);
@@ -59,15 +61,19 @@ async function endOfLines(file: FileHandle, size: number): Promise<number> {
   return 0;
 }
 
-/** Whole lines; none when there is no such file. */
+/** Whole lines; none when there is no such file. @throws BAD_ARGS for a link or what is no file. */
 export async function* readLines(path: string): AsyncGenerator<string> {
-  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+  const file = await openRegular(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
   if (file === undefined) return;
-  const { size } = await file.stat();
-  const end = await endOfLines(file, size).finally(() => file.close());
-  if (end === 0) return;
-  yield* linesOf(createReadStream(path, { end: end - 1 }));
+  try {
+    const { size } = await file.stat();
+    const end = await endOfLines(file, size);
+    if (end === 0) return;
+    yield* linesOf(file.createReadStream({ start: 0, end: end - 1, autoClose: false }));
+  } finally {
+    await file.close();
+  }
 }

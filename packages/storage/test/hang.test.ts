@@ -33,12 +33,19 @@ async function mountFreezable(image: string, directory: string): Promise<boolean
   return true;
 }
 
-test('a disk that hangs stops neither the other devices nor the process', async () => {
+const threads = { 'the thread pool': 0, 'a thread of its own': 100 };
+
+test.each(Object.entries(threads))('a disk that hangs stops only %s', async (_, files) => {
   const docroot = await createDocroot(1, 2);
   const slot = join(docroot, 'dev1');
   if (!(await mountFreezable(join(docroot, 'image'), slot))) return;
-  const { url } = await launch(docroot, '--free-reserve-mb', '0');
+  const options = ['--free-reserve-mb', '0', '--log-level', 'debug', '--sync', 'never'];
+  const { url, output } = await launch(docroot, ...options);
   expect((await put(url + fidPath(1, 1), 'x')).status).toBe(200);
+  // So many at once that the device gets a thread for them.
+  const many = Array.from({ length: files }, (_, fid) => put(url + fidPath(1, 1000 + fid), 'x'));
+  await Promise.all(many);
+  if (files > 0) await until('it has one', () => output().includes('thread.started'));
   expect(tool('fsfreeze', '-f', slot)).toBe(true);
   let answered = 0;
   // Many more than the process has threads.

@@ -8,11 +8,12 @@ import { OmgfsError } from '@omgfs/protocol';
 import { DigestLog } from '../integrity/digest-log.ts';
 import type { Log } from '../log.ts';
 import { Directories } from './directories.ts';
-import { errnoOf, fdatasync, mkdir, realpath, stat, statfs } from './files.ts';
+import { errnoOf, mkdir, realpath, stat, statfs } from './files.ts';
 import { HotFiles } from './hot-files.ts';
 import { type Identity, identityStamp, readIdentity, writeIdentity } from './identity.ts';
-import { BatchSync } from './io/batch-sync.ts';
+import { createFileSync, type FileSync, type SyncMode } from './io/file-sync.ts';
 import { Lane, type Runner } from './io/lane.ts';
+import { SmallFiles, type ThreadShare } from './io/small-files.ts';
 import type { NodeMemory } from './node-memory.ts';
 import { SharedRun } from './shared-run.ts';
 import { Space } from './space.ts';
@@ -29,10 +30,11 @@ export interface DeviceContext {
   docroot: string;
   memory: NodeMemory;
   log: Log;
-  sync: 'always' | 'batch' | 'never';
+  sync: SyncMode;
   /** System calls of one device that may be under way at once. */
   laneWidth: number;
   reserveBytes: number;
+  fileThreads: ThreadShare;
   /** Begins the name of every temporary file of this process. */
   tempPrefix: string;
 }
@@ -52,6 +54,7 @@ export class Device {
   readonly space: Space;
   readonly syncsEachFile: boolean;
   readonly hotFiles = new HotFiles();
+  readonly smallFiles: SmallFiles;
   #condition: Condition = { state: 'refused', reason: 'it has not been looked at yet' };
   #checkedAtMs = Number.NEGATIVE_INFINITY;
   #stamp = '';
@@ -59,8 +62,7 @@ export class Device {
   readonly #lane: Lane;
   #directories: Directories;
   #digests: DigestLog;
-  #batch: BatchSync | undefined;
-  #sync: ((fd: number) => Promise<void>) | undefined;
+  #fileSync: FileSync | undefined;
   #stats: StatsFs | undefined;
   #usage: string | undefined;
   #usageFailed = false;
@@ -80,6 +82,7 @@ export class Device {
     this.#lane = new Lane(context.laneWidth);
     this.#directories = this.#createDirectories();
     this.#digests = new DigestLog(this.#root, this.run);
+    this.smallFiles = new SmallFiles({ devid, log: context.log, share: context.fileThreads });
     this.space = new Space(context.reserveBytes);
   }
 
@@ -94,12 +97,13 @@ export class Device {
 
   /** Whether calls on this disk come back at once, as far as anybody knows. */
   get brisk(): boolean {
-    return this.#probing === undefined && this.#lane.stalledMs < briskMs;
+    const stalledMs = Math.max(this.#lane.stalledMs, this.smallFiles.stalledMs);
+    return this.#probing === undefined && stalledMs < briskMs;
   }
 
   /** Makes a written file durable, as the node is told to; undefined when it is not. */
   get sync(): ((fd: number) => Promise<void>) | undefined {
-    return this.#sync;
+    return this.#fileSync?.sync;
   }
 
   /** Where system calls on this device take their turn. */
@@ -162,8 +166,8 @@ export class Device {
 
   /** Ends what runs besides this process, and writes what waits to be written. */
   async close(): Promise<void> {
-    await this.#digests.flush();
-    this.#batch?.close();
+    await Promise.all([this.smallFiles.close(), this.#digests.flush()]);
+    this.#fileSync?.close();
   }
 
   /** Looks at the disk, removes what a dead process left, and renews the usage file. */
@@ -175,6 +179,7 @@ export class Device {
   }
 
   async #sweep(mounts: readonly Mount[]): Promise<void> {
+    this.smallFiles.endIdle();
     await this.look();
     const stats = this.#stats;
     if (this.#condition.state === 'refused' || stats === undefined) return;
@@ -345,28 +350,13 @@ export class Device {
     return new Directories(this.#root, { durable, run: this.run });
   }
 
-  #createSync() {
-    switch (this.#context.sync) {
-      case 'never':
-        return undefined;
-      case 'batch': {
-        const batch = new BatchSync(this.#root, this.run);
-        this.#batch = batch;
-        return (fd: number) => batch.sync(fd);
-      }
-      case 'always':
-        return (fd: number) => this.run(() => fdatasync(fd));
-    }
-  }
-
   #changeRoot(root: string): void {
     // Another disk may be under the same path: what was known of its directories is void.
     this.#root = root;
     this.#directories = this.#createDirectories();
     this.#digests = new DigestLog(root, this.run);
-    this.#batch?.close();
-    this.#batch = undefined;
-    this.#sync = this.#createSync();
+    this.#fileSync?.close();
+    this.#fileSync = createFileSync(this.#context.sync, root, this.run);
     this.#swept = false;
   }
 
@@ -382,7 +372,7 @@ export class Device {
     } else if (condition.state === 'readable') {
       this.#context.log.warn({ devid, reason }, 'device.readonly');
     } else {
-      this.#lane.failWaiting(this.#refusal(reason));
+      for (const waits of [this.#lane, this.smallFiles]) waits.failWaiting(this.#refusal(reason));
       this.#context.log.error({ devid, reason }, 'device.refused');
     }
   }

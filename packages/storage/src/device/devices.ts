@@ -9,6 +9,8 @@ import { devidOf, noDevice } from '../http/path.ts';
 import type { Log } from '../log.ts';
 import { Device, type DeviceContext } from './device.ts';
 import { errnoOf, readdir, realpath, stat } from './files.ts';
+import type { SyncMode } from './io/file-sync.ts';
+import { threadsMax } from './io/small-files.ts';
 import { NodeMemory } from './node-memory.ts';
 import { readMounts } from './usage.ts';
 
@@ -21,7 +23,7 @@ const sharedThreads = 4;
 
 export interface DevicesOptions {
   docroot: string;
-  sync: 'always' | 'batch' | 'never';
+  sync: SyncMode;
   /** Threads of this process for system calls, which the devices share. */
   threads: number;
   /** Bytes of each device that uploads leave free. */
@@ -55,7 +57,8 @@ export class Devices {
     const present = (await readdir(docroot)).flatMap((name) => devidOf(name) ?? []);
     const devids = new Set([...present, ...memory.devids]);
     const laneWidth = laneWidthOf({ threads: options.threads, devices: devids.size });
-    const rest = { sync, laneWidth, reserveBytes, tempPrefix };
+    const fileThreads = { free: threadsMax };
+    const rest = { sync, laneWidth, fileThreads, reserveBytes, tempPrefix };
     const devices = new Devices({ docroot, memory, log, ...rest });
     for (const devid of present) devices.#add(devid);
     for (const devid of options.adopt) {

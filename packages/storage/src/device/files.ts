@@ -139,7 +139,7 @@ export async function writeAtomically(write: AtomicWrite): Promise<void> {
     await place();
   } catch (error) {
     // After a successful rename there is nothing under this name; the error is what matters.
-    await unlink(temp).catch(() => {});
+    await run(() => unlink(temp)).catch(() => {});
     throw error;
   }
 }

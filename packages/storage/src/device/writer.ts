@@ -4,7 +4,16 @@
  */
 import type { Device } from './device.ts';
 import { parentOf } from './directories.ts';
-import { errnoOf, rename, writeAtomically, writeFully } from './files.ts';
+import {
+  closeNow,
+  errnoOf,
+  rename,
+  statNow,
+  unlink,
+  writeAtomically,
+  writeFully,
+} from './files.ts';
+import { type FileThread, NotDone, type Stamp } from './io/file-thread.ts';
 
 /**
  * Stores what `fill` writes under a name relative to the device. When it resolves, the file and
@@ -19,10 +28,60 @@ export function storeFile(
   return store(device, name, { fill });
 }
 
-/** The same for a small file that is there as a whole: fewer trips to the thread pool. */
-export function storeWhole(device: Device, name: string, bytes: Buffer): Promise<void> {
-  const fill = (fd: number) => device.run(() => writeFully(fd, bytes));
-  return store(device, name, { fill, syncWrites: device.syncsEachFile });
+/**
+ * The same for a file that is there as a whole, which takes fewer trips between threads.
+ * @returns what the file is, if it is to be `stamped`.
+ */
+export async function storeWhole(
+  device: Device,
+  name: string,
+  bytes: Buffer,
+  { stamped = false }: { stamped?: boolean } = {},
+): Promise<Stamp | undefined> {
+  await device.directories.ensure(parentOf(name));
+  const paths = { temp: device.tempPath(), path: `${device.root}/${name}` };
+  const thread = device.smallFiles.thread(bytes.length, paths.temp, paths.path);
+  if (thread !== undefined) {
+    const done = await storeByThread(thread, { ...paths, device, bytes, stamped });
+    if (done !== undefined) {
+      await device.directories.sync(parentOf(name));
+      return done.stamp;
+    }
+  }
+  let stamp: Stamp | undefined;
+  const fill = async (fd: number) => {
+    await device.run(() => writeFully(fd, bytes));
+    if (stamped) stamp = statNow(fd);
+  };
+  await store(device, name, { fill, syncWrites: device.syncsEachFile });
+  return stamp;
+}
+
+/** @returns undefined when it is to be done again the other way, which also knows what is wrong. */
+async function storeByThread(
+  thread: FileThread,
+  file: { device: Device; temp: string; path: string; bytes: Buffer; stamped: boolean },
+): Promise<{ stamp: Stamp | undefined } | undefined> {
+  const { device, temp, path, bytes: body, stamped } = file;
+  const { sync, run } = device;
+  let opened = false;
+  try {
+    if (sync === undefined) return await thread.order({ temp, path, body, stamped });
+    const { fd, stamp } = await thread.order({ temp, body, stamped });
+    opened = true;
+    try {
+      await sync(fd);
+    } finally {
+      closeNow(fd);
+    }
+    await (thread.free ? thread.order({ temp, path }) : run(() => rename(temp, path)));
+    return { stamp };
+  } catch (error) {
+    const again = error instanceof NotDone || errnoOf(error) === 'ENOENT';
+    if (opened || again) await run(() => unlink(temp)).catch(() => {});
+    if (!again) throw error;
+    return undefined;
+  }
 }
 
 async function store(

@@ -2,7 +2,6 @@
  * PUT of a file: everything that can be refused is refused before the first byte is read; then the
  * body is checked while it is stored, and answered for when it is durable (I1, I3).
  */
-import type { Stats } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import {
   type DigestCheck,
@@ -16,8 +15,9 @@ import { type Buffers, discard } from '../device/buffers.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { statNow, writeFully } from '../device/files.ts';
+import type { Stamp } from '../device/io/file-thread.ts';
 import type { Claim } from '../device/space.ts';
-import { storeFile } from '../device/writer.ts';
+import { storeFile, storeWhole } from '../device/writer.ts';
 import { parseWriteTarget, type WriteTarget } from '../http/path.ts';
 import {
   type RequestHead,
@@ -68,7 +68,7 @@ export async function handlePut(context: PutContext, exchange: StreamExchange | 
   let digests: Digests | undefined;
   try {
     const upload = { device, name: place.name, digest, claim };
-    if ('body' in exchange) digests = await storeWhole(upload, exchange.body);
+    if ('body' in exchange) digests = await storeBody(upload, exchange.body);
     else digests = await receive(context.buffers, exchange, { ...upload, length });
   } finally {
     claim.release();
@@ -102,28 +102,24 @@ async function receive(
     return storeStream(upload, req);
   }
   try {
-    return await storeWhole(upload, await collect(req, length));
+    return await storeBody(upload, await collect(req, length));
   } finally {
     buffers.release(length);
   }
 }
 
-async function storeWhole({ device, name, digest, claim }: Upload, body: Buffer) {
+async function storeBody({ device, name, digest, claim }: Upload, body: Buffer) {
   digest?.update(body);
   const digests = digest?.verify();
   claim.use(body.length);
-  let stats: Stats | undefined;
-  await storeFile(device, name, async (fd) => {
-    await device.run(() => writeFully(fd, body));
-    if (digests !== undefined) stats = statNow(fd);
-  });
-  keepDigests({ device, name, stats, digests });
+  const stamp = await storeWhole(device, name, body, { stamped: digests !== undefined });
+  keepDigests({ device, name, stamp, digests });
   return digests;
 }
 
 async function storeStream({ device, name, digest, claim }: Upload, req: IncomingMessage) {
   let digests: Digests | undefined;
-  let stats: Stats | undefined;
+  let stamp: Stamp | undefined;
   await storeFile(device, name, async (fd) => {
     // The socket must survive a failure in here, because it carries the answer. Collecting several
     // chunks for one write saves less than a tenth of the CPU time (2026-11).
@@ -136,20 +132,20 @@ async function storeStream({ device, name, digest, claim }: Upload, req: Incomin
     // node:http ends a body that was cut with an error; this is the second pair of eyes.
     if (!req.complete) throw cut();
     digests = digest?.verify();
-    if (digests !== undefined) stats = statNow(fd);
+    if (digests !== undefined) stamp = statNow(fd);
   });
-  keepDigests({ device, name, stats, digests });
+  keepDigests({ device, name, stamp, digests });
   return digests;
 }
 
 function keepDigests(kept: {
   device: Device;
   name: string;
-  stats: Stats | undefined;
+  stamp: Stamp | undefined;
   digests: Digests | undefined;
 }): void {
-  const { device, name, stats, digests } = kept;
-  if (digests !== undefined && stats !== undefined) device.digests.record(name, stats, digests);
+  const { device, name, stamp, digests } = kept;
+  if (digests !== undefined && stamp !== undefined) device.digests.record(name, stamp, digests);
 }
 
 /** The body of a request of known length, in one buffer. @throws Error when it was cut. */

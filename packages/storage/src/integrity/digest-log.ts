@@ -23,6 +23,7 @@ import {
   writeAtomically,
   writeFully,
 } from '../device/files.ts';
+import type { Stamp } from '../device/io/file-thread.ts';
 import type { Runner } from '../device/io/lane.ts';
 
 export interface DigestEntry {
@@ -64,7 +65,7 @@ export class DigestLog {
   }
 
   /** Remembers the digests of a file, soon. */
-  record(name: string, stats: Stats, digests: Digests): void {
+  record(name: string, stats: Stamp, digests: Digests): void {
     if (this.#pendingLines >= pendingMax || !encodedName.test(encodeURIComponent(basename(name)))) {
       return;
     }
@@ -172,7 +173,7 @@ export function isOf(entry: DigestEntry, { size, mtimeMs, ino }: Stats): boolean
   return entry.size === size && entry.mtimeMs === mtimeMs && entry.ino === ino;
 }
 
-function pick({ size, mtimeMs, ino }: Stats) {
+function pick({ size, mtimeMs, ino }: Stamp) {
   return { size, mtimeMs, ino };
 }
 

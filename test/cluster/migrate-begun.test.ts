@@ -13,6 +13,7 @@ import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { type Client, createAdmin, createClient } from '@omgfs/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { omgfsScript, runOmgfs } from '../helpers/command-line.ts';
+import { LineFilter } from '../helpers/line-filter.ts';
 import { until } from '../helpers/wait.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-begun-'));
@@ -107,4 +108,59 @@ test('a file that comes during a copy stays, then and later', async () => {
   const { code, err } = await run('--delete');
   expect(code, err).toBe(0);
   expect(await bytesOf('late')).toEqual(theirs);
+});
+
+test('a dry run says what a round would do, and does nothing', async () => {
+  const state = ['--state', 'dry', '--delete'];
+  const copies = async (...args: string[]) => {
+    const { code, out } = await run(...state, ...args);
+    expect(code).toBe(0);
+    const lines = String(out)
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    return lines.filter(({ round }) => round === 1).map(({ copied, deleted }) => [copied, deleted]);
+  };
+  await source.put('dry', Buffer.from('new'));
+  await run('--overwrite', ...state);
+  await Promise.all([
+    source.put('dry', Buffer.from('newer')),
+    source.put('also', Buffer.from('also')),
+    source.delete('old'),
+  ]);
+  for (let times = 0; times < 2; times += 1) expect(await copies('--dry-run')).toEqual([[2, 1]]);
+  expect(String(await bytesOf('dry'))).toBe('new');
+  const { out } = await run(...state, '--dry-run', '-d', 'd=not-there');
+  expect(String(out)).toContain('domain not-there is new');
+  expect((await run('--dry-run', '--watch')).code).toBe(2);
+  expect(await copies()).toEqual([[2, 1]]);
+  expect(String(await bytesOf('dry'))).toBe('newer');
+});
+
+test('what comes to the target in the moment of the commit stays', async () => {
+  const filter = await LineFilter.before(clusters[1]?.trackers[0] ?? '');
+  const args = argsOf('--delete', '--state', 'raced');
+  args[args.indexOf('--to') + 1] = filter.address;
+  const between = async (command: string, key: string) => {
+    let done = false;
+    filter.answer = async (seen) => {
+      if (seen === command && !done) {
+        done = true;
+        await target.put(key, Buffer.from('theirs'));
+      }
+      return undefined;
+    };
+    await runOmgfs(args, { cwd: dir });
+    expect(done).toBe(true);
+    filter.answer = () => undefined;
+  };
+  await source.put('raced', Buffer.from('ours'));
+  await between('create_close', 'raced');
+  expect(String(await bytesOf('raced'))).toBe('theirs');
+  await source.put('removed', Buffer.from('ours'));
+  await runOmgfs(args, { cwd: dir });
+  await source.delete('removed');
+  await between('delete', 'removed');
+  expect(String(await bytesOf('removed'))).toBe('theirs');
+  filter.stop();
 });

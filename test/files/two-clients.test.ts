@@ -54,3 +54,13 @@ test.each(Object.entries(ways))('by %s', async (way, take) => {
     expect(gone).toHaveLength(way === 'move' ? 1 : 0);
   }
 });
+
+test('a file that was replaced is not removed in the place of the old one', async () => {
+  const put = () => site(0).ask('PUT', '/files/main/removed', { body: 'x' });
+  const remove = (etag: unknown) =>
+    site(1).ask('DELETE', '/files/main/removed', { headers: { 'if-match': String(etag) } });
+  const [old, now] = [await put(), await put()];
+  expect((await remove(old.headers.etag)).status).toBe(412);
+  expect((await remove(now.headers.etag)).status).toBe(204);
+  expect((await remove('*')).status).toBe(412);
+});

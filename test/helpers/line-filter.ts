@@ -8,8 +8,8 @@ export class LineFilter {
   readonly seen = new Set<string>();
   readonly #sockets = new Set<Socket>();
   readonly #server = createServer((client) => this.#serve(client));
-  /** Answers instead of the tracker; undefined lets a command through. */
-  answer: (command: string) => string | undefined = () => undefined;
+  /** Answers instead of the tracker; undefined lets a command through, after a while perhaps. */
+  answer: (command: string) => string | undefined | Promise<undefined> = () => undefined;
   address = '';
   #upstream = '';
 
@@ -43,12 +43,15 @@ export class LineFilter {
     tracker.pipe(client);
     const lines = createInterface({ input: client });
     lines.on('error', () => {});
+    let before: Promise<void> = Promise.resolve();
     lines.on('line', (line) => {
       const command = line.split(' ')[0] ?? '';
       this.seen.add(command);
-      const answer = this.answer(command);
-      if (answer === undefined) tracker.write(`${line}\r\n`);
-      else client.write(`${answer}\r\n`);
+      before = before.then(async () => {
+        const answer = await this.answer(command);
+        if (answer === undefined) tracker.write(`${line}\r\n`);
+        else client.write(`${answer}\r\n`);
+      });
     });
   }
 }

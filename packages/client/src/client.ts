@@ -54,6 +54,11 @@ export interface PutOptions {
   size?: number;
   /** Computes the checksum on the way and has the tracker keep it where the class does. */
   checksum?: HashType;
+  /**
+   * Store only if the key stands for this fid then, or with 0 for none; else it fails, and the key
+   * stays as it is. Original trackers store in any case.
+   */
+  replacing?: number;
   signal?: AbortSignal;
   /** Called with the bytes handed to the network so far; begins anew with each destination. */
   onProgress?: (bytes: number) => void;
@@ -190,6 +195,7 @@ class DomainClient implements Client {
         className: toByteString(options.class ?? ''),
         source: opened,
         checksum: options.checksum,
+        replacing: options.replacing,
         signal,
         onProgress: options.onProgress,
       });

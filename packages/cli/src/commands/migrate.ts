@@ -15,6 +15,7 @@ interface Flags {
   delete?: boolean;
   allowEmpty?: boolean;
   overwrite?: boolean;
+  dryRun?: boolean;
   watch?: boolean;
   interval: number;
   state?: string;
@@ -38,6 +39,7 @@ export function addMigrateCommand(
     .option('--delete', 'remove copies of files that were deleted at the source')
     .option('--allow-empty', 'with --delete, also when the source has no keys left')
     .option('--overwrite', 'replace files at the target that no migration wrote')
+    .option('-n, --dry-run', 'only say what a round would copy and remove')
     .option('--watch', 'go on until Ctrl-C')
     .option('--interval <seconds>', 'with --watch, between two rounds', numberAbove(0), 10)
     .option('--state <dir>', 'what was copied; by default .omgfs-migrate-… in this directory')
@@ -61,6 +63,10 @@ async function run(
   if (flags.watch && (flags.verify || action === 'verify')) {
     throw new OmgfsError('BAD_ARGS', { message: '--watch never ends, so it cannot verify' });
   }
+  if (flags.dryRun && (flags.watch || flags.verify || action === 'verify')) {
+    const message = '--dry-run copies nothing; leave --watch and verifying out';
+    throw new OmgfsError('BAD_ARGS', { message });
+  }
   const options = { ...flags, from, to, signal, throttle: new Throttle(flags.bandwidth, signal) };
   if (action === 'copy') {
     const stateDir = state === undefined ? {} : { stateDir: state };
@@ -74,6 +80,9 @@ Copies in rounds until nothing is new: keys, bytes and classes; domains and clas
 missing at the target are created. Stopped or killed, the same command goes on. Of a file that is
 overwritten at the source the next round copies the new version. Only what a migration wrote is
 replaced or removed at the target.
+
+With --dry-run both clusters stay as they are; it says what the first round would copy and remove,
+and which domains and classes it would create.
 
 Examples:
   omgfs migrate --from old1:7001,old2:7001 --to new1:7001

@@ -31,6 +31,8 @@ export interface NewFile extends Promised {
   /** Of the checksum, where that is not known yet. */
   type?: HashType;
   onBytes?: (bytes: number) => Promise<void> | void;
+  /** Store only in the place of this fid, or with 0 of none, where the target can decide so. */
+  replacing?: number | undefined;
 }
 
 const triesMax = 3;
@@ -74,6 +76,7 @@ export class TargetFiles {
           class: file.class === 'default' ? '' : file.class,
           size: file.length,
           checksum: bytes.type,
+          ...(file.replacing === undefined ? {} : { replacing: file.replacing }),
           signal,
         });
       } catch (error) {

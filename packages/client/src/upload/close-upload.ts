@@ -18,6 +18,7 @@ interface Close {
   path: string;
   bytes: number;
   checksum: Checksum | undefined;
+  replacing: number | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -31,9 +32,10 @@ const waitsMs = [0, 100, 400, 1_500, 3_000];
  * @throws the refusal of the tracker; the error of the lost try when its outcome stays unknown.
  */
 export async function closeUpload({ pool, domain }: CloseContext, close: Close): Promise<void> {
-  const { key, fid, devid, path, bytes, checksum, signal } = close;
+  const { key, fid, devid, path, bytes, checksum, replacing, signal } = close;
   const sum = checksum === undefined ? {} : { checksum: formatChecksum(checksum) };
-  const args = { domain, key, fid, devid, path, size: bytes, ...sum };
+  const only = replacing === undefined ? {} : { replacing };
+  const args = { domain, key, fid, devid, path, size: bytes, ...sum, ...only };
   let lost: OmgfsError | undefined;
   let last: OmgfsError | undefined;
   for (const waitMs of waitsMs) {

@@ -30,6 +30,7 @@ export interface UploadRequest {
   className: string;
   source: Source;
   checksum?: HashType | undefined;
+  replacing?: number | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((bytes: number) => void) | undefined;
 }
@@ -118,7 +119,8 @@ async function uploadOnce(
       });
       if (uploaded === undefined) continue;
       const { bytes, checksum } = uploaded;
-      await closeUpload(context, { key, fid, devid, path, bytes, checksum, signal });
+      const { replacing } = request;
+      await closeUpload(context, { key, fid, devid, path, bytes, checksum, replacing, signal });
       return { fid: Number(fid), bytes, ...(checksum === undefined ? {} : { checksum }) };
     }
     throw noneTook(`${destinations.length} were offered`);

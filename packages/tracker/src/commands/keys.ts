@@ -3,7 +3,7 @@
  * `rename_prefix`, which is ours.
  */
 import { isTrue, limits, OmgfsError } from '@omgfs/protocol';
-import { checkKeyLength, domainOf, keyOf, requiredArg } from './arguments.ts';
+import { checkKeyLength, domainOf, idOf, keyOf, requiredArg } from './arguments.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
@@ -16,12 +16,17 @@ export function keyCommands(services: CommandServices): Record<string, Command> 
   };
 }
 
+/** With `fid`, an argument of ours, only while the key stands for that file. */
 function deleteKey({ store, lookups, topology, wakeDelete }: CommandServices): Command {
   return async ({ args }) => {
     const { dmid } = domainOf(topology, args);
     const dkey = keyOf(args);
+    const fid = args.fid === undefined ? undefined : idOf(args.fid);
+    if (args.fid !== undefined && fid === undefined) {
+      throw new OmgfsError('BAD_PARAMS', { message: 'fid is the file that the key stands for.' });
+    }
     lookups.wrote({ dmid, dkey });
-    if (!(await store.deleteKey({ dmid, dkey }))) throw new OmgfsError('UNKNOWN_KEY');
+    if (!(await store.deleteKey({ dmid, dkey, fid }))) throw new OmgfsError('UNKNOWN_KEY');
     wakeDelete();
     return {};
   };

@@ -103,8 +103,8 @@ export interface FileStore {
    * SIZE_MISMATCH, BAD_DIGEST, PRECONDITION_FAILED, BODY_TOO_LARGE; what `body` throws.
    */
   put(place: FilePlace, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<StoredFile>;
-  /** @throws UNKNOWN_KEY. */
-  remove(place: FilePlace): Promise<void>;
+  /** With `fid`, only while the key stands for that. @throws UNKNOWN_KEY. */
+  remove(place: FilePlace, fid?: number): Promise<void>;
   /** With `overwrite`, readers see the old file or this one. @throws UNKNOWN_KEY, KEY_EXISTS. */
   rename(request: { domain: string; from: string; to: string; overwrite?: boolean }): Promise<void>;
   /**
@@ -226,8 +226,8 @@ class CommandFileStore implements FileStore {
     });
   }
 
-  async remove({ domain, key }: FilePlace): Promise<void> {
-    await this.#run('delete', { domain, key });
+  async remove({ domain, key }: FilePlace, fid?: number): Promise<void> {
+    await this.#run('delete', { domain, key, fid });
   }
 
   async rename(request: Parameters<FileStore['rename']>[0]): Promise<void> {

@@ -228,8 +228,11 @@ export interface FilesStore {
     limit: number;
     caseSensitive: boolean;
   }): Promise<string[]>;
-  /** Removes the key and queues its fid for deletion, in one transaction. *Batched.* */
-  deleteKey(request: { dmid: number; dkey: string }): Promise<boolean>;
+  /**
+   * Removes the key and queues its fid for deletion, in one transaction; with `fid`, only if the
+   * key stands for that. @returns false when there was nothing to remove. *Batched.*
+   */
+  deleteKey(request: { dmid: number; dkey: string; fid?: number | undefined }): Promise<boolean>;
   /** With `replace`, a file of the other key is deleted in the same transaction. */
   renameKey(request: {
     dmid: number;

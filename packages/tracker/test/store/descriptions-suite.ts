@@ -90,6 +90,14 @@ export function descriptionsSuite(openFresh: OpenFresh): void {
       expect((await closeOf('absent', first.fid)).outcome).toBe('other_file');
     });
 
+    test('a key is removed while it stands for a certain file', async () => {
+      const [one, two] = await atOnce(2, (at) => put(store, { dmid, dkey: `remove${at}` }));
+      const remove = (at: number, fid = one) => store.deleteKey({ dmid, dkey: `remove${at}`, fid });
+      expect(await Promise.all([remove(0), remove(1), remove(2)])).toEqual([true, false, false]);
+      expect((await store.findFile({ dmid, dkey: 'remove1' }))?.fid).toBe(two);
+      expect(await remove(1, two)).toBe(true);
+    });
+
     test('of many at once, by two stores, one wins', async () => {
       const other = await database.open();
       const outcomes = await atOnce(12, async (index) => {

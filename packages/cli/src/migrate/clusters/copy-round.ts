@@ -14,11 +14,11 @@ import {
 import { about } from '../../output.ts';
 import { sortedKeys } from '../archive/export-listing.ts';
 import { digestOf, hashTypeDefault } from '../checked-bytes.ts';
-import { jsonKey, keyBytes, keyText } from '../keys.ts';
+import { jsonKey, keyText } from '../keys.ts';
 import { eachParallel } from '../parallel.ts';
 import { Report } from '../report.ts';
 import { joinRows } from '../rows/sorted-rows.ts';
-import { type FileVersion, type OpenFile, SourceFiles } from '../source-files.ts';
+import { type FileVersion, type OpenFile, SourceFiles, unlessGone } from '../source-files.ts';
 import { refuseToReplace, TargetFiles } from '../target-files.ts';
 import type { Throttle } from '../throttle.ts';
 import type { CopyRecord, CopyState } from './copy-state.ts';
@@ -32,6 +32,8 @@ export interface CopyOptions {
   allowEmpty?: boolean;
   /** Replace files at the target that no migration wrote. */
   overwrite?: boolean;
+  /** Only find out what would be done; neither cluster nor the state is changed. */
+  dryRun?: boolean;
   throttle: Throttle;
   signal: AbortSignal;
 }
@@ -42,6 +44,8 @@ export interface CopyPlace {
   /** Names at the source and at the target. */
   from: string;
   to: string;
+  /** A dry run did not create the domain at the target: it has no files. */
+  targetIsNew: boolean;
   /** Directory for sorting. */
   dir: string;
   state: CopyState;
@@ -141,6 +145,7 @@ class Round {
     for (let tries = 1; ; tries += 1) {
       const cleared = await this.#clear(key, { version, record });
       if (cleared === undefined) return this.#report.skipped();
+      if (this.#options.dryRun) return this.#wouldCopy(key, version);
       const opened = await this.#source.open(key, signal);
       if (opened === undefined) return this.#report.skipped();
       try {
@@ -151,6 +156,13 @@ class Round {
         if (toOmgfsError(error).retry !== 'other' || tries === triesMax) throw error;
       }
     }
+  }
+
+  async #wouldCopy(key: string, version: FileVersion): Promise<void> {
+    const { length = await this.#lengthOf(key) } = version;
+    if (length === undefined) return this.#report.skipped();
+    const { to } = this.#place;
+    this.#report.done(length, { action: 'copy', domain: to, ...jsonKey(key), bytes: length });
   }
 
   async #transfer(key: string, opened: OpenFile, { record, replaces }: Cleared): Promise<void> {
@@ -187,7 +199,11 @@ class Round {
       this.#report.moved(count);
       return throttle.take(count);
     };
-    const file = { length, checksum, class: name, once: true, open: bytes, onBytes };
+    const file = {
+      ...{ length, checksum, class: name, once: true, open: bytes, onBytes },
+      // Decided where it is stored, by targets that can. Others are asked as late as possible.
+      replacing: overwrite ? undefined : (replaces ?? 0),
+    };
     return this.#target.put(key, file, signal);
   }
 
@@ -201,6 +217,7 @@ class Round {
     { version, record }: { version: FileVersion; record: CopyRecord },
   ): Promise<Cleared | undefined> {
     const { signal, overwrite } = this.#options;
+    if (this.#place.targetIsNew) return { record, replaces: undefined };
     const fid = await this.#target.fidOf(key, signal);
     // Ours, of a version that is out of date.
     if (fid === undefined || fid === record.target) return { record, replaces: fid };
@@ -211,7 +228,7 @@ class Round {
     if (found.state === 'absent') return { record, replaces: undefined };
     if (found.state === 'same') {
       const { fid: source, class: name = 'default' } = version;
-      await this.#place.state.note(key, { source, target: found.fid, class: name });
+      await this.#note(key, { source, target: found.fid, class: name });
       return undefined;
     }
     if (found.fid === record.target) return { record, replaces: found.fid };
@@ -253,7 +270,7 @@ class Round {
     { version, record }: { version: FileVersion; record: CopyRecord },
   ): Promise<void> {
     const { class: name } = version;
-    if (name === undefined || name === record.class) return;
+    if (name === undefined || name === record.class || this.#options.dryRun) return;
     const { target, to, state } = this.#place;
     const args = { domain: toByteString(to), key, class: toByteString(name) };
     await target.trackers.request('updateclass', args, { signal: this.#options.signal });
@@ -269,17 +286,26 @@ class Round {
       this.gone += 1;
       return;
     }
-    const { target, to, state } = this.#place;
+    const { target, to } = this.#place;
+    if (this.#place.targetIsNew) return;
     const fid = await this.#target.fidOf(key, signal);
     // Neither is it ours because a copy was begun.
     if (fid !== undefined && fid !== record.target) {
       const why = record.begun === undefined ? 'was replaced' : 'may be of somebody else';
       this.#report.note(`'${keyText(key)}' ${why} at the target and stays there`);
     } else if (fid !== undefined) {
-      await target.delete(keyBytes(key), { signal });
+      // Not a file that took its place since, where the target can tell; others ignore the fid.
+      const args = { domain: toByteString(to), key, fid };
+      if (!this.#options.dryRun) {
+        await unlessGone(target.trackers.request('delete', args, { signal }));
+      }
       this.deleted += 1;
       this.#report.said({ action: 'delete', domain: to, ...jsonKey(key) });
     }
-    await state.note(key, undefined);
+    await this.#note(key, undefined);
+  }
+
+  async #note(key: string, record: CopyRecord | undefined): Promise<void> {
+    if (!this.#options.dryRun) await this.#place.state.note(key, record);
   }
 }

@@ -69,7 +69,7 @@ class Migration {
     let before = Number.POSITIVE_INFINITY;
     for (;;) {
       const { copied, deleted, failed } = await this.#roundOfAll();
-      const news = copied + deleted;
+      const news = this.#options.dryRun ? 0 : copied + deleted;
       if (news > 0 && news < before) {
         before = news;
         continue;
@@ -114,26 +114,30 @@ class Migration {
     const options = this.#options;
     const { target: admin } = this.#admins;
     const namespace = { domain: to, classes };
-    for (const note of await prepareNamespace(admin, namespace, { dryRun: false })) this.#say(note);
+    const { dryRun = false } = options;
+    const notes = await prepareNamespace(admin, namespace, { dryRun });
+    for (const note of notes) this.#say(note);
+    const targetIsNew = dryRun && notes.includes(`domain ${to} is new`);
     const dir = join(this.#dir, `${encodeURIComponent(from)}=${encodeURIComponent(to)}`);
     const state = this.#states.get(dir) ?? new CopyState(dir);
     this.#states.set(dir, state);
     const source = createClient({ trackers: options.from, domain: from });
     const target = createClient({ trackers: options.to, domain: to });
     try {
-      return await copyRound({ source, target, from, to, dir, state }, options);
+      return await copyRound({ source, target, from, to, targetIsNew, dir, state }, options);
     } finally {
       await Promise.all([source.close(), target.close()]);
     }
   }
 
   #sayRound({ from, to }: DomainPair, result: RoundResult): void {
-    const { json, watch } = this.#options;
+    const { json, watch, dryRun } = this.#options;
     const round = this.#round;
     const label = from === to ? from : `${from}=${to}`;
     // Nobody wants to read all day that nothing happens.
     const idle = watch && round > 1 && result.copied + result.deleted + result.failed === 0;
-    if (json) printJson({ round, domain: from, to, ...result });
+    if (json) printJson({ round, domain: from, to, ...result, ...(dryRun ? { dryRun } : {}) });
+    else if (dryRun) printLine(`dry run, nothing done, ${label}: ${inWords(result)}`);
     else if (!idle) printLine(`round ${round}, ${label}: ${inWords(result)}`);
   }
 

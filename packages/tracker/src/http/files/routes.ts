@@ -11,7 +11,7 @@ import { count, text } from '../api.ts';
 import { limitTransfers, type Transfers } from '../patience.ts';
 import { type DownloadShape, download } from './download.ts';
 import { storeForm } from './form.ts';
-import { type UploadQuery, upload } from './upload.ts';
+import { replacingOf, type UploadQuery, upload } from './upload.ts';
 
 export interface FilesOptions {
   files: FileStore;
@@ -119,7 +119,8 @@ function addWriting(app: FastifyInstance, { files, uploadBytesMax: bytesMax }: F
     url,
     { schema: { tags, security, params, summary: 'Delete a file' } },
     async (request, reply) => {
-      await files.remove(placeOf(request));
+      const place = placeOf(request);
+      await files.remove(place, await replacingOf(files, place, request.headers));
       return reply.code(204).send();
     },
   );

@@ -69,10 +69,10 @@ function announcedLength(headers: IncomingHttpHeaders): number | undefined {
 }
 
 /**
- * The fid that the file must replace by the conditions of the request; 0 for none at all.
+ * The fid that a file must replace, or that must go, by the conditions of the request; 0 for none at all.
  * @throws PRECONDITION_FAILED.
  */
-async function replacingOf(
+export async function replacingOf(
   files: FileStore,
   place: FilePlace,
   headers: IncomingHttpHeaders,

@@ -7,13 +7,20 @@ import { int, text } from './row.ts';
 import { bytes, integer, marks, padded, tuples } from './statements.ts';
 
 /** Removes keys and queues their fids for deletion. @returns which of them existed. */
-export function deleteKeys(engine: Engine, keys: readonly Key[]): Promise<boolean[]> {
+export function deleteKeys(
+  engine: Engine,
+  keys: readonly (Key & { fid?: number | undefined })[],
+): Promise<boolean[]> {
   const { dialect } = engine;
   let fids: number[] = [];
   return engine.transaction(
     async (session) => {
       const rows = await currentFiles({ session, dialect, keys, lock: true });
-      const found = rows.map((row) => (row === undefined ? undefined : int(row, 'fid')));
+      const found = rows.map((row, at) => {
+        const fid = row === undefined ? undefined : int(row, 'fid');
+        const meant = keys[at]?.fid;
+        return meant === undefined || meant === fid ? fid : undefined;
+      });
       // Two spellings of one key may be in the batch on schemas that compare loosely.
       const existed = found.map((fid, at) => fid !== undefined && found.indexOf(fid) === at);
       fids = found.filter((fid, at): fid is number => fid !== undefined && existed[at] === true);

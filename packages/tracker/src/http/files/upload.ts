@@ -69,7 +69,7 @@ function announcedLength(headers: IncomingHttpHeaders): number | undefined {
 }
 
 /**
- * The fid that a file must replace, or that must go, by the conditions of the request; 0 for none at all.
+ * The fid that must be replaced or removed by the conditions of the request; 0 for none at all.
  * @throws PRECONDITION_FAILED.
  */
 export async function replacingOf(

@@ -4,6 +4,9 @@
  * where it has none, text and word are equal on the wire, and clients compare that.
  */
 
+/** Response header of a storage node: the code of the error it answers with. */
+export const errorHeader = 'omgfs-error';
+
 /** What a caller can do: give up, try again later, or try another tracker or device. */
 export type Retry = 'never' | 'same' | 'other';
 
@@ -270,6 +273,12 @@ export const errorTable = facts({
   },
   DEVICE_FULL: { wire: 'failure', status: 507, retry: 'other', message: 'The device is full.' },
   // Availability.
+  FILE_UNREADABLE: {
+    wire: 'failure',
+    status: 500,
+    retry: 'other',
+    message: 'The bytes of the file cannot be read, though its disk works.',
+  },
   NO_REPLICA_UP: unavailable('No replica of the file can be read now.'),
   NO_TRACKER_UP: { wire: 'failure', status: 503, retry: 'same', message: 'No tracker answers.' },
   DEADLINE_EXCEEDED: {

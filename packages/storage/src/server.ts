@@ -242,7 +242,8 @@ async function serve(
     const facts = { method: req.method, target, code: error.code, reason: error.message };
     // A disk that fails, or a mistake of ours; a full disk and a client that left are neither.
     const ours = !(thrown instanceof OmgfsError) && error.status >= 500 && error.status !== 507;
-    if (ours && !req.socket.destroyed) {
+    if (error.code === 'FILE_UNREADABLE') options.log.error(facts, 'file.unreadable');
+    else if (ours && !req.socket.destroyed) {
       options.log.error({ ...facts, err: thrown }, 'request.failed');
     } else {
       options.log.debug(facts, 'request.refused');

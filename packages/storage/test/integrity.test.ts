@@ -1,5 +1,6 @@
 /** Goal: a file that rots is found, moved aside and reported, and nothing else is. Method: files
  *  are changed on the disk behind the back of a node, and a device is scrubbed with its state. */
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFile,
@@ -14,10 +15,11 @@ import {
 import { join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
 import { expect, onTestFinished, test } from 'vitest';
+import { makeUnreadable } from '../../../test/helpers/unreadable.ts';
 import { until } from '../../../test/helpers/wait.ts';
 import { Devices } from '../src/device/devices.ts';
 import { Scrub } from '../src/integrity/scrub.ts';
-import { ask, put, quiet, startNode } from './helpers.ts';
+import { ask, createDocroot, mountSmall, put, quiet, startNode } from './helpers.ts';
 
 const hash = (algorithm: string, body: string | Buffer) =>
   createHash(algorithm).update(body).digest('base64');
@@ -221,4 +223,28 @@ test('digests for whoever asks: of what is sent, and of the whole file', async (
   }
   const none = await ask(url + fidPath(1, 6), { headers: { 'want-content-digest': 'sha-256=0' } });
   expect(none.headers['content-digest']).toBeUndefined();
+});
+
+test('I6: a file that cannot be read is told from a disk that fails as a whole', async () => {
+  const docroot = await createDocroot(1);
+  if (!mountSmall(join(docroot, 'dev1'), '4m')) return;
+  const { url } = await startNode({ docroot });
+  const [bad, good] = [fidPath(1, 8), fidPath(1, 9)];
+  for (const path of [bad, good]) await put(url + path, 'x');
+  if (!makeUnreadable(join(docroot, bad))) return;
+  const answer = await ask(url + bad);
+  expect([answer.status, answer.headers['omgfs-error']]).toEqual([500, 'FILE_UNREADABLE']);
+  expect(answer.text).toMatch(/dev1 works, but 0\/000\/000\/0000000008\.fid on it cannot be read/);
+  expect((await ask(url + bad, { method: 'HEAD' })).status).toBe(200);
+  expect((await ask(url + good)).text).toBe('x');
+  const { scrub } = await openDevice(docroot);
+  await scrub.round();
+  expect(scrub.report.findings).toMatchObject([{ name: bad.slice(6), kind: 'unreadable' }]);
+  execFileSync('mount', ['-o', 'remount,ro', join(docroot, 'dev1')]);
+  await until('the disk to be blamed', async () => (await ask(url + bad)).status === 503);
+  await until('no file to be blamed', async () => {
+    scrub.report.findings = [];
+    await scrub.round().catch(() => {});
+    return scrub.report.findings.length === 0;
+  });
 });

@@ -5,6 +5,7 @@ import type { Device } from './device.ts';
 import type { Devices } from './devices.ts';
 import { parentOf } from './directories.ts';
 import { errnoOf, openForRead } from './files.ts';
+import { explainUnreadable } from './unreadable.ts';
 
 /** An open file; whoever gets it closes it. */
 export interface OpenFile {
@@ -15,14 +16,15 @@ export interface OpenFile {
 /**
  * Opens a file below a device.
  * @throws NO_FILE when it is not there and the disk has just been found to be the right one;
- * DEVICE_REFUSED otherwise; PATH_FORBIDDEN for a symbolic link; errors of the system.
+ * DEVICE_REFUSED otherwise; FILE_UNREADABLE; PATH_FORBIDDEN for a symbolic link; errors of the
+ * system.
  */
 export async function openFile(device: Device, name: string): Promise<OpenFile> {
   try {
     await device.directories.check(parentOf(name));
     return await device.run(() => openForRead(`${device.root}/${name}`));
   } catch (error) {
-    throw await explainMissing(device, name, error);
+    throw await explainMissing(device, name, await explainUnreadable(device, name, error));
   }
 }
 

@@ -17,6 +17,7 @@ import type { Devices } from '../device/devices.ts';
 import { closeNow, readFully } from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
 import { type OpenFile, openFid, openFile } from '../device/reader.ts';
+import { explainUnreadable } from '../device/unreadable.ts';
 import { multipart } from '../http/multipart.ts';
 import { parseReadTarget } from '../http/path.ts';
 import {
@@ -44,7 +45,8 @@ const scarceChunkBytes = 8 * 1024;
 
 /**
  * Answers a GET or HEAD.
- * @throws INVALID_PATH, PATH_FORBIDDEN, NO_FILE, NO_DEVICE, DEVICE_REFUSED, errors of the system.
+ * @throws INVALID_PATH, PATH_FORBIDDEN, NO_FILE, NO_DEVICE, DEVICE_REFUSED, FILE_UNREADABLE,
+ * errors of the system.
  */
 export async function handleGet(context: GetContext, exchange: Exchange): Promise<void> {
   const place = parseReadTarget(exchange.target);
@@ -143,7 +145,10 @@ async function sendFile(
       return sendText(exchange, 416, 'No part of the file is in that range.\n', range);
     }
     owned = false;
-    await sendBytes(buffers, res, { fd, size: stats.size, headers, ranges, run, wanted });
+    const body = { fd, size: stats.size, headers, ranges, run, wanted };
+    await sendBytes(buffers, res, body).catch(async (error: unknown) => {
+      throw await explainUnreadable(found.device, found.name, error);
+    });
     if (ranges === 'whole' && stats.size <= hotBytesMax) {
       found.device.hotFiles.add(found.name, stats, headList(headers, stats.size));
     }

@@ -3,7 +3,7 @@
  * that its client can read the reason.
  */
 import { IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
-import type { OmgfsError } from '@omgfs/protocol';
+import { errorHeader, type OmgfsError } from '@omgfs/protocol';
 
 /** What most handlers need of a request, whoever read it from the wire. */
 export type RequestHead = Pick<IncomingMessage, 'method' | 'headers' | 'socket'>;
@@ -101,6 +101,7 @@ export function sendError(exchange: Exchange, error: OmgfsError): void {
   sendHead(res, error.status, {
     'Content-Type': 'text/plain; charset=utf-8',
     'Content-Length': body.length,
+    [errorHeader]: error.code,
     ...(error.status === 405 ? { Allow: methodsOffered } : {}),
     ...(error.status === 503 ? { 'Retry-After': retryAfterSeconds } : {}),
     ...(unread ? { Connection: 'close' } : {}),

@@ -1,7 +1,7 @@
 /** What the scrub of a device has done and found, as kept on the device and shown over HTTP. */
 import type { Finding, FindingId } from '@omgfs/protocol';
+import type { Device } from '../device/device.ts';
 import { mkdir, readFile, rename, writeAtomically, writeFully } from '../device/files.ts';
-import type { Runner } from '../device/io/lane.ts';
 
 /** Below a device directory: what the node keeps there besides files. */
 export const stateDirectory = '.omgfs';
@@ -39,16 +39,23 @@ export class ScrubReport {
     return report;
   }
 
-  async save(root: string, { temp, run }: { temp: string; run: Runner }): Promise<void> {
-    const directory = `${root}/${stateDirectory}`;
-    await run(() => mkdir(directory, { recursive: true, mode: 0o755 }));
+  /**
+   * Replaces the report on a device. It survives a power cut like a file: nothing else says why a
+   * file was moved to the quarantine.
+   */
+  async save(device: Device): Promise<void> {
+    const { root, run, sync, directories } = device;
+    const temp = device.tempPath();
+    await run(() => mkdir(`${root}/${stateDirectory}`, { recursive: true, mode: 0o755 }));
+    await directories.sync('');
     await writeAtomically({
       temp,
-      sync: undefined,
+      sync,
       run,
       fill: (fd) => writeFully(fd, Buffer.from(`${JSON.stringify(this)}\n`)),
-      place: () => run(() => rename(temp, `${directory}/${reportName}`)),
+      place: () => run(() => rename(temp, `${root}/${stateDirectory}/${reportName}`)),
     });
+    await directories.sync(stateDirectory);
   }
 
   begin(): void {

@@ -8,8 +8,17 @@ import type { Stats } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Digests, OmgfsError, type ScrubOrder } from '@omgfs/protocol';
 import type { Device } from '../device/device.ts';
-import { closeNow, lstat, mkdir, openForRead, readFully, rename } from '../device/files.ts';
+import {
+  closeNow,
+  errnoOf,
+  lstat,
+  mkdir,
+  openForRead,
+  readFully,
+  rename,
+} from '../device/files.ts';
 import { SharedRun } from '../device/shared-run.ts';
+import { explainUnreadable } from '../device/unreadable.ts';
 import type { Log } from '../log.ts';
 import { type DigestDirectory, isOf } from './digest-log.ts';
 import { ScrubReport, stateDirectory } from './scrub-report.ts';
@@ -177,8 +186,10 @@ export class Scrub {
       // Deleted while it was looked at, or its disk was.
       if (stats === undefined || !(await this.#isStill(name, stats))) return;
       if (device.state !== 'ready') return;
-      // Too much to do, or a disk that is not trusted: that says nothing about the file.
+      // Too much to do, or a disk that fails as a whole: that says nothing about the file.
       if (error instanceof OmgfsError) return;
+      const explained = await explainUnreadable(device, name, error);
+      if (errnoOf(explained) === 'EIO') return;
       if (!this.#hasRoom(name)) return;
       this.#found({ name, kind: 'unreadable', reason: String(error) });
     }
@@ -280,8 +291,7 @@ export class Scrub {
 
   /** @throws errors of the system. */
   async #write(): Promise<void> {
-    const { root, run } = this.#device;
-    await this.#report.save(root, { temp: this.#device.tempPath(), run });
+    await this.#report.save(this.#device);
   }
 
   /** Waits as long as so many bytes take, at a rate that may change meanwhile. */

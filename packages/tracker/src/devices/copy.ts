@@ -31,16 +31,11 @@ export type CopyOutcome =
   | { state: 'copied'; checksum: Checksum | undefined; shownBytes?: number | undefined }
   | { state: 'source_failed' | 'target_failed'; reason: string };
 
-export type DigestOutcome =
-  | { state: 'present'; hex: string; bytes: number }
-  | { state: 'missing' }
-  | { state: 'unreachable'; reason: string };
-
 /** Marks what went wrong at the source while the request to the target was being written. */
 class SourceError extends Error {}
 
 /** Ends a transfer that makes no progress; a transfer that does may last as long as it needs. */
-class Watchdog {
+export class Watchdog {
   readonly #abort = new AbortController();
   readonly #timer: NodeJS.Timeout;
   readonly #outer: readonly AbortSignal[];
@@ -183,39 +178,12 @@ class Tap {
   }
 }
 
-/** Reads a replica and digests it; never throws. */
-export async function digestReplica(
-  agent: Dispatcher,
-  request: { url: string; type: HashType; stallMs: number; signal?: AbortSignal | undefined },
-): Promise<DigestOutcome> {
-  const watchdog = new Watchdog(request.stallMs, request.signal ? [request.signal] : []);
-  try {
-    const reply = await get(agent, request.url, watchdog);
-    if (!isSuccess(reply.statusCode)) {
-      await reply.body.dump();
-      if (reply.statusCode === 404) return { state: 'missing' };
-      return { state: 'unreachable', reason: `answered ${reply.statusCode}` };
-    }
-    const hash = createHash(hashTypes[request.type].algorithm);
-    let bytes = 0;
-    for await (const chunk of reply.body as AsyncIterable<Buffer>) {
-      watchdog.progress();
-      hash.update(chunk);
-      bytes += chunk.length;
-    }
-    return { state: 'present', hex: hash.digest('hex'), bytes };
-  } catch (error) {
-    return { state: 'unreachable', reason: reasonOf(error) };
-  } finally {
-    watchdog.end();
-  }
-}
-
-function get(
+export function get(
   agent: Dispatcher,
   url: string,
   { signal }: Watchdog,
+  headers: Record<string, string> = {},
 ): Promise<Dispatcher.ResponseData> {
   const { origin, pathname } = new URL(url);
-  return agent.request({ origin, path: pathname, method: 'GET', signal });
+  return agent.request({ origin, path: pathname, method: 'GET', headers, signal });
 }

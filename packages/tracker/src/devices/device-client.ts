@@ -5,13 +5,8 @@
  */
 import type { HashType, ScrubOrder } from '@omgfs/protocol';
 import { Agent, type Dispatcher } from 'undici';
-import {
-  type CopyOutcome,
-  type CopyRequest,
-  copyReplica,
-  type DigestOutcome,
-  digestReplica,
-} from './copy.ts';
+import { type CopyOutcome, type CopyRequest, copyReplica } from './copy.ts';
+import { type DigestOutcome, digestReplica } from './digest.ts';
 import { Directories } from './directories.ts';
 import { call, contentLengthOf, isSuccess } from './http.ts';
 import {

@@ -150,3 +150,26 @@ test('a copy ends when it is told to', async () => {
   const request = { from, to: silent + path, length, signals: [stop.signal] };
   expect(await newClient().copy(request)).toEqual({ state: 'target_failed', reason: 'stopped' });
 });
+
+test('a digest of what cannot be read to its end says so, however the answer was cut', async () => {
+  const cut = 2_000_000;
+  const asked: (string | undefined)[] = [];
+  const node = await startTestNode((request, response) => {
+    const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    asked.push(request.headers.range);
+    if (from >= cut) {
+      response.writeHead(500, { 'omgfs-error': 'FILE_UNREADABLE' }).end('EIO at that place\n');
+      return true;
+    }
+    const range = { 'content-range': `bytes ${from}-${length - 1}/${length}` };
+    response.writeHead(asked.length === 1 ? 200 : 206, {
+      'content-length': length - from,
+      ...range,
+    });
+    response.write(bytes.subarray(from, cut), () => response.destroy());
+    return true;
+  });
+  const outcome = await newClient().digest(node.base + path, 'MD5');
+  expect(outcome).toEqual({ state: 'unreadable', reason: 'EIO at that place' });
+  expect(asked[0]).toBeUndefined();
+});

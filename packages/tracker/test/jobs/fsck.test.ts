@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { type Checksum, fidPath } from '@omgfs/protocol';
 import { describe, expect, test } from 'vitest';
+import { makeUnreadable, unreadableBytes } from '../../../../test/helpers/unreadable.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { startTestNode } from '../devices/http-node.ts';
 import { type ClusterOptions, engines, startCluster, type TestCluster } from './cluster.ts';
@@ -38,6 +39,21 @@ describe.each(engines)('fsck on %s', (engine) => {
     expect(await foundIn(cluster)).toEqual([]);
     const state = await cluster.store.fsck.state();
     expect(state).toMatchObject({ position: state.end, checked: 3, host: undefined });
+  });
+
+  test('I2: a replica that cannot be read is forgotten while another is right', async () => {
+    const cluster = await start({ engine, hosts: 2, hashtype: 'MD5' });
+    const bytes = 'x'.repeat(unreadableBytes);
+    const upload = (key: string, on: number[], checksum?: Checksum) =>
+      cluster.upload({ bytes, on, key, replicate: false, ...(checksum && { checksum }) });
+    const two = await upload('two', [1, 2], md5Of(bytes));
+    const one = await upload('one', [1], md5Of(bytes));
+    const places = [two, one].map((fid) => cluster.node(1).docroot + fidPath(1, fid));
+    if (!places.every(makeUnreadable)) return;
+    await runFsck(cluster, { waiting: 1 });
+    expect(await foundIn(cluster, two)).toEqual(['MISS 1', 'REPL']);
+    expect(await cluster.replicas(two)).toEqual([2]);
+    expect(await cluster.replicas(one)).toEqual([1]);
   });
 
   test('counts and places: BCNT, POVI for too few and too many, NOPA', async () => {

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fidPath, type ScrubAnswer, scrubHeader, scrubPath } from '@omgfs/protocol';
 import { describe, expect, test } from 'vitest';
 import { rotFile } from '../../../../test/helpers/rot.ts';
+import { makeUnreadable, unreadableBytes } from '../../../../test/helpers/unreadable.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import type { DeviceClient } from '../../src/devices/device-client.ts';
 import { scrubRateField } from '../../src/topology/scrub-view.ts';
@@ -98,6 +99,22 @@ describe.each(engines)('%s', (engine) => {
     await other.logged('scrub.repaired', { fid: both, devid: 1, verified: 2 });
     await until('one waits', async () => (await ask(cluster, 1)).waiting === 1);
     expect(await cluster.replicas(alone)).toEqual([1]);
+  });
+
+  test('I2: what cannot be read is replaced from another copy, and the last one kept', async () => {
+    const cluster = await startCluster({ engine, hosts: 3, settings });
+    const bytes = 'x'.repeat(unreadableBytes);
+    const upload = (key: string, on: number[]) =>
+      cluster.upload({ bytes, on, key, replicate: false });
+    const [two, one] = [await upload('two', [1, 2]), await upload('one', [1])];
+    const places = [two, one].map((fid) => cluster.node(1).docroot + fidPath(1, fid));
+    if (!places.every(makeUnreadable)) return;
+    await scrubAt(cluster, 1000);
+    await cluster.logged('scrub.repaired', { fid: two, devid: 1, kind: 'unreadable', verified: 2 });
+    await until('the other copy', async () => (await cluster.replicas(two)).includes(3));
+    expect(await cluster.bytesOn(3, two)).toBe(bytes);
+    await cluster.logged('scrub.last_copy', { fid: one, devid: 1, kind: 'unreadable' });
+    expect(await cluster.replicas(one)).toEqual([1]);
   });
 
   test('I6: a node that gives no answer while a finding is looked at keeps its row', async () => {

@@ -4,6 +4,7 @@ import { underAny } from '../../devices/any-signal.ts';
 import type { FsckCode, FsckFile } from '../../store/fsck-store.ts';
 import type { JobServices } from '../services.ts';
 import type { FsckMode } from './inspect.ts';
+import type { Reach } from './reach.ts';
 
 export interface ChecksumFindings {
   codes: FsckCode[];
@@ -11,7 +12,9 @@ export interface ChecksumFindings {
   corrupt: number[];
   /** To be stored, because there is none yet. */
   checksum?: Checksum;
-  /** Replicas that could not be read to their end. */
+  /** Replicas of which their nodes say that they cannot be read, while others are right. */
+  unreadable: number[];
+  /** Replicas that could not be read to their end, for what may be another reason. */
   unread: { devid: number; reason: string }[];
 }
 
@@ -21,7 +24,7 @@ export interface ChecksumFindings {
  * look bad.
  */
 export async function compareChecksums(
-  services: JobServices,
+  parts: { services: JobServices; reach: Reach },
   request: {
     file: FsckFile;
     devids: readonly number[];
@@ -29,18 +32,23 @@ export async function compareChecksums(
     signals: readonly AbortSignal[];
   },
 ): Promise<ChecksumFindings> {
+  const { services } = parts;
   const { file, mode } = request;
-  const findings: ChecksumFindings = { codes: [], corrupt: [], unread: [] };
+  const findings: ChecksumFindings = { codes: [], corrupt: [], unreadable: [], unread: [] };
   const wanted = services.topology.classOf(file.dmid, file.classid).hashtype;
   const asked = algorithmOf(mode.checksums);
   if (mode.checksums === 'off' || (wanted === null && asked === undefined)) return findings;
   const stored = await services.store.findChecksum(file.fid);
   const type = stored?.type ?? wanted ?? asked;
   if (type === undefined) return findings;
-  const digests = await digestAll(services, request, type);
+  const digests = await digestAll(parts, request, type);
   const byHex = new Map<string, number[]>();
-  for (const { devid, hex, reason } of digests) {
-    if (hex === undefined) findings.unread.push({ devid, reason });
+  // Nothing is replaced from what may not be right itself (I2).
+  const seen = new Set(digests.flatMap(({ hex }) => hex ?? []));
+  const isSure = stored === undefined ? seen.size === 1 : seen.has(stored.hex);
+  for (const { devid, hex, reason, unreadable } of digests) {
+    if (unreadable && isSure) findings.unreadable.push(devid);
+    else if (hex === undefined) findings.unread.push({ devid, reason });
     else byHex.set(hex, [...(byHex.get(hex) ?? []), devid]);
   }
   if (byHex.size === 0) return findings;
@@ -71,10 +79,11 @@ interface Digest {
   devid: number;
   hex: string | undefined;
   reason: string;
+  unreadable?: true;
 }
 
 function digestAll(
-  { topology, devices, slots }: JobServices,
+  { services: { topology, devices, slots }, reach }: { services: JobServices; reach: Reach },
   request: { file: FsckFile; devids: readonly number[]; signals: readonly AbortSignal[] },
   type: HashType,
 ): Promise<Digest[]> {
@@ -87,6 +96,12 @@ function digestAll(
     );
     if (digest.state === 'present' && digest.bytes === file.length) {
       return { devid, hex: digest.hex, reason: '' };
+    }
+    if (digest.state === 'unreadable') {
+      // A disk that is about to be refused says nothing about its files (I6).
+      const doubt = await reach.findDoubt(devid);
+      const { reason } = doubt ?? digest;
+      return { devid, hex: undefined, reason, ...(doubt === undefined && { unreadable: true }) };
     }
     const reason = digest.state === 'unreachable' ? digest.reason : 'the file changed meanwhile';
     return { devid, hex: undefined, reason };

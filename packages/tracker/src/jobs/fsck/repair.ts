@@ -84,11 +84,12 @@ async function repairFile(
     events.push({ code: 'SRCH' }, { code: found === undefined ? 'GONE' : 'FOND' });
     if (found !== undefined) good.push(found);
   }
-  const sums = await compareChecksums(services, { file, devids: good, mode, signals });
+  const sums = await compareChecksums(parts, { file, devids: good, mode, signals });
   if (signals.some(({ aborted }) => aborted)) throw new Error('stopped before the file was judged');
   events.push(...sums.codes.map((code) => ({ code })));
+  events.push(...sums.unreadable.map((devid) => ({ code: 'MISS' as const, devid })));
   unsure.push(...sums.unread);
-  const forget = [...bad, ...sums.corrupt];
+  const forget = [...bad, ...sums.corrupt, ...sums.unreadable];
   const left = [...file.devids, ...(found === undefined ? [] : [found])];
   const holding = left.filter((devid) => !forget.includes(devid));
   const replicate = holding.length > 0 && judge.isViolated(file, holding);

@@ -18,7 +18,7 @@ export async function findReplicaFault(
     return lengthFault(size.bytes, length);
   }
   const digest = await devices.digest(url, checksum.type, signal ? { signal } : {});
-  if (digest.state === 'unreachable') return digest.reason;
+  if (digest.state === 'unreachable' || digest.state === 'unreadable') return digest.reason;
   if (digest.state === 'missing') return 'the file is missing';
   if (digest.hex === checksum.hex) return lengthFault(digest.bytes, length);
   return `has ${checksum.type} ${digest.hex} instead of ${checksum.hex}`;

@@ -1,4 +1,4 @@
-/** A file that cannot be read, for real: one of the kernel's own that answers EIO, mounted on it. */
+/** A file that cannot be read, for real: one of the kernel that answers EIO, mounted over it. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { onTestFinished } from 'vitest';

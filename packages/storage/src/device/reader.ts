@@ -1,11 +1,11 @@
 /** Finds and opens files on the devices, and tells a missing file from a missing disk (I6). */
 import type { Stats } from 'node:fs';
 import { fidPath, OmgfsError } from '@omgfs/protocol';
+import { explainUnreadable } from '../integrity/unreadable.ts';
 import type { Device } from './device.ts';
 import type { Devices } from './devices.ts';
 import { parentOf } from './directories.ts';
 import { errnoOf, openForRead } from './files.ts';
-import { explainUnreadable } from './unreadable.ts';
 
 /** An open file; whoever gets it closes it. */
 export interface OpenFile {

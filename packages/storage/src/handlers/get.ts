@@ -17,7 +17,6 @@ import type { Devices } from '../device/devices.ts';
 import { closeNow, readFully } from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
 import { type OpenFile, openFid, openFile } from '../device/reader.ts';
-import { explainUnreadable } from '../device/unreadable.ts';
 import { multipart } from '../http/multipart.ts';
 import { parseReadTarget } from '../http/path.ts';
 import {
@@ -29,6 +28,7 @@ import {
   serverHeader,
 } from '../http/reply.ts';
 import type { Scrubs } from '../integrity/scrubs.ts';
+import { explainUnreadable } from '../integrity/unreadable.ts';
 import { hotBytesMax, sendHot } from './hot.ts';
 import { digestHeaders, type WantedDigests, wantedDigests } from './wanted-digests.ts';
 

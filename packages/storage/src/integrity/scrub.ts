@@ -18,10 +18,10 @@ import {
   rename,
 } from '../device/files.ts';
 import { SharedRun } from '../device/shared-run.ts';
-import { explainUnreadable } from '../device/unreadable.ts';
 import type { Log } from '../log.ts';
 import { type DigestDirectory, isOf } from './digest-log.ts';
 import { ScrubReport, stateDirectory } from './scrub-report.ts';
+import { explainUnreadable } from './unreadable.ts';
 import { type Directory, walk } from './walk.ts';
 
 export interface ScrubOptions {

@@ -3,8 +3,8 @@
  * something about the file, and trackers replace such a replica from another (I2, I6).
  */
 import { OmgfsError } from '@omgfs/protocol';
-import type { Device } from './device.ts';
-import { errnoOf, fdatasync, unlink, writeAtomically, writeFully } from './files.ts';
+import type { Device } from '../device/device.ts';
+import { errnoOf, fdatasync, unlink, writeAtomically, writeFully } from '../device/files.ts';
 
 interface Trial {
   atMs: number;

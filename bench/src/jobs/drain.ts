@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fidPath } from '@omgfs/protocol';
 import { readCosts } from '../report/processes.ts';
-import { insertFiles, type JobSite, numberOf, queuedCopies } from './job-site.ts';
+import { hasQueuedCopies, insertFiles, type JobSite, numberOf } from './job-site.ts';
 
 const copiesAtOnce = 16;
 const pollMs = 50;
@@ -109,7 +109,7 @@ async function drainAll(
      SELECT fid, 0 FROM file WHERE fid BETWEEN ${first} AND ${first + files - 1}`,
   );
   await site.tracker.request('replicate_now');
-  while ((await queuedCopies(site)) > 0) await delay(pollMs);
+  while (await hasQueuedCopies(site)) await delay(pollMs);
   const copied = await numberOf(
     site,
     `SELECT COUNT(*) FROM file

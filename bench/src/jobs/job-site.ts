@@ -83,6 +83,7 @@ export async function numberOf({ sql }: JobSite, query: string): Promise<number>
   return Number(Object.values(rows[0] ?? {})[0]);
 }
 
-export function queuedCopies(site: JobSite): Promise<number> {
-  return numberOf(site, 'SELECT COUNT(*) FROM file_to_replicate');
+/** Costs the server nothing, however many wait. */
+export async function hasQueuedCopies(site: JobSite): Promise<boolean> {
+  return (await numberOf(site, 'SELECT EXISTS (SELECT 1 FROM file_to_replicate)')) > 0;
 }

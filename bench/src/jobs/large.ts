@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Histogram } from '../load/histogram.ts';
 import { readCosts } from '../report/processes.ts';
-import { domain, insertFiles, type JobSite, numberOf, queuedCopies } from './job-site.ts';
+import { domain, hasQueuedCopies, insertFiles, type JobSite, numberOf } from './job-site.ts';
 
 /** Rows that the first INSERT makes; each further statement doubles them. */
 const seedRows = 1000;
@@ -115,7 +115,7 @@ export async function measureMemory(
     await delay(250);
     const costs = readCosts([{ name: 'tracker', pid: site.trackerPid }]);
     resident = Math.max(resident, costs.get('tracker')?.residentBytes ?? 0);
-  } while ((await queuedCopies(site)) > 0 && performance.now() - startMs < 180_000);
+  } while ((await hasQueuedCopies(site)) && performance.now() - startMs < 180_000);
   const drainSeconds = (performance.now() - startMs) / 1000;
   return { files: rows, queued, trackerMib: resident / 2 ** 20, drainSeconds };
 }

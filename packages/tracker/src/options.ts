@@ -81,7 +81,7 @@ const table = [
     name: 'replicate_jobs',
     flags: [],
     kind: 'NUMBER',
-    fallback: '64',
+    fallback: '256',
     help: 'replications that run at once',
   },
   {

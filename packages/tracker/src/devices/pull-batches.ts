@@ -27,7 +27,7 @@ export interface PullBatchOptions {
 /** A target that does not know batches is not asked again for so long. */
 const rememberMs = 600_000;
 /** So many are written and synced together, while the next are on their way. */
-const rowsMax = 32;
+const rowsMax = pullBatch.ordersMax;
 const inFlightMax = 2;
 /** Batchers of pairs of nodes; idle ones go first. */
 const pairsMax = 1000;

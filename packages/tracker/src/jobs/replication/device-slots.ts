@@ -10,8 +10,8 @@ import type { Topology } from '../../topology/topology.ts';
 export const copiesField = 'omg_device_copies';
 export const rateField = 'omg_device_mib_per_second';
 
-/** Enough for full batches of small files. */
-const copiesDefault = 64;
+/** Enough for two full batches of small files. */
+const copiesDefault = 128;
 /** A larger file keeps a disk busy by itself, so it counts for several. */
 const smallBytesMax = 1024 * 1024;
 const largeWeight = 16;

@@ -10,7 +10,7 @@ import { bytes } from '../sql/statements.ts';
 import { connect, type MySqlSession } from './connections.ts';
 
 /** Each number of locks is a statement that is prepared once. */
-const batches = { rowsMax: 32, inFlightMax: 1, queueMax: limits.storeQueueMax };
+const batches = { rowsMax: 64, inFlightMax: 1, queueMax: limits.storeQueueMax };
 
 export class GetLockDriver implements LockDriver {
   readonly #dsn: MySqlDsn;

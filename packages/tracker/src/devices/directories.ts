@@ -5,7 +5,7 @@
  */
 import { fidDirectories, parseFidPath } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';
-import { call, isSuccess } from './http.ts';
+import { call, isSuccess, placeOf } from './http.ts';
 
 const rememberMs = 3600_000;
 const rememberedMax = 20_000;
@@ -30,7 +30,7 @@ export class Directories {
 
   /** Makes the three levels above a replica, outermost first; stops at the first that fails. */
   async make(writeUrl: string): Promise<void> {
-    const { origin, pathname } = new URL(writeUrl);
+    const { origin, pathname } = placeOf(writeUrl);
     const place = parseFidPath(pathname);
     if (place === undefined) return;
     const device = `${origin}/dev${place.devid}`;

@@ -20,7 +20,7 @@ export type CallReply =
 
 export type Headers = Dispatcher.ResponseData['headers'];
 
-/** Larger than any usage file or error page that is of interest. */
+/** Larger than any usage file, error page or list of answers that is of interest. */
 const replyBytesMax = 64 * 1024;
 
 /**
@@ -72,7 +72,8 @@ function isBrokenConnection(error: unknown): boolean {
   return brokenConnectionCodes.has(codeOf(error));
 }
 
-async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
+/** The text of a reply, up to a bound. */
+export async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -95,6 +96,12 @@ export function reasonOf(error: unknown): string {
   if (code === 'ECONNREFUSED') return 'connection refused';
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'no connection in time';
   return error.message === '' ? code || error.name : error.message;
+}
+
+/** Where a replica is; its URL is one of ours, which has no other parts. */
+export function placeOf(url: string): { origin: string; pathname: string } {
+  const slash = url.indexOf('/', 'http://'.length);
+  return { origin: url.slice(0, slash), pathname: url.slice(slash) };
 }
 
 /** Whether a status says that the request was carried out. */

@@ -14,7 +14,7 @@ import {
 import type { Dispatcher } from 'undici';
 import { Batcher } from '../batcher.ts';
 import type { CopyOutcome, CopyRequest } from './copy.ts';
-import { isSuccess, reasonOf } from './http.ts';
+import { isSuccess, placeOf, readText, reasonOf } from './http.ts';
 
 export interface PullBatchOptions {
   agent: Dispatcher;
@@ -32,12 +32,21 @@ const inFlightMax = 2;
 /** Batchers of pairs of nodes; idle ones go first. */
 const pairsMax = 1000;
 
+/** However slowly it goes on: no longer than what it was asked with is good for. */
+const batchMsMax = 900_000;
+
 /** `alone`: the target must be asked for this copy by itself. */
 type BatchOutcome = CopyOutcome | 'alone';
 
+interface Waiting {
+  request: CopyRequest;
+  /** What is said first counts. */
+  resolve: (outcome: BatchOutcome) => void;
+}
+
 export class PullBatches {
   readonly #options: PullBatchOptions;
-  readonly #pairs = new Map<string, Batcher<CopyRequest, BatchOutcome>>();
+  readonly #pairs = new Map<string, Batcher<Waiting, undefined>>();
   /** Until when each target gets no batches, by origin. */
   readonly #without = new Map<string, number>();
 
@@ -46,24 +55,28 @@ export class PullBatches {
   }
 
   /** Never rejects. @returns `alone` when this copy does not travel in a batch. */
-  async copy(request: CopyRequest): Promise<BatchOutcome> {
-    const target = new URL(request.to).origin;
-    if (request.length > pullBatch.fileBytesMax) return 'alone';
-    if ((this.#without.get(target) ?? 0) > performance.now()) return 'alone';
-    try {
-      const outcome = this.#batcher(target, new URL(request.from).origin).run(request);
-      return await unlessStopped(request, outcome);
-    } catch (error) {
-      return { state: 'target_failed', reason: reasonOf(error) };
-    }
+  copy(request: CopyRequest): Promise<BatchOutcome> {
+    if (request.length > pullBatch.fileBytesMax) return alone;
+    const target = placeOf(request.to).origin;
+    if ((this.#without.get(target) ?? 0) > performance.now()) return alone;
+    const batcher = this.#batcher(target, placeOf(request.from).origin);
+    return new Promise((resolve) => {
+      const refused = (error: unknown) => {
+        resolve({ state: 'target_failed', reason: reasonOf(error) });
+      };
+      batcher.run({ request, resolve }).catch(refused);
+    });
   }
 
-  #batcher(target: string, source: string): Batcher<CopyRequest, BatchOutcome> {
+  #batcher(target: string, source: string): Batcher<Waiting, undefined> {
     const pair = `${target} ${source}`;
     let batcher = this.#pairs.get(pair);
     if (batcher !== undefined) return batcher;
     const queueMax = limits.storeQueueMax;
-    const send = (requests: CopyRequest[]) => this.#send(target, requests);
+    const send = async (batch: Waiting[]) => {
+      await this.#send(target, batch);
+      return batch.map(() => undefined);
+    };
     batcher = new Batcher({ rowsMax, inFlightMax, queueMax, send });
     this.#pairs.set(pair, batcher);
     // What is forgotten while it works comes to its end all the same.
@@ -74,16 +87,38 @@ export class PullBatches {
     return batcher;
   }
 
-  /** Never rejects. The request ends when all its copies are to be stopped. */
-  async #send(origin: string, requests: CopyRequest[]): Promise<BatchOutcome[]> {
-    const { agent, stallMs, orderFor } = this.#options;
+  /** Never rejects. A copy that is to be stopped does not wait for the others. */
+  async #send(origin: string, batch: readonly Waiting[]): Promise<void> {
     const stopped = new AbortController();
     const stop = () => {
-      if (requests.every(isStopped)) stopped.abort(new Error('stopped'));
+      const going = batch.filter(({ request, resolve }) => {
+        if (isStopped(request)) resolve({ state: 'target_failed', reason: 'stopped' });
+        return !isStopped(request);
+      });
+      if (going.length === 0) stopped.abort(new Error('stopped'));
     };
-    const signals = new Set(requests.flatMap((request) => request.signals ?? []));
+    const signals = new Set(batch.flatMap(({ request }) => request.signals ?? []));
     for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
     stop();
+    try {
+      const outcomes = await this.#exchange(origin, batch, stopped);
+      for (const [at, { resolve }] of batch.entries()) resolve(outcomes?.[at] ?? 'alone');
+    } catch (error) {
+      const failed: CopyOutcome = { state: 'target_failed', reason: reasonOf(error) };
+      for (const { resolve } of batch) resolve(failed);
+    } finally {
+      for (const signal of signals) signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** One request and its answers; undefined when the target does not take such requests. */
+  async #exchange(
+    origin: string,
+    batch: readonly Waiting[],
+    stopped: AbortController,
+  ): Promise<BatchOutcome[] | undefined> {
+    const { agent, stallMs, orderFor } = this.#options;
+    const endMs = performance.now() + batchMsMax;
     const timer = setTimeout(() => stopped.abort(new Error(`silent for ${stallMs} ms`)), stallMs);
     try {
       const reply = await agent.request({
@@ -91,48 +126,28 @@ export class PullBatches {
         path: '/',
         method: 'POST',
         headers: { 'content-type': 'application/json', [pullHeaders.batch]: '1' },
-        body: JSON.stringify(requests.map(orderFor)),
+        body: JSON.stringify(batch.map(({ request }) => orderFor(request))),
         signal: stopped.signal,
         headersTimeout: 0,
-        onInfo: () => timer.refresh(),
+        onInfo: () => {
+          if (performance.now() < endMs) timer.refresh();
+        },
       });
-      const text = await reply.body.text();
-      const outcomes = isSuccess(reply.statusCode) ? outcomesOf(text, requests.length) : undefined;
-      if (outcomes !== undefined) return outcomes;
+      const text = await readText(reply.body);
+      const outcomes = isSuccess(reply.statusCode) ? outcomesOf(text, batch.length) : undefined;
       // A server that is not ours may answer anything at all.
-      this.#without.set(origin, performance.now() + rememberMs);
-      return requests.map(() => 'alone');
-    } catch (error) {
-      const failed: CopyOutcome = { state: 'target_failed', reason: reasonOf(error) };
-      return requests.map(() => failed);
+      if (outcomes === undefined) this.#without.set(origin, performance.now() + rememberMs);
+      return outcomes;
     } finally {
       clearTimeout(timer);
-      for (const signal of signals) signal.removeEventListener('abort', stop);
     }
   }
 }
 
+const alone = Promise.resolve('alone' as const);
+
 function isStopped({ signals = [] }: CopyRequest): boolean {
   return signals.some(({ aborted }) => aborted);
-}
-
-/** A copy that is to be stopped waits for the others of its batch no longer. */
-async function unlessStopped(
-  request: CopyRequest,
-  outcome: Promise<BatchOutcome>,
-): Promise<BatchOutcome> {
-  const { signals = [] } = request;
-  let stop = () => {};
-  const stopped = new Promise<BatchOutcome>((resolve) => {
-    stop = () => resolve({ state: 'target_failed', reason: 'stopped' });
-  });
-  for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
-  if (isStopped(request)) stop();
-  try {
-    return await Promise.race([outcome, stopped]);
-  } finally {
-    for (const signal of signals) signal.removeEventListener('abort', stop);
-  }
 }
 
 /** @returns undefined for an answer that is none. */

@@ -5,7 +5,7 @@
 import { type PullOrder, parseChecksum, pullHeaders, pullMethod, signPath } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';
 import type { CopyOutcome, CopyRequest } from './copy.ts';
-import { isSuccess, reasonOf } from './http.ts';
+import { isSuccess, placeOf, readText, reasonOf } from './http.ts';
 import { PullBatches } from './pull-batches.ts';
 import type { SignUrl } from './signing.ts';
 
@@ -35,7 +35,7 @@ export class Pulls {
 
   /** Never rejects. @returns undefined when the target does not fetch by itself. */
   async copy(request: CopyRequest): Promise<CopyOutcome | undefined> {
-    const { origin, pathname } = new URL(request.to);
+    const { origin, pathname } = placeOf(request.to);
     if ((this.#without.get(origin) ?? 0) > performance.now()) return undefined;
     const outcome = await this.#batches.copy(request);
     return outcome === 'alone' ? this.#copyAlone(request, { origin, pathname }) : outcome;
@@ -64,7 +64,7 @@ export class Pulls {
         headersTimeout: 0,
         onInfo: () => timer.refresh(),
       });
-      const text = await reply.body.text();
+      const text = await readText(reply.body);
       if (isSuccess(reply.statusCode)) {
         const sum = reply.headers[pullHeaders.checksum];
         const checksum = typeof sum === 'string' ? parseChecksum(sum) : undefined;
@@ -87,7 +87,7 @@ export class Pulls {
   #order(request: CopyRequest): PullOrder {
     const { length, expected, hashtype: hash } = request;
     const source = this.#options.signUrl('GET', request.from);
-    const target = this.#sign(new URL(request.to).pathname, source);
+    const target = this.#sign(placeOf(request.to).pathname, source);
     const checksum = expected && `${expected.type}:${expected.hex}`;
     return { target, source, length, ...(checksum && { checksum }), ...(hash && { hash }) };
   }

@@ -1,8 +1,8 @@
 /**
  * A background job: claims due units from a queue of the database and works on some of them at
- * once. It claims only what it can begin at once, so that a tracker that dies holds little back. A
- * failing unit never ends it; a failing database slows it down. How many run at once can change
- * meanwhile.
+ * once. It claims only what it can begin at once, so that a tracker that dies holds little back,
+ * and for many together while the queue is long. A failing unit never ends it; a failing database
+ * slows it down. How many run at once can change meanwhile.
  */
 import type { Log } from '../log.ts';
 import { FaultLog } from './fault-log.ts';
@@ -34,6 +34,9 @@ export interface JobStatus {
   /** What failed last, unless something went well since. */
   lastError: string | undefined;
 }
+
+/** Claims cost the same for one unit and for many. */
+const gatherMsMax = 20;
 
 export class Job<Unit> {
   readonly #options: JobOptions<Unit>;
@@ -106,6 +109,7 @@ export class Job<Unit> {
 
   /** Works until the queue is empty or the job must rest. */
   async #drain(): Promise<void> {
+    let isLong = false;
     while (!this.#stopping.signal.aborted && !this.#paused && this.#concurrency > 0) {
       const free = this.#concurrency - this.#running.size;
       if (free <= 0) {
@@ -116,10 +120,25 @@ export class Job<Unit> {
         await new Promise(setImmediate);
         continue;
       }
-      const units = await this.#options.claim(free);
+      if (isLong && free < this.#concurrency / 2) await this.#gather();
+      const limit = Math.max(1, this.#concurrency - this.#running.size);
+      const units = await this.#options.claim(limit);
       if (units.length === 0) return;
+      isLong = units.length === limit;
       for (const unit of units) this.#begin(unit);
     }
+  }
+
+  /** Waits until half of the units in work have ended, for a short while. */
+  #gather(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, gatherMsMax);
+      this.#onSlot = () => {
+        if (this.#running.size > this.#concurrency / 2) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #begin(unit: Unit): void {

@@ -31,6 +31,10 @@ const counting = new Map([
 /** Policies of a union may be unions again, up to so deep. */
 const depthMax = 8;
 
+/** As many texts as classes usually have, and more. */
+const parsedMax = 1000;
+const parsed = new Map<string | null, Policy>();
+
 /** Parses the text of a policy; none, or a blank one, is `MultipleHosts()`. Never throws. */
 export function parsePolicy(text: string | null): Policy {
   if (text === null || text.trim() === '') return parsePolicy('MultipleHosts()');
@@ -43,9 +47,20 @@ export function askPolicy(
   { replpolicy, mindevcount }: Pick<FileClass, 'replpolicy' | 'mindevcount'>,
   question: Omit<PolicyQuestion, 'min'>,
 ): PolicyAnswer {
-  const policy = parsePolicy(replpolicy);
+  const policy = policyOf(replpolicy);
   if (!policy.known) return { verdict: 'undecided', reason: policy.reason };
   return policy.decide({ ...question, min: mindevcount });
+}
+
+/** As `parsePolicy`, which costs as much as the answer to a question. */
+function policyOf(text: string | null): Policy {
+  let policy = parsed.get(text);
+  if (policy === undefined) {
+    policy = parsePolicy(text);
+    if (parsed.size >= parsedMax) parsed.clear();
+    parsed.set(text, policy);
+  }
+  return policy;
 }
 
 /** Parses one `Name(…)` at the start; undefined where there is none. Blanks are free. */

@@ -78,13 +78,20 @@ export class Topology {
   /** Figures of our own sweeps, which are fresher than what the database was told last. */
   readonly #usage = new Map<number, { mbTotal: number; mbUsed: number }>();
   readonly #listeners = new Set<() => void>();
+  #version = 0;
 
   constructor(options: TopologyOptions) {
     this.#options = options;
   }
 
+  /** Grows with everything that is told to it. */
+  get version(): number {
+    return this.#version;
+  }
+
   /** Takes a fresh reading of the database and tells the listeners. */
   replace(rows: TopologyRows): void {
+    this.#version += 1;
     this.#rows = rows;
     const classes = new Map<number, Map<string, FileClass>>();
     this.#implicit.clear();
@@ -143,12 +150,14 @@ export class Topology {
   /** Notes what the monitor saw of a host. */
   observeHost(hostid: number, state: ObservedHostState): void {
     if (this.observedHost(hostid) === state) return;
+    this.#version += 1;
     this.#observedHosts.set(hostid, state);
     this.#announce();
   }
 
   /** Notes what the monitor saw of a device; fields left out keep their value. */
   observeDevice(devid: number, seen: Partial<DeviceObservation>): void {
+    this.#version += 1;
     const before = this.observedDevice(devid);
     this.#observedDevices.set(devid, { ...before, ...seen });
     if (seen.state !== undefined && seen.state !== before.state) this.#announce();
@@ -156,6 +165,7 @@ export class Topology {
 
   /** Notes a fresh usage figure; it stays in place when the database is read again. */
   observeUsage(devid: number, usage: { mbTotal: number; mbUsed: number }): void {
+    this.#version += 1;
     this.#usage.set(devid, usage);
     const device = this.#devices.get(devid);
     if (device !== undefined) this.#devices.set(devid, { ...device, ...usage });

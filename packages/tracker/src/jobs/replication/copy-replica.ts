@@ -5,7 +5,8 @@ import type { JobServices } from '../services.ts';
 import { findReplicaFault } from './verify.ts';
 
 export type CopyResult =
-  | { state: 'copied' }
+  /** `isCurrent`: the file was still there when the replica was recorded. */
+  | { state: 'copied'; isCurrent: boolean }
   | { state: 'source_failed' | 'target_failed'; reason: string };
 
 /**
@@ -49,5 +50,5 @@ export async function copyTo(
     await store.saveChecksum({ fid, checksum: outcome.checksum });
   }
   log.info({ fid, source, target, bytes: length, isCurrent }, 'replica.written');
-  return { state: 'copied' };
+  return { state: 'copied', isCurrent };
 }

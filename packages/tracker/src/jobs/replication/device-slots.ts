@@ -26,13 +26,21 @@ interface Use {
   signals: readonly AbortSignal[];
 }
 
+interface Waiting {
+  use: Use;
+  start: () => void;
+}
+
 export class DeviceSlots {
   readonly #topology: Topology;
   /** Weight of what is under way, by device. */
   readonly #busy = new Map<number, number>();
   /** When the bytes that each device was given are paid for, on the clock of `performance`. */
   readonly #paidUntilMs = new Map<number, number>();
-  #waiting: { use: Use; start: () => void }[] = [];
+  #waiting: Waiting[] = [];
+  /** How many of those that wait need a device. */
+  readonly #wanted = new Map<number, number>();
+  #isStarting = false;
 
   constructor(topology: Topology) {
     this.#topology = topology;
@@ -58,29 +66,49 @@ export class DeviceSlots {
   }
 
   /** Resolves when it is counted as under way. */
-  #enter(use: Use): Promise<void> {
+  #enter(use: Use): Promise<void> | undefined {
+    const isFirst = use.devids.every((devid) => !this.#wanted.has(devid));
+    if ((isFirst && this.#fits(use)) || use.signals.some(({ aborted }) => aborted)) {
+      this.#add(use, 1);
+      return undefined;
+    }
     return new Promise((resolve) => {
       const start = () => {
-        for (const signal of use.signals) signal.removeEventListener('abort', start);
-        this.#waiting = this.#waiting.filter((entry) => entry.start !== start);
+        for (const signal of use.signals) signal.removeEventListener('abort', stop);
+        count(this.#wanted, use.devids, -1);
         this.#add(use, 1);
         resolve();
       };
+      const stop = () => {
+        this.#waiting = this.#waiting.filter((entry) => entry.start !== start);
+        start();
+      };
+      count(this.#wanted, use.devids, 1);
       this.#waiting.push({ use, start });
-      for (const signal of use.signals) signal.addEventListener('abort', start, { once: true });
-      if (use.signals.some(({ aborted }) => aborted)) start();
-      else this.#startWaiting();
+      for (const signal of use.signals) signal.addEventListener('abort', stop, { once: true });
     });
   }
 
   /** In order for each device: what does not fit yet keeps its place before what came later. */
   #startWaiting(): void {
-    const passed = new Set<number>();
-    for (const { use, start } of [...this.#waiting]) {
-      const isNext = !use.devids.some((devid) => passed.has(devid));
-      if (isNext && this.#fits(use)) start();
-      else for (const devid of use.devids) passed.add(devid);
-    }
+    if (this.#isStarting || this.#waiting.length === 0) return;
+    this.#isStarting = true;
+    // What ends together makes room together.
+    queueMicrotask(() => {
+      this.#isStarting = false;
+      const passed = new Set<number>();
+      const left: Waiting[] = [];
+      for (const waiting of this.#waiting) {
+        const { devids } = waiting.use;
+        if (!devids.some((devid) => passed.has(devid)) && this.#fits(waiting.use)) {
+          waiting.start();
+          continue;
+        }
+        for (const devid of devids) passed.add(devid);
+        left.push(waiting);
+      }
+      this.#waiting = left;
+    });
   }
 
   /** Waits until what the devices were given before is paid for, and books this. */
@@ -105,15 +133,19 @@ export class DeviceSlots {
   }
 
   #add({ devids, bytes }: Use, sign: 1 | -1): void {
-    for (const devid of devids) {
-      const busy = (this.#busy.get(devid) ?? 0) + sign * weightOf(bytes);
-      if (busy === 0) this.#busy.delete(devid);
-      else this.#busy.set(devid, busy);
-    }
+    count(this.#busy, devids, sign * weightOf(bytes));
   }
 
   #copiesMax(): number {
     return Number(this.#topology.setting(copiesField)) || copiesDefault;
+  }
+}
+
+function count(counts: Map<number, number>, devids: readonly number[], by: number): void {
+  for (const devid of devids) {
+    const sum = (counts.get(devid) ?? 0) + by;
+    if (sum === 0) counts.delete(devid);
+    else counts.set(devid, sum);
   }
 }
 

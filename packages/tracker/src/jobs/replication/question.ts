@@ -20,10 +20,14 @@ export function askAbout(
     emptied?: number | undefined;
   } = {},
 ): PolicyAnswer {
-  const devices = [...topology.devices()].map((device) => {
-    const seen = policyDevice(topology, device);
-    return device.devid === options.emptied ? { ...seen, alive: true, takesFiles: false } : seen;
-  });
+  const { emptied } = options;
+  const known = policyDevices(topology);
+  const devices =
+    emptied === undefined
+      ? known
+      : known.map((device) =>
+          device.devid === emptied ? { ...device, alive: true, takesFiles: false } : device,
+        );
   const holding = new Set(options.holding ?? file.devids);
   return askPolicy(topology.classOf(file.dmid, file.classid), {
     holding: devices.filter(({ devid, dead }) => holding.has(devid) && !dead),
@@ -31,6 +35,18 @@ export function askAbout(
     failed: options.failed ?? new Set(),
     random,
   });
+}
+
+const lastSeen = new WeakMap<Topology, { version: number; devices: readonly PolicyDevice[] }>();
+
+/** All devices as policies see them; the same for every file until the topology changes. */
+function policyDevices(topology: Topology): readonly PolicyDevice[] {
+  const { version } = topology;
+  const last = lastSeen.get(topology);
+  if (last?.version === version) return last.devices;
+  const devices = [...topology.devices()].map((device) => policyDevice(topology, device));
+  lastSeen.set(topology, { version, devices });
+  return devices;
 }
 
 function policyDevice(topology: Topology, device: Device): PolicyDevice {

@@ -1,8 +1,8 @@
 /**
  * Gives files the replicas their class wants (spec §5.2): copies while the policy says short, trims
  * while it says over, and otherwise puts the file off with a reason. It works under the lock of the
- * fid, looks at the database and the policy again after each step, and counts a copy only once the
- * target itself has shown it.
+ * fid, looks at the database and the policy again before each step, and counts a copy only once
+ * the target itself has shown it.
  */
 
 import { fidLock } from '../../store/fid-lock.ts';
@@ -146,6 +146,10 @@ async function replicate(
     const outcome = await copyTo(services, { file, source, target, signals });
     if (outcome.state === 'copied') {
       made.add(target);
+      const holding = [...file.devids, target];
+      // Whatever else has changed since the file was read has queued it again.
+      const isMet = askAbout(services, file, { holding }).verdict === 'met';
+      if (outcome.isCurrent && isMet) return { state: 'settled' };
       continue;
     }
     const bad = outcome.state === 'source_failed' ? source : target;

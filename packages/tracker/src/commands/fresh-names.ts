@@ -15,6 +15,8 @@ const unknownNames: ReadonlySet<string> = new Set([
   'DOMAIN_NOT_FOUND',
   'CLASS_NOT_FOUND',
   'HOST_NOT_FOUND',
+  'UNKNOWN_HOST',
+  'UNKNOWN_HOSTID',
   'NO_DEVICE',
 ]);
 

@@ -19,6 +19,12 @@ const digits: Rule = (value) => {
   throw new OmgfsError('INVALID_FORMAT', { wireText: 'Must be numeric' });
 };
 
+/** As the original, `0` and nothing leave it to the default; it takes anything else as well. */
+const limit: Rule = (value) => {
+  if (/^\d{0,12}$/.test(value)) return value;
+  throw new OmgfsError('INVALID_FORMAT', { wireText: 'Must be a number of at most 12 digits' });
+};
+
 const fsckChecksum: Rule = (value) => {
   if (value === 'class') return undefined;
   if (value === 'off' || Object.hasOwn(hashTypes, value)) return value;
@@ -53,13 +59,14 @@ const rules: ReadonlyMap<string, Rule> = new Map([
   ['internal_queue_limit', digits],
   ['fsck_checksum', fsckChecksum],
   ['network_zones', anyText],
-  ['omg_heal_after', digits],
+  ['omg_heal_after', limit],
   ['omg_scrub_mib_per_second', scrubRate],
-  ['omg_device_copies', digits],
-  ['omg_device_mib_per_second', digits],
+  ['omg_device_copies', limit],
+  ['omg_device_mib_per_second', limit],
 ]);
 
 const rulesByPrefix: readonly [RegExp, Rule][] = [
+  [/^queue_(?:rate|size)_for_(?:fsck|rebal|reaper)$/, limit],
   [/^queue_/, anyText],
   [/^zone_/, netmasks],
   [/^omg_pause_(?:replicate|delete|reaper|heal|scrub|fsck|rebalance)$/, boolean],

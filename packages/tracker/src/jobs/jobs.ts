@@ -167,6 +167,7 @@ function createParts(services: JobServices, settings: JobSettings) {
     renewEveryMs,
     concurrency: settings.replicateJobs,
     idleMs,
+    reloadTopology: () => monitor.reload(),
     delaySeconds: settings.replicationDelaySeconds,
   });
   const deleteJob = createDeleteJob(services, {

@@ -198,6 +198,11 @@ export class Topology {
     return classes?.get('default') ?? this.#defaultClass(dmid);
   }
 
+  /** False of a class that is gone, or was made on another tracker a moment ago. */
+  knowsClass({ dmid, classid }: { dmid: number; classid: number }): boolean {
+    return this.classOf(dmid, classid).classid === classid;
+  }
+
   host(hostid: number): Host | undefined {
     return this.#hosts.get(hostid);
   }

@@ -2,7 +2,7 @@
  * Goal: what another tracker has just made is known, and names that do not exist cost nothing.
  * Method: commands that say what a test wants, with the clock held still.
  */
-import { OmgfsError } from '@omgfs/protocol';
+import { type ErrorCode, OmgfsError } from '@omgfs/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FreshNames } from '../../src/commands/fresh-names.ts';
 
@@ -12,7 +12,7 @@ afterEach(() => void vi.useRealTimers());
 const request = { args: {}, address: '127.0.0.1' };
 
 /** A command that knows its name after `reload`, if it ever does. */
-function unknown(options: { appears: boolean; asynchronous?: boolean }) {
+function unknown(options: { appears: boolean; asynchronous?: boolean; code?: ErrorCode }) {
   const counts = { reloads: 0, runs: 0 };
   const names = new FreshNames(async () => {
     counts.reloads += 1;
@@ -20,7 +20,7 @@ function unknown(options: { appears: boolean; asynchronous?: boolean }) {
   const look = () => {
     counts.runs += 1;
     if (options.appears && counts.reloads > 0) return { found: 1 };
-    throw new OmgfsError('UNREG_DOMAIN');
+    throw new OmgfsError(options.code ?? 'UNREG_DOMAIN');
   };
   const command = names.wrap(options.asynchronous ? async () => look() : look);
   return { counts, run: async () => command(request) };
@@ -31,6 +31,14 @@ test.each([false, true])('an unknown name is looked for once more (%s)', async (
   expect(await run()).toEqual({ found: 1 });
   expect(counts).toEqual({ reloads: 1, runs: 2 });
 });
+
+test.each(['UNREG_CLASS', 'UNKNOWN_HOST', 'UNKNOWN_HOSTID', 'NO_DEVICE'] as const)(
+  'so it is after %s: a script may speak to another tracker with each command',
+  async (code) => {
+    const { run } = unknown({ appears: true, code });
+    expect(await run()).toEqual({ found: 1 });
+  },
+);
 
 test('requests at the same time share one look, and the next comes a second later', async () => {
   const { counts, run } = unknown({ appears: false });

@@ -56,6 +56,7 @@ export interface TestCluster extends TestTracker {
     bytes: string;
     on: number[];
     key?: string;
+    classid?: number;
     checksum?: Checksum;
     replicate?: boolean;
   }) => Promise<number>;

@@ -33,6 +33,15 @@ describe.each(engines)('replication on %s', (engine) => {
     expect(file).toMatchObject({ devcount: 2, length: 5 });
   });
 
+  test('a class that another tracker made a moment ago is asked for what it wants', async () => {
+    const cluster = await startCluster({ engine, hosts: 3 });
+    const { dmid, store } = cluster;
+    const classid = await store.createClass({ dmid, name: 'new', mindevcount: 3 });
+    const fid = await cluster.upload({ bytes: 'hello', on: [1], classid });
+    await drained(cluster);
+    expect(await cluster.replicas(fid)).toEqual([1, 2, 3]);
+  });
+
   test('an empty file is replicated too', async () => {
     const cluster = await startCluster({ engine, hosts: 2 });
     const fid = await cluster.upload({ bytes: '', on: [1] });

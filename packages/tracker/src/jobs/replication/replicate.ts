@@ -23,6 +23,8 @@ export interface ReplicateOptions {
   notes: Notes;
   /** The wait between two renewals of a claim in work, well below its lease. */
   renewEveryMs: number;
+  /** Reads the topology again; resolves with a reading that began after the call. */
+  reloadTopology: () => Promise<void>;
   /** Seconds until the next try after so many failures; by default those of spec §5.2. */
   delaySeconds?: ((failcount: number) => number) | undefined;
 }
@@ -86,7 +88,7 @@ export function createReplicateJob(
         const renew = () =>
           store.renewReplication(fid).catch((error: unknown) => faults.failed(error));
         const outcome = await renewing(renew, options.renewEveryMs, () =>
-          replicate(services, row, signals),
+          replicate({ ...services, ...options }, row, signals),
         );
         await settle(row, outcome);
         return true;
@@ -101,7 +103,7 @@ export function createReplicateJob(
 
 /** Works on one file until its policy is met or nothing can be done now. */
 async function replicate(
-  services: JobServices,
+  services: JobServices & Pick<ReplicateOptions, 'reloadTopology'>,
   { fid, fromdevid }: ReplicationRow,
   signals: readonly AbortSignal[],
 ): Promise<Outcome> {
@@ -120,6 +122,8 @@ async function replicate(
       const reason = 'no device is known to hold the file; fsck has to search for it';
       return { state: 'parked', code: 'no_source', reason };
     }
+    // A class that nobody knows would ask for what the default class does.
+    if (!services.topology.knowsClass(file)) await services.reloadTopology();
     const answer = askAbout(services, file, { failed: failedTargets });
     if (answer.verdict === 'met') return { state: 'settled' };
     if (answer.verdict === 'over') {

@@ -76,6 +76,8 @@ export interface TrackerConfig {
   resumeSeconds: number;
   /** Files that are read or stored by HTTP at once. */
   httpTransfersMax: number;
+  /** Bytes a second that their clients must send or take, over a window; 0 for any. */
+  httpPace: { rateMin: number; windowMs: number };
   logLevel: string;
   /** Sentences about options that are accepted but without effect. */
   warnings: readonly string[];
@@ -215,6 +217,10 @@ function buildConfig(
     httpDownload: downloadShape(text('http_download')),
     resumeSeconds: Math.max(1, Math.ceil(number('http_resume_hours') * 3600)),
     httpTransfersMax: Math.max(1, number('http_transfers')),
+    httpPace: {
+      rateMin: Math.max(0, number('http_min_rate')),
+      windowMs: Math.max(1, number('http_min_rate_seconds')) * 1000,
+    },
     httpDav: davMode(text('http_dav')),
     httpUploadBytesMax: number('http_upload_mb') * bytesPerMb || undefined,
     logLevel: on('debug') || isTrue(env.DEBUG) ? 'debug' : text('log_level'),

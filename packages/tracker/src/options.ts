@@ -218,6 +218,20 @@ const table = [
     fallback: '500',
     help: 'files that are read or stored by HTTP at once; further ones are refused for the moment',
   },
+  {
+    name: 'http_min_rate',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '1024',
+    help: 'bytes a second that clients of files must send or take while they are waited for; 0: any',
+  },
+  {
+    name: 'http_min_rate_seconds',
+    flags: [],
+    kind: 'NUMBER',
+    fallback: '120',
+    help: 'over how many seconds of waiting for a client that is measured',
+  },
   { name: 'pidfile', flags: [], kind: 'FILE', help: 'write the process id here' },
   {
     name: 'log_level',

@@ -1,11 +1,12 @@
 /**
  * How long the HTTP API waits for what a client sends. Commands have short bodies and one deadline;
- * uploads may last as long as they make progress; what is sent behind a refusal is dropped for a
- * moment only.
+ * transfers of files may last as long as they make progress (pace.ts); what is sent behind a
+ * refusal is dropped for a moment only.
  */
 import type { IncomingMessage } from 'node:http';
 import { OmgfsError } from '@omgfs/protocol';
 import type { FastifyInstance } from 'fastify';
+import { Pace, type PaceRules } from './pace.ts';
 import { whenGone } from './when-gone.ts';
 
 const bodyMsMax = 60_000;
@@ -39,20 +40,24 @@ export function lingerAfterRefusals(app: FastifyInstance): void {
 /** Requests for files in progress, of all addresses and protocols together. */
 export class Transfers {
   readonly #max: number;
+  readonly #pace: Pace;
   #active = 0;
 
-  constructor(max: number) {
+  constructor({ max, ...rules }: { max: number } & PaceRules) {
     this.#max = max;
+    this.#pace = new Pace(rules);
   }
 
   /** @throws TRACKER_BUSY. */
-  begin(): void {
+  begin(request: IncomingMessage): void {
     if (this.#active >= this.#max) throw new OmgfsError('TRACKER_BUSY');
     this.#active += 1;
+    this.#pace.begin(request);
   }
 
-  end(): void {
+  end(request: IncomingMessage): void {
     this.#active -= 1;
+    this.#pace.end(request);
   }
 }
 
@@ -63,12 +68,12 @@ export class Transfers {
 export function limitTransfers(app: FastifyInstance, transfers: Transfers): void {
   app.addHook('onRequest', async (request, reply) => {
     try {
-      transfers.begin();
+      transfers.begin(request.raw);
     } catch (error) {
       reply.header('retry-after', 1);
       throw error;
     }
-    whenGone(request.raw, reply.raw, () => transfers.end());
+    whenGone(request.raw, reply.raw, () => transfers.end(request.raw));
   });
 }
 

@@ -30,7 +30,13 @@ export class HttpServers {
       files: this.#files,
       shape: config.httpDownload,
       uploadBytesMax: config.httpUploadBytesMax,
-      transfers: new Transfers(config.httpTransfersMax),
+      transfers: new Transfers({
+        max: config.httpTransfersMax,
+        ...config.httpPace,
+        onSlow: ({ socket, method, url }) => {
+          log.info({ address: socket.remoteAddress, method, url }, 'http.client_slow');
+        },
+      }),
     };
     const dav = await this.#share(files);
     for (const address of config.httpListen) {

@@ -36,7 +36,7 @@ beforeAll(async () => {
       return reply;
     },
   });
-  const transfers = new Transfers(10);
+  const transfers = new Transfers({ max: 10, rateMin: 0, windowMs: 1, onSlow: () => {} });
   await addFileRoutes(app, { files, shape: 'stream', uploadBytesMax: undefined, transfers });
   base = await app.listen({ host: '127.0.0.1', port: 0 });
 });

@@ -207,6 +207,18 @@ function buildConfig(
     pidfile: text('pidfile') || undefined,
     daemonize: on('daemonize'),
     path: env.PATH ?? '',
+    ...httpConfig({ text, number }),
+    logLevel: on('debug') || isTrue(env.DEBUG) ? 'debug' : text('log_level'),
+    warnings: warningsOf({ values, plugins, testing }),
+  };
+}
+
+function httpConfig(options: {
+  text: (name: OptionName) => string;
+  number: (name: OptionName) => number;
+}) {
+  const { text, number } = options;
+  return {
     httpListen: text('http_listen') === '' ? [] : listenAddresses(text('http_listen'), 7003),
     httpAccess: {
       token: text('http_token') || undefined,
@@ -223,8 +235,6 @@ function buildConfig(
     },
     httpDav: davMode(text('http_dav')),
     httpUploadBytesMax: number('http_upload_mb') * bytesPerMb || undefined,
-    logLevel: on('debug') || isTrue(env.DEBUG) ? 'debug' : text('log_level'),
-    warnings: warningsOf({ values, plugins, testing }),
   };
 }
 

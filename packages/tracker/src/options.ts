@@ -223,7 +223,7 @@ const table = [
     flags: [],
     kind: 'NUMBER',
     fallback: '1024',
-    help: 'bytes a second that clients of files must send or take while they are waited for; 0: any',
+    help: 'bytes a second that clients of files must move while they are waited for; 0 for none',
   },
   {
     name: 'http_min_rate_seconds',

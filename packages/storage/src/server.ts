@@ -13,7 +13,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { bundle, OmgfsError, pullHeaders, scrubHeader } from '@omgfs/protocol';
+import { OmgfsError } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
 import { type AccessRules, checkAccess, isAllowed } from './access/access.ts';
 import type { DeviceDav } from './dav/dav.ts';
@@ -31,6 +31,7 @@ import { handlePut } from './handlers/put.ts';
 import { handleScrubOrder } from './handlers/scrub.ts';
 import { Front } from './http/front.ts';
 import { keepAliveMs } from './http/plain-head.ts';
+import { postKindOf } from './http/post-kind.ts';
 import { type Exchange, type StreamExchange, sendError, type WholeExchange } from './http/reply.ts';
 import { Turns } from './http/turns.ts';
 import type { Scrubs } from './integrity/scrubs.ts';
@@ -256,25 +257,28 @@ async function dispatch(options: ServerOptions, exchange: StreamExchange): Promi
   if (options.dav !== undefined && (await options.dav.take(exchange))) return;
   switch (exchange.req.method) {
     case 'POST':
-      if (exchange.req.headers[pullHeaders.source] !== undefined) {
-        return handlePull(options, exchange);
-      }
-      if (exchange.req.headers[pullHeaders.batch] !== undefined) {
-        return handlePulls(options, exchange);
-      }
-      // Behind a front its reads are the front's: they are asked for one by one.
-      if (exchange.req.headers[bundle.header] !== undefined && !options.behindFront) {
-        return handleBundle(options, exchange);
-      }
-      if (exchange.req.headers[scrubHeader] !== undefined) {
-        return handleScrubOrder(options, exchange);
-      }
-      throw new OmgfsError('METHOD_NOT_ALLOWED');
+      return dispatchPost(options, exchange);
     case 'MKCOL':
       return handleMkcol(options, exchange);
     default:
       return dispatchCommon(options, exchange);
   }
+}
+
+async function dispatchPost(options: ServerOptions, exchange: StreamExchange): Promise<void> {
+  switch (postKindOf(exchange.req.headers)) {
+    case 'pull':
+      return handlePull(options, exchange);
+    case 'pulls':
+      return handlePulls(options, exchange);
+    case 'bundle':
+      // Behind a front its reads are the front's: they are asked for one by one.
+      if (!options.behindFront) return handleBundle(options, exchange);
+      break;
+    case 'scrub':
+      return handleScrubOrder(options, exchange);
+  }
+  throw new OmgfsError('METHOD_NOT_ALLOWED');
 }
 
 /** What may have been read by node:http or by the front. */

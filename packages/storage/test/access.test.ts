@@ -11,7 +11,7 @@ import { Agent } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
 import { parseNetworks } from '../src/access/networks.ts';
 import { readConfig } from '../src/config.ts';
-import { ask, createDocroot, put, startNode } from './helpers.ts';
+import { ask, createDocroot, filesOf, put, startNode, startWithNginx } from './helpers.ts';
 
 const management = { host: '127.0.0.1', port: 0 };
 
@@ -78,4 +78,29 @@ test('what TLS needs is said', async () => {
   expect(refusal(...listen, '--tls-cert', '/nonexistent')).toMatchObject({
     reason: expect.stringMatching(/^cannot read tls-cert/),
   });
+});
+
+test.each(['omgfs-pulls', 'omgfs-bundle', 'omgfs-scrub'])(
+  '%s lets no other order through without its signature',
+  async (header) => {
+    const access = { networks: [], secrets: ['geheim'], pull: true };
+    const { url, docroot } = await startNode({ access });
+    const { url: source } = await startNode();
+    await put(`${source}/dev1/x`, 'of somebody else');
+    const pull = { 'omgfs-pull': `${source}/dev1/x`, 'omgfs-length': '16' };
+    const headers = { [header]: '1', ...pull };
+    expect((await ask(`${url}/dev1/x`, { method: 'POST', headers })).status).toBe(401);
+    expect(await filesOf(docroot, 1)).toEqual([]);
+  },
+);
+
+test('an order for a scrub needs its signature, behind nginx too', async () => {
+  const access = { networks: [], secrets: ['geheim'], pull: true };
+  const { url } = await startWithNginx({ access });
+  for (const header of ['omgfs-scrub', 'omgfs-pulls', 'omgfs-bundle']) {
+    const headers = { 'omgfs-scrub': '1', [header]: '1' };
+    const order = { method: 'POST', headers, body: '{"bytesPerSecond":1}' };
+    const { status } = await ask(`${url}/dev1/.omgfs/scrub`, order);
+    expect([header, status]).not.toEqual([header, 200]);
+  }
 });

@@ -3,7 +3,8 @@
  * whose URL a tracker has signed (design section 9). Health needs no signature.
  */
 import { type BlockList, isIP } from 'node:net';
-import { bundle, OmgfsError, pullHeaders, pullMethod, verifySignature } from '@omgfs/protocol';
+import { OmgfsError, pullHeaders, pullMethod, verifySignature } from '@omgfs/protocol';
+import { postKindOf } from '../http/post-kind.ts';
 import type { RequestHead } from '../http/reply.ts';
 import { parseNetworks } from './networks.ts';
 
@@ -33,11 +34,10 @@ export function checkAccess(
   if (!behindFront && !isAllowed(rules, address)) throw new OmgfsError('ADDRESS_REFUSED');
   if (rules.secrets.length === 0) return;
   const { method = '' } = req;
+  const kind = method === 'POST' ? postKindOf(req.headers) : undefined;
   // Each pull of a batch and each file of a bundle has a signature of its own.
-  if (method === 'POST' && req.headers[pullHeaders.batch] !== undefined) return;
-  if (method === 'POST' && req.headers[bundle.header] !== undefined) return;
-  const source = method === 'POST' ? req.headers[pullHeaders.source] : undefined;
-  const signed = typeof source === 'string' ? pullMethod(source) : method;
+  if (kind === 'pulls' || kind === 'bundle') return;
+  const signed = kind === 'pull' ? pullMethod(String(req.headers[pullHeaders.source])) : method;
   checkSignature(rules.secrets, signed, target);
 }
 

@@ -13,14 +13,15 @@ import {
   toOmgfsError,
 } from '@omgfs/protocol';
 import { Agent } from 'undici';
-import { type ByteRange, type Download, download } from './download.ts';
+import { type ByteRange, type Download, download } from './download/download.ts';
+import { ReplicaPool } from './download/replica-pool.ts';
+import { verifiedDownload } from './download/verified-download.ts';
 import { explained } from './explained.ts';
 import { listKeys } from './list-keys.ts';
 import { PathCache, type PathCacheOptions } from './path-cache.ts';
 import { createTrackerPool, type TrackerPool, type TrackerPoolOptions } from './tracker-pool.ts';
 import { openSource, type UploadSource } from './upload/source.ts';
 import { type StoredFile, upload } from './upload/upload.ts';
-import { verifiedDownload } from './verified-download.ts';
 
 export interface ClientOptions extends TrackerPoolOptions {
   domain: string;
@@ -159,6 +160,7 @@ export function createClient(options: ClientOptions): Client {
 
 class DomainClient implements Client {
   readonly trackers: TrackerPool;
+  readonly #replicas: ReplicaPool;
   readonly #agent: Agent;
   readonly #domainText: string;
   readonly #domain: string;
@@ -173,9 +175,12 @@ class DomainClient implements Client {
     this.#pathCache = options.pathCache && new PathCache(options.pathCache);
     this.#headersTimeoutMs = options.headersTimeoutMs ?? 10_000;
     this.#stallMs = options.stallMs ?? 30_000;
+    const { storageConnectionsMax = 64, connectTimeoutMs = 2_000 } = options;
+    const limits = { connectionsMax: storageConnectionsMax, connectTimeoutMs };
+    this.#replicas = new ReplicaPool(limits);
     this.#agent = new Agent({
-      connections: options.storageConnectionsMax ?? 64,
-      connect: { timeout: options.connectTimeoutMs ?? 2_000 },
+      connections: storageConnectionsMax,
+      connect: { timeout: connectTimeoutMs },
       // A Deadline bounds every wait; it alone knows who is waited for.
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -316,6 +321,7 @@ class DomainClient implements Client {
   }
 
   async close(): Promise<void> {
+    this.#replicas.close(new OmgfsError('NO_REPLICA_UP', { message: 'the client is closed' }));
     await Promise.all([this.trackers.close(), this.#agent.destroy()]);
   }
 
@@ -357,6 +363,7 @@ class DomainClient implements Client {
     return {
       pool,
       agent: this.#agent,
+      replicas: this.#replicas,
       domain: this.#domain,
       headersTimeoutMs: this.#headersTimeoutMs,
       stallMs: this.#stallMs,

@@ -7,6 +7,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { OmgfsError } from '@omgfs/protocol';
+import { handOut } from '../young-memory.ts';
 import { filePieces, pieceBytes, unreadable } from './file-pieces.ts';
 
 /** Bytes in memory, a file on disk, or any stream of bytes. */
@@ -146,7 +147,11 @@ class StreamReader {
       this.#ended = true;
       return undefined;
     }
-    if (value instanceof Uint8Array) return value;
+    if (value instanceof Uint8Array) {
+      // Dropped by whoever made it, too, when it was sent.
+      handOut(value.length);
+      return value;
+    }
     const message = `the source yielded a ${typeof value} where bytes are needed`;
     throw new OmgfsError('BAD_ARGS', { message });
   }

@@ -3,13 +3,15 @@
  * first broke. All replicas asked hold one fid, which never changes, so bytes continue exactly; the
  * length, and the ETag where it names the fid, are compared all the same.
  */
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { OmgfsError, parseFidPath } from '@omgfs/protocol';
-import type { Agent, Dispatcher } from 'undici';
-import { Deadline } from './deadline.ts';
+import { Deadline } from '../deadline.ts';
+import { DownloadStream } from './download-stream.ts';
+import type { ReplicaBody, ReplicaPool } from './replica-pool.ts';
+import type { ResponseHead } from './response-head.ts';
 
 export interface DownloadContext {
-  agent: Agent;
+  replicas: ReplicaPool;
   headersTimeoutMs: number;
   stallMs: number;
 }
@@ -42,7 +44,7 @@ interface DownloadRequest {
 /** A replica that answered; its bytes were not read yet. */
 interface OpenReplica {
   url: string;
-  body: Dispatcher.ResponseData['body'];
+  body: ReplicaBody;
   deadline: Deadline;
   start: number;
   end: number;
@@ -64,11 +66,9 @@ export async function download(
 ): Promise<Download> {
   checkRange(request.range);
   const session = new Session(context, request);
-  const first = await session.openNext(request.range);
-  const stream = Readable.from(session.read(first), { objectMode: false });
-  // Also when the reader went away: a connection that nobody reads from must not stay open.
-  stream.once('close', () => session.end(new OmgfsError('FAILURE', { message: 'not read on' })));
+  const first = await session.start(request.range);
   const { start, end, fileLength, version } = first;
+  const stream = new DownloadStream(session);
   return { stream, length: end - start + 1, fileLength, fid: version.fid };
 }
 
@@ -85,7 +85,13 @@ class Session {
   readonly #request: DownloadRequest;
   readonly #left: string[];
   readonly #failures: string[] = [];
+  #first: OpenReplica | undefined;
   #current: OpenReplica | undefined;
+  #position = 0;
+  /** Whether the current replica gave bytes. */
+  #gave = false;
+  #resumes = 0;
+  #ended = false;
 
   constructor(context: DownloadContext, request: DownloadRequest) {
     this.#context = context;
@@ -93,12 +99,72 @@ class Session {
     this.#left = [...request.paths];
   }
 
-  /** The next replica that has the bytes. */
-  async openNext(range: ByteRange | undefined): Promise<OpenReplica> {
+  /** The first replica that has the bytes. */
+  async start(range: ByteRange | undefined): Promise<OpenReplica> {
+    const first = await this.#openNext(range);
+    this.#first = first;
+    this.#position = first.start;
+    return first;
+  }
+
+  /** The next bytes, across replicas; good until the next call. Undefined behind the last. */
+  async next(): Promise<Buffer | undefined> {
+    for (;;) {
+      const { end = -1 } = this.#first ?? {};
+      if (this.#position > end || this.#current === undefined) {
+        this.#leave();
+        return undefined;
+      }
+      const { piece, why } = await this.#nextOf(this.#current, end);
+      if (piece !== undefined) {
+        this.#position += piece.length;
+        this.#gave = true;
+        return piece;
+      }
+      await this.#goOn(this.#current, why);
+    }
+  }
+
+  /** Nobody reads on; what is awaited fails. */
+  end(): void {
+    this.#ended = true;
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#current?.deadline.end();
+    this.#current?.body.end();
+  }
+
+  /** From the byte where `broken` stopped, with another replica, or the same one once more. */
+  async #goOn(broken: OpenReplica, why: string): Promise<void> {
+    this.#leave();
+    this.#request.signal?.throwIfAborted();
+    const { url } = broken;
+    this.#failures.push(`${url} stopped at byte ${this.#position}: ${why}`);
+    // One that gave bytes may do so again, when the others fail.
+    if (this.#gave && this.#resumes < resumesMax) this.#left.push(url);
+    this.#resumes += 1;
+    this.#gave = false;
+    for (;;) {
+      const range = { start: this.#position, end: this.#first?.end ?? 0 };
+      const replica = await this.#openNext(range).catch((error: unknown) => {
+        if (!(error instanceof OmgfsError) || error.code !== 'RANGE_NOT_SATISFIABLE') throw error;
+        throw new OmgfsError('NO_REPLICA_UP', { message: error.message, details: error.details });
+      });
+      if (this.#first === undefined || isSameVersion(replica, this.#first)) return;
+      this.#leave();
+      this.#failures.push(`${replica.url}: holds another version`);
+    }
+  }
+
+  async #openNext(range: ByteRange | undefined): Promise<OpenReplica> {
     let beyondEnd = false;
     for (let url = this.#left.shift(); url !== undefined; url = this.#left.shift()) {
+      if (this.#ended) break;
       try {
         this.#current = await this.#open(url, range);
+        if (this.#ended) this.#leave();
         return this.#current;
       } catch (error) {
         this.#request.signal?.throwIfAborted();
@@ -113,126 +179,66 @@ class Session {
     });
   }
 
-  /** The bytes from the first replica on, across replicas. */
-  async *read(first: OpenReplica): AsyncGenerator<Buffer> {
-    const { end } = first;
-    let position = first.start;
-    let replica = first;
-    for (let resumes = 0; ; resumes += 1) {
-      const before = position;
-      const reason = yield* this.#readReplica(replica, end, (bytes) => {
-        position += bytes;
-      });
-      if (position > end) return;
-      this.#request.signal?.throwIfAborted();
-      this.#failures.push(`${replica.url} stopped at byte ${position}: ${reason}`);
-      // One that gave bytes may do so again, when the others fail.
-      if (position > before && resumes < resumesMax) this.#left.push(replica.url);
-      replica = await this.#resume({ start: position, end }, first);
-    }
-  }
-
-  end(reason: unknown): void {
-    this.#current?.deadline.cancel(reason);
-    this.#current?.body.on('error', () => {}).destroy();
-  }
-
-  async #resume(range: ByteRange, first: OpenReplica): Promise<OpenReplica> {
-    for (;;) {
-      const replica = await this.openNext(range).catch((error: unknown) => {
-        if (!(error instanceof OmgfsError) || error.code !== 'RANGE_NOT_SATISFIABLE') throw error;
-        throw new OmgfsError('NO_REPLICA_UP', { message: error.message, details: error.details });
-      });
-      if (isSameVersion(replica, first)) return replica;
-      this.end(new OmgfsError('FAILURE', { message: 'not the same bytes' }));
-      this.#failures.push(`${replica.url}: holds another version`);
-    }
-  }
-
   async #open(url: string, range: ByteRange | undefined): Promise<OpenReplica> {
     const deadline = new Deadline(this.#request.signal);
-    const { origin, pathname, search } = new URL(url);
     const wanted = range && `bytes=${range.start}-${range.end ?? ''}`;
+    let body: ReplicaBody | undefined;
     try {
+      const place = new URL(url);
       deadline.arm(this.#context.headersTimeoutMs, 'answer');
-      const { statusCode, headers, body } = await this.#context.agent.request({
-        origin,
-        path: pathname + search,
-        method: 'GET',
-        ...(wanted === undefined ? {} : { headers: { range: wanted } }),
-        signal: deadline.signal,
-      });
-      const extent = extentOf({ statusCode, headers });
+      body = await this.#context.replicas.get(place, { range: wanted, signal: deadline.signal });
+      const extent = extentOf(body.head);
       if (extent === undefined || (range !== undefined && extent.start !== range.start)) {
-        body.on('error', () => {}).destroy();
-        if (statusCode === 416) throw new OmgfsError('RANGE_NOT_SATISFIABLE');
-        throw new Error(`answered ${statusCode} without the bytes ${wanted ?? 'of the file'}`);
+        const { status } = body.head;
+        if (status === 416) throw new OmgfsError('RANGE_NOT_SATISFIABLE');
+        throw new Error(`answered ${status} without the bytes ${wanted ?? 'of the file'}`);
       }
       deadline.disarm();
-      const fid = parseFidPath(pathname)?.fid;
+      const fid = parseFidPath(place.pathname)?.fid;
       const end = Math.min(extent.end, range?.end ?? extent.end);
-      const version = { fid, etag: versionTag(fid, textOf(headers.etag)) };
+      const version = { fid, etag: versionTag(fid, body.head.headers.get('etag')) };
       return { ...extent, end, url, body, deadline, version };
     } catch (error) {
       deadline.end();
+      body?.end();
       throw deadline.signal.aborted ? deadline.signal.reason : error;
     }
   }
 
-  /** Yields what the replica has of the wanted bytes. @returns why it ended. */
-  async *#readReplica(
-    { body, deadline, start }: OpenReplica,
+  /** What the replica has of the wanted bytes, or why it has no more. */
+  async #nextOf(
+    { body, deadline }: OpenReplica,
     end: number,
-    count: (bytes: number) => void,
-  ): AsyncGenerator<Buffer, string> {
-    const { stallMs } = this.#context;
-    const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-    let position = start;
+  ): Promise<{ piece?: Buffer; why: string }> {
     try {
-      for (;;) {
-        deadline.arm(stallMs, 'further bytes');
-        const next = await chunks.next();
-        deadline.disarm();
-        if (next.done) return 'the body ended';
-        const wanted = next.value.subarray(0, end + 1 - position);
-        position += wanted.length;
-        count(wanted.length);
-        if (wanted.length > 0) yield wanted;
-        // A node that ignores the end of a range would go on with what nobody wants.
-        if (wanted.length < next.value.length) return 'the range ended';
-      }
+      deadline.arm(this.#context.stallMs, 'further bytes');
+      const piece = await body.next();
+      deadline.disarm();
+      // A node that ignores the end of a range goes on with what nobody wants.
+      if (piece !== undefined)
+        return { piece: piece.subarray(0, end + 1 - this.#position), why: '' };
+      return { why: 'the body ended' };
     } catch (error) {
       const reason = deadline.signal.aborted ? deadline.signal.reason : error;
-      return reason instanceof Error ? reason.message : String(reason);
-    } finally {
-      deadline.end();
-      body.on('error', () => {}).destroy();
+      return { why: reason instanceof Error ? reason.message : String(reason) };
     }
   }
 }
 
-/** Which bytes an answer holds; undefined when it is no answer with known bytes. */
+/** Which bytes an answer holds; undefined when it holds none of the file. */
 function extentOf({
-  statusCode,
+  status,
   headers,
-}: Pick<Dispatcher.ResponseData, 'statusCode' | 'headers'>):
-  | { start: number; end: number; fileLength: number }
-  | undefined {
-  if (statusCode === 200) {
-    const text = textOf(headers['content-length']);
-    if (text === undefined || !/^\d{1,16}$/.test(text)) return undefined;
-    return { start: 0, end: Number(text) - 1, fileLength: Number(text) };
-  }
-  if (statusCode !== 206) return undefined;
-  const match = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/.exec(
-    textOf(headers['content-range']) ?? '',
-  );
+  bodyBytes,
+}: ResponseHead): { start: number; end: number; fileLength: number } | undefined {
+  if (status === 200) return { start: 0, end: bodyBytes - 1, fileLength: bodyBytes };
+  if (status !== 206) return undefined;
+  const range = headers.get('content-range') ?? '';
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(range);
   if (match === null) return undefined;
-  return { start: Number(match[1]), end: Number(match[2]), fileLength: Number(match[3]) };
-}
-
-function textOf(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header;
+  const [start = 0, end = 0, fileLength = 0] = match.slice(1).map(Number);
+  if (end - start + 1 !== bodyBytes) return undefined;
+  return { start, end, fileLength };
 }
 
 /**

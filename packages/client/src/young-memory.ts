@@ -3,11 +3,13 @@
  * objects when they fill 16 MiB, or when the buffers that they hold reach 32 MiB, and buffers of
  * 64 KiB hardly fill anything: 32 to 64 MiB of them gather, whatever little is in use. A large
  * buffer that nobody touches makes it look early: V8 counts it, but the system gives pages only to
- * what is written. Measured with 3 GiB read in pieces of 64 KiB: 83 MiB instead of 107 to 112 at
- * most, for 0.4 s of processor time (2026-11-21, Node.js 20).
+ * what is written. What V8 gave up is freed by a thread of its own, by the next look at the latest,
+ * so twice `lookBytes` may wait. Measured with 1 GiB in pieces of 64 KiB while four other programs
+ * kept two processors busy: 77 to 84 MiB at most instead of 102 to 112, for 1 s of processor time;
+ * with twice as many bytes between looks up to 102 MiB, for 0.3 s (2026-11-21, Node.js 20).
  */
 
-const lookBytes = 16 * 1024 * 1024;
+const lookBytes = 8 * 1024 * 1024;
 /** As many as V8 allows; also so large that no allocator keeps it for smaller ones. */
 const ballastBytes = 32 * 1024 * 1024;
 

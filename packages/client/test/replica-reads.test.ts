@@ -143,6 +143,22 @@ describe('a connection', () => {
     expect([node.connections, other.connections]).toEqual([2, 0]);
   });
 
+  test('forgets an answer that nobody read', async () => {
+    const refusal = 'HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nwrong';
+    const node = await RawNode.start((socket, request) => {
+      if (request === 1) {
+        socket.write(refusal);
+        return;
+      }
+      socket.write(plain.slice(0, -5));
+      // In a packet of its own.
+      setTimeout(() => socket.write('right'), 50);
+    });
+    const client = await clientOf([node.path, node.path]);
+    expect(await bytesOf(client)).toBe('right');
+    expect(node.connections).toBe(1);
+  });
+
   test('that the node closed at the same moment is replaced by a fresh one', async () => {
     const node = await RawNode.start((socket, request) => {
       if (request === 2) socket.destroy();

@@ -82,6 +82,7 @@ export class ReplicaConnection {
       }
       this.#answer = { resolve, reject };
       this.#keepAlive = false;
+      this.#piece = undefined;
       this.answered = false;
       this.#socket.write(head, 'latin1');
       this.#socket.resume();

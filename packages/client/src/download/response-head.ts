@@ -1,6 +1,6 @@
 /**
- * The head of an answer to a GET, read strictly: what is not plainly HTTP/1.1 with a known length is
- * an error, and another replica is asked instead.
+ * The head of an answer to a GET, read strictly: what is not plainly HTTP/1.1 with a known length
+ * is an error, and another replica is asked instead.
  */
 
 export interface ResponseHead {

@@ -74,6 +74,24 @@ test('nginx before the tracker: uploads pass through, bytes come from storage no
   expect((await front.ask('GET', 'a b.png', { headers: sly })).body.equals(body)).toBe(true);
 });
 
+test('nginx before the tracker: what was said of a file arrives in one header', async () => {
+  const front = new FilesSite(`${nginx.url}/files/main/`);
+  const said = { by: 'Zoë "\\"', long: 'ä'.repeat(2_000), longer: 'x'.repeat(3_800) };
+  const headers = Object.fromEntries(
+    Object.entries(said).map(([name, text]) => [
+      `x-meta-${name}`,
+      Buffer.from(text).toString('latin1'),
+    ]),
+  );
+  expect((await front.ask('PUT', 'said', { body: 'said', headers })).status).toBe(201);
+  const read = await front.ask('GET', 'said');
+  expect([read.status, read.body.toString()]).toEqual([200, 'said']);
+  const told = Buffer.from(String(read.headers['x-omgfs-meta']), 'latin1').toString();
+  expect(JSON.parse(told)).toEqual(said);
+  await front.ask('PUT', 'unsaid', { body: 'unsaid' });
+  expect((await front.ask('GET', 'unsaid')).headers['x-omgfs-meta']).toBeUndefined();
+});
+
 test('the other shapes, by header', async () => {
   await site.ask('PUT', 'shapes', { body: 'shape' });
   const by = (headers: Record<string, string>) => site.ask('GET', 'shapes', { headers });

@@ -31,10 +31,12 @@ location = /reproxy {
     set $reproxy_url_3 $3;
   }
   # Read before the storage node's answer takes the place of the application's. An application
-  # that serves what its users stored guards browsers with the last two; empty ones are not sent.
+  # that serves what its users stored guards browsers with the next two; a tracker tells in the last
+  # what else is kept of a file. Empty ones are not sent.
   set $reproxy_type $upstream_http_content_type;
   set $reproxy_type_options $upstream_http_x_content_type_options;
   set $reproxy_policy $upstream_http_content_security_policy;
+  set $reproxy_meta $upstream_http_x_omgfs_meta;
   # The parts of an answer to several ranges are told apart by a Content-Type of the node, which
   # gives way to the application's; so such a request gets the whole file, as RFC 9110 allows.
   set $reproxy_range $http_range;
@@ -113,6 +115,7 @@ proxy_hide_header Content-Type;
 add_header Content-Type $reproxy_type;
 add_header X-Content-Type-Options $reproxy_type_options;
 add_header Content-Security-Policy $reproxy_policy;
+add_header X-Omgfs-Meta $reproxy_meta;
 `.trimStart();
 
 /** A whole nginx before one application; both as nginx writes addresses. */

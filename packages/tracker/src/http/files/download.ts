@@ -115,7 +115,7 @@ async function reproxy(
   const paths = await files.paths(facts, { count: pathsMax, address: request.ip });
   if (paths === undefined) return undefined;
   const { status, headers } = reproxyAnswer(paths, { shape, sizeBytes: facts.length });
-  const told = shape === 'redirect' ? {} : headersOf(facts);
+  const told = shape === 'redirect' ? {} : headersOf(facts, { together: shape === 'nginx' });
   return { status, headers: { ...headers, ...told } };
 }
 

@@ -33,8 +33,14 @@ export function descriptionOf(headers: IncomingHttpHeaders): Description {
   };
 }
 
-/** Headers that tell of a file, whoever sends its bytes. */
-export function headersOf(facts: FileFacts): OutgoingHttpHeaders {
+/**
+ * Headers that tell of a file, whoever sends its bytes. A proxy passes on only headers that it knows
+ * by name: for one, all metadata is one header.
+ */
+export function headersOf(
+  facts: FileFacts,
+  { together = false }: { together?: boolean } = {},
+): OutgoingHttpHeaders {
   const { contentType = contentTypeDefault, filename, metadata = {}, checksum, storedAt } = facts;
   const type = headerText(toByteString(contentType)) || contentTypeDefault;
   const headers: OutgoingHttpHeaders = {
@@ -55,7 +61,14 @@ export function headersOf(facts: FileFacts): OutgoingHttpHeaders {
   if (checksum?.type === 'MD5') {
     headers['Repr-Digest'] = `md5=:${Buffer.from(checksum.hex, 'hex').toString('base64')}:`;
   }
-  for (const [name, value] of Object.entries(metadata)) {
+  const pairs = Object.entries(metadata);
+  if (together) {
+    // JSON in UTF-8, as in listings.
+    if (pairs.length > 0)
+      headers['X-Omgfs-Meta'] = headerText(toByteString(JSON.stringify(metadata)));
+    return headers;
+  }
+  for (const [name, value] of pairs) {
     headers[`X-Meta-${name}`] = headerText(toByteString(value));
   }
   return headers;

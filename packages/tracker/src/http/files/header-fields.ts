@@ -34,7 +34,7 @@ export function descriptionOf(headers: IncomingHttpHeaders): Description {
 }
 
 /**
- * Headers that tell of a file, whoever sends its bytes. A proxy passes on only headers that it knows
+ * Headers that tell of a file, whoever sends its bytes. A proxy passes on only those that it knows
  * by name: for one, all metadata is one header.
  */
 export function headersOf(

@@ -3,17 +3,27 @@
  * Names are those of the original; what this version cannot honour is said at the start, and an
  * unknown flag refuses the start.
  */
-import type { BlockList } from 'node:net';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { isTrue } from '@omgfs/protocol';
 import { readConfigFile } from './config-file.ts';
-import { type DavMode, davModes } from './dav/mode.ts';
+import {
+  davMode,
+  downloadShape,
+  fakeUtilization,
+  listenAddresses,
+  localNetwork,
+  logLevel,
+  networks,
+  type Readers,
+  readers,
+  tempfileAge,
+} from './config-values.ts';
+import type { DavMode } from './dav/mode.ts';
 import type { AccessRules } from './http/access.ts';
-import { type DownloadShape, downloadShapes } from './http/files/download.ts';
-import { type OptionName, optionTable, type TrackerOption } from './options.ts';
+import type { DownloadShape } from './http/files/download.ts';
+import { optionTable, type TrackerOption } from './options.ts';
 import type { ListenAddress } from './server/line-server.ts';
-import { parseNetwork } from './topology/topology.ts';
 
 export interface TrackerConfig {
   listen: readonly ListenAddress[];
@@ -121,7 +131,7 @@ function readFlags(argv: readonly string[]): Map<string, string> {
   }
   // The original's parser takes dashes for underscores and `no_` or `no-` before a flag.
   const args = argv
-    .map((arg) => arg.replace(/^--[a-z_-]+/, (flag) => `--${flag.slice(2).replaceAll('-', '_')}`))
+    .map((arg) => arg.replace(/^--[a-z_-]+/, (flag) => `--${fullName(flag.slice(2), names)}`))
     .map((arg, index, all) => {
       const option = names.get(arg.slice(2));
       const hasValue = all[index + 1]?.startsWith('-') === false;
@@ -146,6 +156,16 @@ function readFlags(argv: readonly string[]): Map<string, string> {
   return values;
 }
 
+/** Names may be cut as long as they stay clear, as the original's parser allows (Getopt::Long). */
+function fullName(given: string, names: ReadonlyMap<string, TrackerOption>): string {
+  const name = given.replaceAll('-', '_');
+  const flag = names.get(name.replace(/^no_?/, ''))?.kind === 'flag';
+  if (name === '' || names.has(name) || flag) return name;
+  const meant = [...names].filter(([full]) => full.startsWith(name));
+  const options = new Set(meant.map(([, option]) => option));
+  return options.size === 1 ? (meant[0]?.[0] ?? name) : name;
+}
+
 function readFile(flags: Map<string, string>, env: NodeJS.ProcessEnv) {
   if (flags.has('skipconfig')) return { values: new Map<string, string>(), warnings: [] };
   const named = flags.get('config') ?? env.MOGILEFSD_CONFIG;
@@ -156,23 +176,17 @@ function buildConfig(
   values: ReadonlyMap<string, string>,
   env: NodeJS.ProcessEnv,
 ): Omit<TrackerConfig, 'args'> {
-  const text = (name: OptionName): string =>
-    values.get(name) ?? optionTable.find((option) => option.name === name)?.fallback ?? '';
-  const number = (name: OptionName): number => {
-    const value = Number(text(name));
-    if (Number.isFinite(value) && value >= 0) return value;
-    throw new Error(`${name} must be a number, not '${text(name)}'`);
-  };
-  const on = (name: OptionName): boolean => {
-    if (/^(?:0*[1-9]\d*|y|yes|on|t|true)$/i.test(text(name))) return true;
-    if (/^(?:0*|n|no|off|f|false)$/i.test(text(name))) return false;
-    throw new Error(`${name} must be 1 or 0, not '${text(name)}'`);
-  };
+  const { text, number, on } = readers(values);
   const plugins = text('plugins').split(/[\s,]+/);
+  const queries = {
+    exactly: values.has('query_processes') ? number('query_processes') : undefined,
+    wished: values.has('query_jobs') ? number('query_jobs') : undefined,
+    dsn: text('db_dsn'),
+  };
   // The environment hooks of the original's test-suite (spec §10).
   const testing = isTrue(env.TESTING);
   return {
-    listen: listenAddresses(text('listen'), number('conf_port')),
+    listen: listenAddresses('listen', text('listen'), number('conf_port')),
     dsn: text('db_dsn'),
     dbUser: text('db_user'),
     dbPassword: text('db_pass'),
@@ -186,7 +200,7 @@ function buildConfig(
     freeSpaceMinMb: number('min_free_space'),
     mindevcountDefault: number('default_mindevcount'),
     zoneLocal: plugins.includes('ZoneLocal'),
-    localNetwork: text('local_network') || undefined,
+    localNetwork: localNetwork(text('local_network')),
     nodeTimeoutMs: number('node_timeout') * 1000,
     connTimeoutMs: number('conn_timeout') * 1000,
     connectionsPerHost: Math.max(1, number('conn_pool_size')),
@@ -195,31 +209,24 @@ function buildConfig(
     urlSecret: text('url_secret') || undefined,
     urlTtlSeconds: Math.max(1, number('url_ttl')),
     connectionsMax: Math.max(1, number('max_connections')),
-    queryProcesses: queryProcesses({
-      exactly: values.has('query_processes') ? number('query_processes') : undefined,
-      wished: values.has('query_jobs') ? number('query_jobs') : undefined,
-      dsn: text('db_dsn'),
-    }),
-    queryWorkers: values.has('query_jobs') ? number('query_jobs') : 1,
-    tempfileAgeSeconds: Number(env.T_TEMPFILE_TOO_OLD ?? 3600),
+    queryProcesses: queryProcesses(queries),
+    queryWorkers: queries.wished ?? 1,
+    tempfileAgeSeconds: tempfileAge(env.T_TEMPFILE_TOO_OLD),
     testing,
     fakeUtilization: testing ? fakeUtilization(env) : new Map(),
     pidfile: text('pidfile') || undefined,
     daemonize: on('daemonize'),
     path: env.PATH ?? '',
     ...httpConfig({ text, number }),
-    logLevel: on('debug') || isTrue(env.DEBUG) ? 'debug' : text('log_level'),
-    warnings: warningsOf({ values, plugins, testing }),
+    logLevel: on('debug') || isTrue(env.DEBUG) ? 'debug' : logLevel(text('log_level')),
+    warnings: [...warningsOf({ values, plugins, testing }), ...fewerProcesses(queries)],
   };
 }
 
-function httpConfig(options: {
-  text: (name: OptionName) => string;
-  number: (name: OptionName) => number;
-}) {
-  const { text, number } = options;
+function httpConfig({ text, number }: Pick<Readers, 'text' | 'number'>) {
   return {
-    httpListen: text('http_listen') === '' ? [] : listenAddresses(text('http_listen'), 7003),
+    httpListen:
+      text('http_listen') === '' ? [] : listenAddresses('http_listen', text('http_listen'), 7003),
     httpAccess: {
       token: text('http_token') || undefined,
       readToken: text('http_read_token') || undefined,
@@ -254,68 +261,36 @@ function warningsOf(given: {
   ];
 }
 
-/** `T_FAKE_IO_DEV<devid>`. */
-function fakeUtilization(env: NodeJS.ProcessEnv): Map<number, string> {
-  const found = Object.entries(env).flatMap(([name, value]): [number, string][] => {
-    const devid = /^T_FAKE_IO_DEV(\d+)$/.exec(name)?.[1];
-    return devid === undefined || value === undefined ? [] : [[Number(devid), value]];
-  });
-  return new Map(found);
+interface QueryWishes {
+  exactly: number | undefined;
+  wished: number | undefined;
+  dsn: string;
 }
 
 /**
  * One process is best where there are few processors to share with the database, and for SQLite,
  * which has one writer. `query_jobs` of old files counts blocking Perl workers, 20 of them.
  */
-function queryProcesses(options: {
-  exactly: number | undefined;
-  wished: number | undefined;
-  dsn: string;
-}): number {
-  const { exactly, wished, dsn } = options;
+function queryProcesses({ exactly, wished, dsn }: QueryWishes): number {
   if (exactly !== undefined) return Math.min(queryProcessesMax, Math.floor(exactly));
   const processors = availableParallelism();
   if (/^DBI:SQLite/i.test(dsn) || processors <= 2) return 0;
   return Math.max(1, Math.min(wished ?? queryProcessesDefault, processors - 1));
 }
 
+/** Says that fewer are started than the option asks for; each takes any number of requests. */
+function fewerProcesses(wishes: QueryWishes): string[] {
+  const { exactly, wished } = wishes;
+  const started = queryProcesses(wishes);
+  if (exactly !== undefined || wished === undefined || wished <= Math.max(1, started)) return [];
+  const instead = started === 0 ? 'one process does all work' : `${started} are started`;
+  const advice = 'each answers many requests at once; query_processes sets another number';
+  return [`option query_jobs asks for ${wished} query processes, ${instead}: ${advice}`];
+}
+
 /** Options that may be given again, each time for one more value. */
 function isList(name: string): boolean {
   return ['listen', 'http_listen', 'http_allow', 'plugins'].includes(name);
-}
-
-function davMode(text: string): DavMode {
-  const mode = davModes.find((known) => known === text);
-  if (mode !== undefined) return mode;
-  throw new Error(`http_dav must be one of ${davModes.join(', ')}, not '${text}'`);
-}
-
-function downloadShape(text: string): DownloadShape {
-  const shape = downloadShapes.find((known) => known === text);
-  if (shape !== undefined) return shape;
-  throw new Error(`http_download must be one of ${downloadShapes.join(', ')}, not '${text}'`);
-}
-
-function networks(text: string): BlockList[] {
-  const parts = text.split(/[\s,]+/).filter((part) => part !== '');
-  return parts.map((part) => {
-    const network = parseNetwork(part);
-    if (network === undefined) throw new Error(`http_allow: '${part}' is not ip or ip/bits`);
-    return network;
-  });
-}
-
-/** `ip[:port]`, several by comma. */
-function listenAddresses(text: string, portDefault: number): ListenAddress[] {
-  return text.split(',').map((part) => {
-    const match = /^\s*([\d.]+)(?::(\d+))?\s*$/.exec(part);
-    const host = match?.[1];
-    const port = Number(match?.[2] ?? portDefault);
-    if (host === undefined || port > 65_535) {
-      throw new Error(`listen: '${part}' is not ip[:port]`);
-    }
-    return { host, port };
-  });
 }
 
 function helpText(): string {

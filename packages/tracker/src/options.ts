@@ -11,6 +11,10 @@ export interface TrackerOption {
   /** `flag`, or what the value is. */
   kind: 'flag' | 'TEXT' | 'NUMBER' | 'FILE' | 'ADDRESS';
   fallback?: string;
+  /** Of a number, which is a whole one unless `fractions` are allowed; from 0 without a limit. */
+  atLeast?: number;
+  atMost?: number;
+  fractions?: true;
   /** Further names in the file only. */
   fileNames?: readonly string[];
   /** Only for the command line. */
@@ -54,6 +58,7 @@ const table = [
     short: 'p',
     kind: 'NUMBER',
     fallback: '7001',
+    atMost: 65_535,
     help: 'port when listen names none',
   },
   {
@@ -103,6 +108,7 @@ const table = [
     flags: ['minfreespace'],
     kind: 'NUMBER',
     fallback: '100',
+    fractions: true,
     help: 'MiB a device must have free to take new files',
   },
   {
@@ -110,6 +116,8 @@ const table = [
     flags: [],
     kind: 'NUMBER',
     fallback: '2',
+    atLeast: 1,
+    atMost: 255,
     help: 'copies of files in the default class',
   },
   {
@@ -117,6 +125,8 @@ const table = [
     flags: [],
     kind: 'NUMBER',
     fallback: '2',
+    atLeast: 0.01,
+    fractions: true,
     help: 'seconds a storage node may take to answer',
   },
   {
@@ -124,6 +134,8 @@ const table = [
     flags: [],
     kind: 'NUMBER',
     fallback: '2',
+    atLeast: 0.01,
+    fractions: true,
     help: 'seconds the monitor gives a device',
   },
   {
@@ -202,6 +214,7 @@ const table = [
     name: 'http_upload_mb',
     flags: [],
     kind: 'NUMBER',
+    fractions: true,
     help: 'MiB that an upload to the HTTP API may have; no limit by default',
   },
   {
@@ -209,6 +222,7 @@ const table = [
     flags: [],
     kind: 'NUMBER',
     fallback: '24',
+    fractions: true,
     help: 'hours that a resumable upload is kept after its last part',
   },
   {
@@ -310,6 +324,7 @@ const table = [
     flags: [],
     kind: 'NUMBER',
     fallback: '7501',
+    atMost: 65_535,
     help: 'port of the side channel of every storage node; 0 for none',
   },
   {

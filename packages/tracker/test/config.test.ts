@@ -65,6 +65,48 @@ describe('flags', () => {
     expect(refusal(argv)).not.toBe('');
   });
 
+  test.each([
+    ['--query_jobs=', /query_jobs must be a whole number, 0 or more, not ''/],
+    ['--replicate_jobs=1.5', /replicate_jobs must be a whole number/],
+    ['--conf_port=70000', /conf_port must be a whole number, 0 to 65535/],
+    ['--mogstored_stream_port=70000', /mogstored_stream_port must be .* 65535/],
+    ['--default_mindevcount=0', /default_mindevcount must be .* 1 to 255/],
+    ['--node_timeout=0', /node_timeout must be a number, 0\.01 or more/],
+    ['--listen=999.1.1.1', /listen: '999\.1\.1\.1' is not ip/],
+    ['--http_listen=x', /http_listen: 'x' is not ip/],
+    ['--http_allow=10', /http_allow: '10' is not ip/],
+    ['--log_level=loud', /log_level must be .*not 'loud'/],
+    ['--local_network=abc', /local_network: 'abc' is not ip/],
+    ['--d=1', /unknown option --d;/],
+    ['--work=1', /unknown option --work;/],
+  ])('%s says what is wrong', (flag, reason) => {
+    expect(refusal(['-s', flag])).toMatch(reason);
+  });
+
+  test('names may be cut while they stay clear', () => {
+    const seen = config([
+      '--skip',
+      '--query-j=2',
+      '--min-free=7',
+      '--dae',
+      '--local',
+      '10.1.0.0/16',
+    ]);
+    expect(seen).toMatchObject({ queryWorkers: 2, freeSpaceMinMb: 7, daemonize: true });
+    expect(seen.localNetwork).toBe('10.1.0.0/16');
+  });
+
+  test('fewer query processes than were asked for are said', () => {
+    const seen = config(['-s', '--workers=400', '--dsn=DBI:mysql:m']);
+    expect(seen.warnings).toEqual([expect.stringMatching(/^option query_jobs asks for 400 /)]);
+    expect(seen.queryProcesses).toBeLessThan(400);
+    const one = config(['-s', '--workers=20', '--dsn=DBI:SQLite:/x']);
+    expect(one.warnings).toEqual([expect.stringMatching(/20 .* one process does all work/)]);
+    for (const args of [['--workers=1'], ['--workers=20', '--query_processes=2']]) {
+      expect(config(['-s', ...args]).warnings).toEqual([]);
+    }
+  });
+
   test('help names every option', () => {
     const line = readConfig(['--help'], {});
     expect(line.action === 'help' && line.text).toMatch(/--dsn TEXT.*--create_schema/s);
@@ -156,6 +198,9 @@ describe('spellings of the original', () => {
       logLevel: 'debug',
       warnings: [expect.stringMatching(/^TESTING is set/)],
     });
+    expect(config(['-s'], { T_TEMPFILE_TOO_OLD: '' }).tempfileAgeSeconds).toBe(3600);
+    const wrong = readConfig(['-s'], { T_TEMPFILE_TOO_OLD: 'soon' });
+    expect(wrong).toMatchObject({ reason: expect.stringMatching(/^T_TEMPFILE_TOO_OLD .*'soon'/) });
     const { fakeUtilization, testing } = config(['-s'], { T_FAKE_IO_DEV2: '95', TESTING: '0' });
     expect({ fakeUtilization, testing }).toEqual({ fakeUtilization: new Map(), testing: false });
   });

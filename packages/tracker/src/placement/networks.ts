@@ -3,6 +3,7 @@
  * `zone_<name>` lists their netmasks, and the most specific netmask wins. Pure.
  */
 import { isIPv4 } from 'node:net';
+import { parseNetmask } from './netmask.ts';
 
 interface Zone {
   name: string;
@@ -17,10 +18,10 @@ export class Networks {
     const zones: Zone[] = [];
     for (const name of words(setting('network_zones'))) {
       for (const mask of words(setting(`zone_${name}`))) {
-        const [address = '', bits = '32'] = mask.split('/');
-        const width = Number(bits);
-        if (!isIPv4(address) || !(width >= 0 && width <= 32)) continue;
-        zones.push({ name, base: prefixOf(address, width), bits: width });
+        const netmask = parseNetmask(mask);
+        if (netmask === undefined) continue;
+        const { address, bits } = netmask;
+        zones.push({ name, base: prefixOf(address, bits), bits });
       }
     }
     this.#zones = zones.sort((a, b) => b.bits - a.bits);

@@ -16,6 +16,7 @@ import {
   type ObservedDeviceState,
   type ObservedHostState,
 } from '../placement/model.ts';
+import { parseNetmask } from '../placement/netmask.ts';
 import { Networks } from '../placement/networks.ts';
 import type { TopologyRows } from '../store/store.ts';
 
@@ -354,13 +355,11 @@ export class Topology {
   }
 }
 
-/** A netmask such as `10.0.0.0/8`, or a bare address; undefined when it is neither. */
+/** The addresses of a network; undefined for what is none. */
 export function parseNetwork(text: string | null): BlockList | undefined {
-  const match = /^(\d+\.\d+\.\d+\.\d+)(?:\/(\d+))?$/.exec(text?.trim() ?? '');
-  const address = match?.[1];
-  const bits = Number(match?.[2] ?? 32);
-  if (address === undefined || !isIPv4(address) || bits > 32) return undefined;
+  const netmask = parseNetmask(text ?? '');
+  if (netmask === undefined) return undefined;
   const network = new BlockList();
-  network.addSubnet(address, bits, 'ipv4');
+  network.addSubnet(netmask.address, netmask.bits, 'ipv4');
   return network;
 }

@@ -8,7 +8,9 @@ import { Networks } from '../../src/placement/networks.ts';
 import { Topology } from '../../src/topology/topology.ts';
 
 const settings = new Map([
-  ['network_zones', 'near, far,rack, broken, undefined'],
+  ['network_zones', 'near, far,rack, broken, undefined, mask, short'],
+  ['zone_mask', '172.16.0.0/255.240.0.0,172.64.0.0:255.255.0.0, 172.99.0.0/255.0.255.0'],
+  ['zone_short', '11/8 12.5'],
   ['zone_near', '10.1.0.0/16, 10.2.0.0/16'],
   ['zone_far', '127.0.0.0/30 192.168.7.9'],
   ['zone_rack', '10.1.5.0/24'],
@@ -20,6 +22,12 @@ test.each([
   ['10.2.255.255', 'near'],
   ['10.1.5.77', 'rack'],
   ['192.168.7.9', 'far'],
+  ['172.31.1.1', 'mask'],
+  ['172.64.1.1', 'mask'],
+  ['172.99.0.1', '172.99.0.0/16'],
+  ['11.1.2.3', 'short'],
+  ['12.5.2.3', 'short'],
+  ['12.6.2.3', '12.6.0.0/16'],
   ['192.168.7.8', '192.168.0.0/16'],
   ['10.9.0.1', '10.9.0.0/16'],
   ['host.example', 'host.example'],

@@ -4,6 +4,7 @@
  * are synced at each commit, so the batches of the store are what makes it fast.
  */
 import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises';
+import { OmgfsError } from '@omgfs/protocol';
 import type { SqliteDsn } from '../dsn.ts';
 import { ensureSchema, type SchemaOptions } from '../migrations.ts';
 import type { Dialect, Engine, Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
@@ -65,7 +66,9 @@ export async function openSqliteEngine(dsn: SqliteDsn, options: SchemaOptions): 
     });
     return engine;
   } catch (error) {
-    throw sqliteError(error);
+    const known = sqliteError(error);
+    if (known.code !== 'DB_DOWN') throw known;
+    throw new OmgfsError('DB_DOWN', { message: `${dsn.file}: ${known.message}`, cause: error });
   }
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command that sets up the database: command line, questions, exit code. */
-import { createInterface } from 'node:readline/promises';
+import { createInterface, type Interface } from 'node:readline';
 import { toOmgfsError } from '@omgfs/protocol';
 import { readSetupArguments, type SetupOptions } from '../setup/arguments.ts';
 import { Declined, setUpDatabase } from '../setup/mogdbsetup.ts';
@@ -22,6 +22,16 @@ async function main(): Promise<number> {
 
 async function run(options: SetupOptions): Promise<number> {
   for (const warning of options.warnings) process.stderr.write(`mogdbsetup: ${warning}\n`);
+  // Opened for the first question; a script may answer by a pipe, as with the original.
+  let answers: Interface | undefined;
+  let lines: AsyncIterator<string> | undefined;
+  const ask = async (question: string): Promise<string | undefined> => {
+    answers ??= createInterface({ input: process.stdin });
+    lines ??= answers[Symbol.asyncIterator]();
+    process.stdout.write(question);
+    const { value, done } = await lines.next();
+    return done === true ? undefined : value;
+  };
   try {
     await setUpDatabase(options, { say: (line) => process.stdout.write(`${line}\n`), ask });
     return 0;
@@ -29,15 +39,7 @@ async function run(options: SetupOptions): Promise<number> {
     const message = error instanceof Declined ? error.message : toOmgfsError(error).message;
     process.stderr.write(`mogdbsetup: ${message}\n`);
     return error instanceof Declined ? 3 : 1;
-  }
-}
-
-async function ask(question: string): Promise<string | undefined> {
-  if (!process.stdin.isTTY) return undefined;
-  const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    return await terminal.question(question);
   } finally {
-    terminal.close();
+    answers?.close();
   }
 }

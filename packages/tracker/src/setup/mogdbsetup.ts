@@ -2,6 +2,7 @@
  * What `mogdbsetup` does: the database and its account if the account cannot log in, then the
  * schema. It asks before each of them, as the original does, and can be run again at any time.
  */
+import { toOmgfsError } from '@omgfs/protocol';
 import type { Dsn, MySqlDsn } from '../store/dsn.ts';
 import { openEngine } from '../store/open-store.ts';
 import { accountStatements, canEnter, runAsAdministrator } from '../store/schema/accounts.ts';
@@ -63,16 +64,21 @@ async function makeAccount(
     fallback: 'y',
   });
   const statements = accountStatements(dsn);
-  if (verbose) {
-    const shown = statements.map((sql) => sql.replace(/IDENTIFIED BY .*/s, "IDENTIFIED BY '…'"));
-    for (const sql of shown) terminal.say(`${sql};`);
-  }
+  if (verbose) for (const sql of statements) terminal.say(`${withoutPassword(sql)};`);
   const administrator = { ...dsn, user: options.rootUser, password: options.rootPassword };
-  await runAsAdministrator(administrator, statements);
+  await runAsAdministrator(administrator, statements).catch((error: unknown) => {
+    const said = statements.map((sql) => `  ${withoutPassword(sql)};`).join('\n');
+    const advice = `as '${options.rootUser}'. Name an administrator who may run this, by --dbrootuser`;
+    throw new Error(`${toOmgfsError(error).message}, ${advice}, or let one run it:\n${said}`);
+  });
   if (await canEnter(dsn)) return;
   throw new Error(
     `the account '${user}' exists with another password, which stays as it is; give that password`,
   );
+}
+
+function withoutPassword(sql: string): string {
+  return sql.replace(/IDENTIFIED BY .*/s, "IDENTIFIED BY '…'");
 }
 
 async function confirm(

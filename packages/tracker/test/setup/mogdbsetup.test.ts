@@ -4,13 +4,14 @@
  * Method: the built command on the MariaDB of the run; tables are compared by information_schema.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, inject, test } from 'vitest';
 import { connectTo, createDatabaseOn } from '../../../../test/helpers/mariadb.ts';
-import { oldSchema } from './old-schema.ts';
+import { openSqlite } from '../../src/store/sqlite/driver.ts';
+import { oldSchema, oldSqliteSchema } from './old-schema.ts';
 
 const script = fileURLToPath(new URL('../../bin/mogdbsetup.js', import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-setup-'));
@@ -22,11 +23,13 @@ interface Outcome {
   err: string;
 }
 
-function run(args: string[]): Promise<Outcome> {
+/** With what a person, or a pipe, answers. */
+function run(args: string[], answers = ''): Promise<Outcome> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [script, ...args], (error, out, err) => {
+    const child = execFile(process.execPath, [script, ...args], (error, out, err) => {
       resolve({ code: error === null ? 0 : Number(error.code), out, err });
     });
+    child.stdin?.on('error', () => {}).end(answers);
   });
 }
 
@@ -151,10 +154,44 @@ describe('database and account', () => {
     await sql('mysql', `DROP USER '${account}'@'%', '${account}'@'localhost'`);
   });
 
-  test('nothing happens without an answer', async () => {
-    const file = join(dir, 'asked.sqlite');
-    const outcome = await run(['--type', 'SQLite', '--dbname', file]);
+  test('an administrator who may not grant is told what somebody else must run', async () => {
+    const { host, port } = inject('mysql');
+    const poor = `poor${process.pid}`;
+    await sql(
+      'mysql',
+      `CREATE USER '${poor}'@'%' IDENTIFIED BY 'p'`,
+      `GRANT CREATE USER ON *.* TO '${poor}'@'%'`,
+    );
+    const server = ['--dbhost', host, '--dbport', `${port}`, '--dbname', 'not_made', '--yes'];
+    const account = ['--dbuser', 'nobody', '--dbpass', 'hidden'];
+    const root = ['--dbrootuser', poor, '--dbrootpass', 'p'];
+    const { code, err } = await run([...server, ...account, ...root]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/denied.*--dbrootuser.*GRANT ALL PRIVILEGES ON `not\\_made`\.\*/s);
+    expect(err).not.toContain('hidden');
+    await sql('mysql', `DROP USER '${poor}'@'%'`);
+  });
+
+  test('nothing happens without an answer, and a pipe can answer', async () => {
+    const args = ['--type', 'SQLite', '--dbname', join(dir, 'asked.sqlite')];
+    const outcome = await run(args);
     expect(outcome).toMatchObject({ code: 3, err: expect.stringMatching(/--yes/) });
+    expect(await run(args, 'n\n')).toMatchObject({ code: 3 });
+    expect(existsSync(join(dir, 'asked.sqlite'))).toBe(false);
+    expect(await run(args, 'y\ny\n')).toMatchObject({ code: 0 });
+  });
+
+  test('an SQLite file of schema 12 becomes 17', async () => {
+    const file = join(dir, 'old.sqlite');
+    const database = await openSqlite(file);
+    for (const text of oldSqliteSchema({ version: 12 })) database.exec(text);
+    const args = ['--type=SQLite', `--dbname=${file}`, '--yes'];
+    expect(await run(args)).toMatchObject({ code: 0, err: '' });
+    expect((await run(args)).out).toMatch(/nothing was changed/);
+    const rows = database.prepare("SELECT value FROM server_settings WHERE field LIKE 'sch%'");
+    expect(rows.all()).toMatchObject([{ value: '17' }]);
+    database.prepare('SELECT hashtype, replpolicy FROM class').all();
+    database.close();
   });
 
   test('an SQLite file is made and completed', async () => {

@@ -3,8 +3,14 @@
  * ours have changed; and a memcached that is away costs nobody more than a moment.
  * Method: a real tracker, and stand-ins for memcached that hold what Perl trackers put there.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
+import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { Memcache } from '../../packages/tracker/src/store/memcache/memcache.ts';
+import { openStore } from '../../packages/tracker/src/store/open-store.ts';
 import { MemcacheStandIn } from '../helpers/memcache-stand-in.ts';
 import { RawClient, storeRaw } from '../helpers/raw-client.ts';
 import { until } from '../helpers/wait.ts';
@@ -76,6 +82,42 @@ test('where the replicas are is forgotten when one comes or goes', async () => {
   remember(`mogdevids:${fid}`);
   await client.call('delete', { domain, key: 'copied' });
   await until('the entry is gone', () => !isRemembered(`mogdevids:${fid}`));
+});
+
+test('a renamed prefix and a repair of fsck leave nothing behind', async () => {
+  for (const name of ['f/1', 'f/2']) await storeRaw(client, { domain, key: name, body: 'x' });
+  for (const key of ['f/1', 'f/2', 'g/1', 'g/2', 'f/3']) remember(entryOf(key));
+  await client.call('rename_prefix', { domain, from_prefix: 'f/', to_prefix: 'g/' });
+  expect(['f/1', 'f/2', 'g/1', 'g/2'].filter((key) => isRemembered(entryOf(key)))).toEqual([]);
+  expect(isRemembered(entryOf('f/3'))).toBe(true);
+
+  await client.admin('!want 0 replicate');
+  const { fid, path } = await storeRaw(client, { domain, key: 'lost', body: 'lost' });
+  await fetch(path ?? '', { method: 'DELETE' });
+  remember(`mogdevids:${fid}`);
+  await client.call('fsck_reset', { startpos: Number(fid) - 1 });
+  await client.call('fsck_start');
+  await until('the entry is gone', () => !isRemembered(`mogdevids:${fid}`));
+  await client.admin('!want 5 replicate');
+});
+
+test('what is reaped is forgotten', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'omgfs-memcache-'));
+  const log = pino({ level: 'silent' });
+  const pathCache = new Memcache(log);
+  pathCache.configure(caches.map(({ address }) => address).join(','));
+  const store = await openStore(
+    { engine: 'sqlite', file: join(dir, 'db.sqlite') },
+    { mindevcountDefault: 2, createSchema: true, log, pathCache },
+  );
+  await store.createDevice({ devid: 1, hostid: 1, status: 'dead' });
+  await store.addReplica({ fid: 4711, devid: 1 });
+  remember('mogdevids:4711');
+  expect(await store.upkeep.reap({ devid: 1, limit: 10 })).toBe(1);
+  expect(isRemembered('mogdevids:4711')).toBe(false);
+  pathCache.close();
+  await store.close();
+  await rm(dir, { recursive: true });
 });
 
 test('keys that memcached cannot hold never reach it', async () => {

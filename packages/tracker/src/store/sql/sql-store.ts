@@ -70,13 +70,14 @@ class SqlStore implements contract.Store {
     const db = new BoundedEngine(engine, unbatchedAtOnce);
     this.engine = engine.name;
     this.exactKeys = engine.dialect.exactKeys;
-    this.fsck = createFsckStore(db);
+    const forget = (fids: readonly number[]) => this.#forgotten(Promise.resolve(), { fids });
+    this.fsck = createFsckStore(db, forget);
     this.rebalance = createRebalanceStore(db);
     this.notes = createNoteStore(db);
     this.rates = createRateStore(db);
     this.descriptions = createDescriptionStore(db);
     this.uploads = createUploadStore(db);
-    this.upkeep = createUpkeepStore(db);
+    this.upkeep = createUpkeepStore(db, forget);
     this.#db = db;
     this.#options = options;
     this.#fids = new FidSource(engine);
@@ -170,8 +171,11 @@ class SqlStore implements contract.Store {
     return this.#forgotten(renameKey(this.#db, request), { keys });
   }
 
-  renamePrefix(request: Parameters<contract.FilesStore['renamePrefix']>[0]): Promise<number> {
-    return renamePrefix(this.#db, request);
+  async renamePrefix(request: Parameters<contract.FilesStore['renamePrefix']>[0]): Promise<number> {
+    // Only where a cache wants to know: they may be many.
+    const keys = this.#options.pathCache?.active ? [] : undefined;
+    const renamed = renamePrefix(this.#db, request, keys);
+    return keys === undefined ? renamed : this.#forgotten(renamed, { keys });
   }
 
   changeClass(request: { fid: number; classid: number }): Promise<void> {

@@ -7,7 +7,15 @@ import { clearLog, countEvents, logEvents, readLog } from './findings.ts';
 import * as queue from './queue.ts';
 import * as run from './run.ts';
 
-export function createFsckStore(engine: Engine): FsckStore {
+/** @param forget has the cache of paths forget where files are. */
+export function createFsckStore(
+  engine: Engine,
+  forget: (fids: readonly number[]) => Promise<void>,
+): FsckStore {
+  const forgotten = async (work: Promise<void>, fid: number, change: FsckChange) => {
+    await work;
+    if (change.forget.length > 0 || change.found !== undefined) await forget([fid]);
+  };
   return {
     state: () => run.fsckState(engine),
     start: (host) => run.startFsck(engine, host),
@@ -31,8 +39,8 @@ export function createFsckStore(engine: Engine): FsckStore {
         return queue.enqueueWaits(session, engine.dialect, waits);
       }),
     settle: (request) => queue.settleRows(engine, request),
-    repair: (repair) => applyRepair(engine, repair),
-    amend: (change) => applyChange(engine, change),
+    repair: (repair) => forgotten(applyRepair(engine, repair), repair.row.fid, repair),
+    amend: (change) => forgotten(applyChange(engine, change), change.fid, change),
     putOff: (row, wait) => queue.putOffRow(engine, row, wait),
     awaitedDevices: () => queue.awaitedDevices(engine),
     hasten: (devids) => queue.hastenRows(engine, devids),

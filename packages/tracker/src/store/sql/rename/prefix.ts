@@ -2,23 +2,29 @@
 import { limits, OmgfsError } from '@omgfs/protocol';
 import type { FilesStore } from '../../store.ts';
 import type { Engine, Row, Session } from '../engine.ts';
+import type { Key } from '../files.ts';
 import { keyRange } from '../keys.ts';
 import { int, text } from '../row.ts';
 import { bytes, integer, listMax } from '../statements.ts';
 import { hasKey, isTaken } from './key.ts';
 
-/** See the contract. A page of keys is in memory at a time, however many there are. */
+/**
+ * See the contract. A page of keys is in memory at a time, however many there are, unless `changed`
+ * is given: it gets the old and the new keys.
+ */
 export async function renamePrefix(
   engine: Engine,
   request: Parameters<FilesStore['renamePrefix']>[0],
+  changed?: Key[],
 ): ReturnType<FilesStore['renamePrefix']> {
-  const { from, to, max } = request;
+  const { dmid, from, to, max } = request;
   let first: { fid: number; key: string } | undefined;
   const keyOf = (row: Row) => to + text(row, 'dkey').slice(from.length);
   try {
     return await engine.transaction(
       async (session) => {
         first = undefined;
+        changed?.splice(0);
         let count = 0;
         for (let after = ''; ; ) {
           const rows = await keyPage(engine, session, { ...request, after });
@@ -31,6 +37,9 @@ export async function renamePrefix(
             session,
             rows.map((row) => ({ fid: int(row, 'fid'), key: keyOf(row) })),
           );
+          for (const row of changed === undefined ? [] : rows) {
+            changed?.push({ dmid, dkey: text(row, 'dkey') }, { dmid, dkey: keyOf(row) });
+          }
           after = text(last, 'dkey');
         }
       },

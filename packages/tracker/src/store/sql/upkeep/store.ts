@@ -5,9 +5,17 @@ import type { Dialect, Engine, Session } from '../engine.ts';
 import { int, text } from '../row.ts';
 import { chunks, integer, listMax, marks, padded, Raw, tuples } from '../statements.ts';
 
-export function createUpkeepStore(engine: Engine): UpkeepStore {
+/** @param forget has the cache of paths forget where files are. */
+export function createUpkeepStore(
+  engine: Engine,
+  forget: (fids: readonly number[]) => Promise<void>,
+): UpkeepStore {
   return {
-    reap: (request) => reap(engine, request),
+    reap: async (request) => {
+      const fids = await reap(engine, request);
+      await forget(fids);
+      return fids.length;
+    },
     waitingReplications: async (max) => {
       // Index nexttry, and no more of it than asked for.
       const [row] = await engine.rows(
@@ -57,7 +65,11 @@ async function enqueue(
   );
 }
 
-function reap(engine: Engine, { devid, limit }: { devid: number; limit: number }): Promise<number> {
+/** @returns the fids of the replicas that are gone. */
+function reap(
+  engine: Engine,
+  { devid, limit }: { devid: number; limit: number },
+): Promise<number[]> {
   const { dialect } = engine;
   return engine.transaction(async (session) => {
     // The lock holds off an operator who takes the mark away, so that it counts at once.
@@ -65,14 +77,14 @@ function reap(engine: Engine, { devid, limit }: { devid: number; limit: number }
       `SELECT ${dialect.bytes('status')} AS status FROM device WHERE devid = ?${dialect.forUpdate}`,
       [devid],
     );
-    if (device === undefined || text(device, 'status') !== 'dead') return 0;
+    if (device === undefined || text(device, 'status') !== 'dead') return [];
     const rows = await session.rows(
       `SELECT fid FROM file_on WHERE devid = ? ORDER BY fid
        LIMIT ${integer(Math.min(limit, listMax))}${dialect.forUpdate}`,
       [devid],
     );
     const fids = rows.map((row) => int(row, 'fid'));
-    if (fids.length === 0) return 0;
+    if (fids.length === 0) return [];
     const list = padded(fids);
     const inList = marks(list.length);
     // Fids that are being deleted need no copies; the original queues them all the same.
@@ -86,6 +98,6 @@ function reap(engine: Engine, { devid, limit }: { devid: number; limit: number }
        WHERE fid IN ${inList}`,
       list,
     );
-    return fids.length;
+    return fids;
   });
 }

@@ -68,8 +68,8 @@ async function makeAccount(
   const administrator = { ...dsn, user: options.rootUser, password: options.rootPassword };
   await runAsAdministrator(administrator, statements).catch((error: unknown) => {
     const said = statements.map((sql) => `  ${withoutPassword(sql)};`).join('\n');
-    const advice = `as '${options.rootUser}'. Name an administrator who may run this, by --dbrootuser`;
-    throw new Error(`${toOmgfsError(error).message}, ${advice}, or let one run it:\n${said}`);
+    const advice = `as '${options.rootUser}'. Name one who may run this, by --dbrootuser`;
+    throw new Error(`${toOmgfsError(error).message}, ${advice}, or let an administrator run it:\n${said}`);
   });
   if (await canEnter(dsn)) return;
   throw new Error(

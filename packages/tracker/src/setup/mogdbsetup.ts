@@ -69,7 +69,9 @@ async function makeAccount(
   await runAsAdministrator(administrator, statements).catch((error: unknown) => {
     const said = statements.map((sql) => `  ${withoutPassword(sql)};`).join('\n');
     const advice = `as '${options.rootUser}'. Name one who may run this, by --dbrootuser`;
-    throw new Error(`${toOmgfsError(error).message}, ${advice}, or let an administrator run it:\n${said}`);
+    throw new Error(
+      `${toOmgfsError(error).message}, ${advice}, or let an administrator run it:\n${said}`,
+    );
   });
   if (await canEnter(dsn)) return;
   throw new Error(

@@ -5,7 +5,10 @@
  * compared byte for byte.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
@@ -136,14 +139,36 @@ describe('put and get', () => {
     expect((await read('wrong-length')).equals(small)).toBe(true);
   });
 
-  test('a source that fails ends the upload with its own error and stores nothing', async () => {
-    const failure = new Error('the source broke');
+  test.each([
+    ['at once', small],
+    ['far on', large],
+  ])('a source that fails %s is the cause of the error, nothing is stored', async (_, body) => {
+    const cause = new Error('the source broke');
     async function* broken() {
-      yield* pieces(large);
-      throw failure;
+      yield* pieces(body);
+      throw cause;
     }
-    await expect(client.put('broken', broken())).rejects.toBe(failure);
+    const put = client.put('broken', broken());
+    await expect(put).rejects.toMatchObject({ code: 'SOURCE_FAILED', retry: 'never', cause });
+    await expect(put).rejects.toThrow(/the source broke; nothing was stored/);
     await expect(client.get('broken')).rejects.toMatchObject({ code: 'UNKNOWN_KEY' });
+  });
+
+  test('a request that is cut off is the cause of the error', async () => {
+    const receiver = createServer((request) => {
+      const put = client.put('cut', request, { size: 1_000_000 });
+      put.catch((error: unknown) => receiver.emit('failed', error));
+    });
+    receiver.listen(0, '127.0.0.1');
+    await once(receiver, 'listening');
+    const failed = once(receiver, 'failed');
+    const socket = connect((receiver.address() as AddressInfo).port, '127.0.0.1');
+    const head = 'PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n';
+    socket.write(head + 'x'.repeat(1000), () => socket.destroy());
+    const [error] = await failed;
+    receiver.close();
+    expect(error).toMatchObject({ code: 'SOURCE_FAILED', cause: { code: 'ECONNRESET' } });
+    await expect(client.get('cut')).rejects.toMatchObject({ code: 'UNKNOWN_KEY' });
   });
 
   test('text where bytes are needed is refused', async () => {

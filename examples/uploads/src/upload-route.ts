@@ -39,7 +39,8 @@ export function addUploadRoute(server: FastifyInstance, gallery: Gallery, limits
         if (part.filename === '') part.file.resume();
         else stored.push(await gallery.add(part.filename, whole(part, limits), gone.signal));
       }
-    } catch (error) {
+    } catch (thrown) {
+      const error = refusalIn(thrown) ?? thrown;
       const names = stored.map(({ name }) => `“${name}”`).join(', ');
       if (names === '' || !(error instanceof Refusal)) throw error;
       throw new Refusal(error.status, `${error.message} Already stored: ${names}.`);
@@ -48,6 +49,11 @@ export function addUploadRoute(server: FastifyInstance, gallery: Gallery, limits
     if (request.headers.accept?.includes('application/json')) return reply.code(201).send(stored);
     return reply.redirect('/', 303);
   });
+}
+
+/** What `whole` throws reaches us as the cause of the client's SOURCE_FAILED. */
+function refusalIn(thrown: unknown): Refusal | undefined {
+  return thrown instanceof Error && thrown.cause instanceof Refusal ? thrown.cause : undefined;
 }
 
 function partsOf(request: FastifyRequest, fileSize: number) {

@@ -104,7 +104,7 @@ export interface Client {
    *
    * @example await client.put('a/photo.jpg', { file: '/tmp/photo.jpg' });
    * @throws NO_DEVICES, DEVICE_DOWN, DEVICE_FULL, NO_TRACKER_UP, UNREG_DOMAIN, UNREG_CLASS,
-   * KEY_TOO_LONG.
+   * KEY_TOO_LONG; SOURCE_FAILED with the error of the stream as its cause.
    */
   put(key: Key, source: UploadSource, options?: PutOptions): Promise<StoredFile>;
   /**

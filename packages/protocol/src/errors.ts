@@ -123,6 +123,7 @@ export const errorTable = facts({
   },
   BODY_TOO_LARGE: { ...input('failure', 'The body is longer than is allowed.'), status: 413 },
   UNSUPPORTED_TYPE: { ...input('failure', 'The body is of another type.'), status: 415 },
+  SOURCE_FAILED: input('failure', 'The stream that was to be stored failed.'),
   BODY_TIMEOUT: {
     ...input('failure', 'The body of the request did not go on in time.'),
     status: 408,

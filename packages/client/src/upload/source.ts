@@ -33,7 +33,7 @@ export interface Source {
 /** Bytes up to this many are kept in memory: small files whole, of streams the beginning. */
 const headBytesMax = 1024 * 1024;
 
-/** @throws BAD_ARGS when the file cannot be read or is no file; the error of a failing stream. */
+/** @throws BAD_ARGS when the file cannot be read or is no file; SOURCE_FAILED of a stream. */
 export async function openSource(
   source: UploadSource,
   { size, signal }: { size: number | undefined; signal: AbortSignal | undefined },
@@ -140,9 +140,16 @@ class StreamReader {
     this.#iterator = stream[Symbol.asyncIterator]();
   }
 
-  /** The next bytes, undefined at the end. @throws BAD_ARGS for what is not bytes. */
+  /**
+   * The next bytes, undefined at the end.
+   * @throws SOURCE_FAILED, or what the stream throws where it says itself what to do; BAD_ARGS for
+   * what is not bytes; the reason of the signal.
+   */
   async next(signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-    const { done, value } = await orAbort(this.#iterator.next(), signal);
+    const { done, value } = await orAbort(this.#iterator.next(), signal).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw error instanceof OmgfsError ? error : sourceFailed(error);
+    });
     if (done) {
       this.#ended = true;
       return undefined;
@@ -165,6 +172,12 @@ class StreamReader {
     // Not awaited: a generator that waits for something hears of it only afterwards.
     else this.#iterator.return?.().catch(() => {});
   }
+}
+
+function sourceFailed(cause: unknown): OmgfsError {
+  const reason = cause instanceof Error ? cause.message : cause;
+  const message = `the stream to be stored failed: ${reason}; nothing was stored`;
+  return new OmgfsError('SOURCE_FAILED', { message, cause });
 }
 
 async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

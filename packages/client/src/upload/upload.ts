@@ -67,7 +67,7 @@ const roundsMax = 3;
 
 /**
  * @throws the error of the last try, with what was tried in its message and in `details.tried`. A
- * source that fails ends the upload with its own error.
+ * source that fails ends the upload with the error that it throws.
  */
 export async function upload(context: UploadContext, request: UploadRequest): Promise<StoredFile> {
   const tried: Try[] = [];

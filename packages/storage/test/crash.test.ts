@@ -1,6 +1,6 @@
 /** Goal: I1 and I3 over the death of the process. Method: the built mogstored is killed with
  *  SIGKILL in the middle of many uploads and started again on the same docroot. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
@@ -85,6 +85,57 @@ test('I6: a process that cannot listen leaves the uploads of another alone', asy
   );
   wire.send(Buffer.alloc(299_997));
   await until('the upload is done', () => wire.status === 200);
+});
+
+/** Kills itself when `DeviceFiles` is about to do something for the n-th time. */
+const killedAt = (method: string, nth: number) => `
+  import { createStorageNode } from '${built('index.js')}';
+  import { DeviceFiles } from '${built('dav/device-files.js')}';
+  const real = DeviceFiles.prototype.${method};
+  let calls = 0;
+  DeviceFiles.prototype.${method} = function (...args) {
+    calls += 1;
+    if (calls === ${nth}) process.kill(process.pid, 'SIGKILL');
+    return real.apply(this, args);
+  };
+  const options = { httpHost: '127.0.0.1', httpPort: 0, freeReserveMb: 0, dav: 'full' };
+  const node = await createStorageNode({ docroot: process.argv[1], ...options, logLevel: 'error' });
+  await node.listen();
+  console.log(node.httpPort);`;
+
+const built = (name: string) => new URL(`../dist/${name}`, import.meta.url).href;
+
+test.each([
+  // In the gap, and before all of the old is removed.
+  ['MOVE', 'move', 2, 'old'],
+  ['MOVE', 'remove', 2, 'new'],
+  // With half a copy, and in the gap.
+  ['COPY', 'copyFile', 2, 'old'],
+  ['COPY', 'move', 2, 'old'],
+] as const)('I3: a %s that is killed at %s %i leaves the %s', async (method, call, nth, left) => {
+  const docroot = await createDocroot(1);
+  const args = ['--input-type=module', '-e', killedAt(call, nth), docroot];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const dead = once(child, 'exit');
+  const port = String((await once(child.stdout, 'data'))[0]).trim();
+  const dev = `http://127.0.0.1:${port}/dev1`;
+  for (const name of ['old', 'new']) {
+    expect((await ask(`${dev}/${name}`, { method: 'MKCOL' })).status).toBe(201);
+    for (const file of ['a', 'b']) await put(`${dev}/${name}/${file}`, `${name} ${file}`);
+  }
+  const headers = { destination: '/dev1/old' };
+  await expect(ask(`${dev}/new`, { method, headers })).rejects.toThrow();
+  await dead;
+  expect(child.signalCode).toBe('SIGKILL');
+  const { url } = await launch(docroot, '--dav', 'full');
+  const isGone = method === 'MOVE' && left === 'new';
+  const expected = isGone ? ['old/a', 'old/b'] : ['new/a', 'new/b', 'old/a', 'old/b'];
+  await until('it is put right', async () => {
+    return (await filesOf(docroot, 1)).join() === expected.join();
+  });
+  for (const file of ['a', 'b']) {
+    expect((await ask(`${url}/dev1/old/${file}`)).text).toBe(`${left} ${file}`);
+  }
 });
 
 test('SIGTERM ends it cleanly, and the pidfile comes and goes', async () => {

@@ -43,6 +43,15 @@ export interface DavFileSystem {
     to: string,
     options: { kind: FileFacts['kind']; replace: boolean },
   ): Promise<void>;
+  /**
+   * Writes down that a name is in use for a moment, before it is, where the file system outlives
+   * its process: after a restart what `replaced` had there is back, unless `by` has taken its
+   * place, and nothing is left under the name. @returns what forgets it again.
+   */
+  noteAside?(
+    path: string,
+    options?: { replaced?: { path: string; by: string } },
+  ): Promise<() => Promise<void>>;
   /** Whole or not at all, also when `signal` aborts it; `replace` as for `move`. */
   copyFile(
     from: string,

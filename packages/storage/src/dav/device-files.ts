@@ -27,6 +27,7 @@ import { storeFile } from '../device/writer.ts';
 import { etagOf } from '../handlers/get.ts';
 import { devidOf } from '../http/path.ts';
 import { digestLogName } from '../integrity/digest-log.ts';
+import { noteAside } from './asides.ts';
 
 interface Place {
   device: Device;
@@ -131,6 +132,16 @@ export class DeviceFiles implements DavFileSystem {
     if (digests !== undefined) device.digests.record(target.name, digests.stats, digests.known);
     await device.directories.sync(parentOf(target.name));
     await device.directories.sync(parentOf(source.name));
+  }
+
+  async noteAside(
+    path: string,
+    { replaced }: { replaced?: { path: string; by: string } } = {},
+  ): Promise<() => Promise<void>> {
+    const { device, name } = await this.#writable(path);
+    if (replaced === undefined) return noteAside(device, { name });
+    const [old, by] = [await this.#writable(replaced.path), await this.#writable(replaced.by)];
+    return noteAside(device, { name, replaced: { name: old.name, by: by.path } });
   }
 
   async copyFile(from: string, to: string, { signal }: { signal: AbortSignal }): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import type { StatsFs } from 'node:fs';
 import { OmgfsError } from '@omgfs/protocol';
+import { settleAsides } from '../dav/asides.ts';
 import { DigestLog } from '../integrity/digest-log.ts';
 import type { Log } from '../log.ts';
 import { Directories } from './directories.ts';
@@ -207,6 +208,7 @@ export class Device {
     const { log, tempPrefix: own } = this.#context;
     const { devid, run } = this;
     await removeLeftovers(`${this.#root}/${tempName}`, { devid, own, log, run });
+    await settleAsides(this, log);
   }
 
   /** One look with a bound; a disk that hangs keeps one thread busy and not one per look. */

@@ -96,16 +96,19 @@ async function moveOver(call: Call, { from, to, kinds }: Replacing): Promise<voi
   const { before, after } = kinds;
   // Nothing steps aside that is too large to be removed.
   await countTree(call, to);
+  const forget = await files.noteAside?.(aside, { replaced: { path: to, by: from } });
   await files.move(to, aside, { kind: before, replace: false });
   try {
     await files.move(from, to, { kind: after, replace: false });
   } catch (error) {
     await files.move(aside, to, { kind: before, replace: false });
+    await forget?.();
     throw error;
   }
   properties.drop(to);
   locks.drop(to);
   await removeTree(toTheEnd(call), aside);
+  await forget?.();
 }
 
 /** Copies beside it first, so that an interrupted copy leaves what was there. */
@@ -114,14 +117,17 @@ async function copyOver(
   { from, to, kinds, deep }: Replacing & { deep: boolean },
 ): Promise<void> {
   const beside = freeNameBeside(to);
+  const forget = await call.share.files.noteAside?.(beside);
   try {
     await copyTree(call, { from, to: beside, deep, replace: false });
     await moveOver(call, { from: beside, to, kinds });
   } catch (error) {
     const left = await call.share.files.stat(beside);
     if (left !== undefined) await removeTree(toTheEnd(call), beside);
+    await forget?.();
     throw error;
   }
+  await forget?.();
 }
 
 function freeNameBeside(path: string): string {

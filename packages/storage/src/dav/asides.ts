@@ -1,0 +1,105 @@
+/**
+ * Names that WebDAV uses for a moment while it replaces a collection, written down before, so that
+ * the death of the process leaves neither a gap nor a name that nobody asked for: at the next start
+ * what had stepped aside comes back, unless its successor is in place.
+ */
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs';
+import { promisify } from 'node:util';
+import type { Device } from '../device/device.ts';
+import { parentOf } from '../device/directories.ts';
+import {
+  errnoOf,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  unlink,
+  writeAtomically,
+  writeFully,
+} from '../device/files.ts';
+import { stateDirectory } from '../integrity/scrub-report.ts';
+import type { Log } from '../log.ts';
+
+const asidesDirectory = `${stateDirectory}/asides`;
+const remove = promisify(rm);
+
+/** All names are relative to the device. */
+interface Aside {
+  name: string;
+  /** What stepped aside for another; undefined for a copy that is not complete. */
+  of?: { name: string; successor: number };
+}
+
+/**
+ * Writes down that `name` is in use for a moment; `by` is the path of what takes the place of
+ * `replaced`. @returns what forgets it again.
+ */
+export async function noteAside(
+  device: Device,
+  { name, replaced }: { name: string; replaced?: { name: string; by: string } },
+): Promise<() => Promise<void>> {
+  const { root, run, directories } = device;
+  const aside: Aside = { name };
+  if (replaced !== undefined) {
+    const { ino: successor } = await run(() => lstat(replaced.by));
+    aside.of = { name: replaced.name, successor };
+  }
+  await run(() => mkdir(`${root}/${asidesDirectory}`, { recursive: true, mode: 0o755 }));
+  const path = `${root}/${asidesDirectory}/${randomUUID()}.json`;
+  const temp = device.tempPath();
+  await writeAtomically({
+    temp,
+    run,
+    sync: device.sync,
+    fill: (fd) => writeFully(fd, Buffer.from(JSON.stringify(aside))),
+    place: () => run(() => rename(temp, path)),
+  });
+  await directories.sync(asidesDirectory);
+  return () => run(() => unlink(path));
+}
+
+/** Puts right what a dead process left; a failure is only said, and tried at the next start. */
+export async function settleAsides(device: Device, log: Log): Promise<void> {
+  const { root, run, devid } = device;
+  const directory = `${root}/${asidesDirectory}`;
+  const names = await run(() => readdir(directory)).catch(() => []);
+  for (const name of names) {
+    try {
+      const aside = JSON.parse(await run(() => readFile(`${directory}/${name}`, 'utf8'))) as Aside;
+      const outcome = await settle(device, aside);
+      await run(() => unlink(`${directory}/${name}`));
+      if (outcome !== undefined) log.warn({ devid, name: aside.name, outcome }, 'aside.settled');
+    } catch (error) {
+      log.error({ devid, name, reason: String(error) }, 'aside.unsettled');
+    }
+  }
+}
+
+/** @returns what was done, in words; undefined when there was nothing to do. */
+async function settle(device: Device, { name, of }: Aside): Promise<string | undefined> {
+  const { root, run, directories } = device;
+  const path = `${root}/${name}`;
+  if ((await inodeOf(device, name)) === undefined) return undefined;
+  if (of !== undefined) {
+    const inPlace = await inodeOf(device, of.name);
+    if (inPlace === undefined) {
+      await run(() => rename(path, `${root}/${of.name}`));
+      await directories.sync(parentOf(of.name));
+      return `what it replaces had not come: it is ${of.name} again`;
+    }
+    if (inPlace !== of.successor) return `kept: ${of.name} was made anew meanwhile`;
+  }
+  await run(() => remove(path, { recursive: true }));
+  return of === undefined ? 'an incomplete copy was removed' : `removed: ${of.name} is replaced`;
+}
+
+async function inodeOf({ root, run }: Device, name: string): Promise<number | undefined> {
+  try {
+    return (await run(() => lstat(`${root}/${name}`))).ino;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -3,9 +3,11 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { rotFile } from '../../../test/helpers/rot.ts';
-import { ask, put, startNode } from './helpers.ts';
+import { until } from '../../../test/helpers/wait.ts';
+import { DeviceFiles } from '../src/dav/device-files.ts';
+import { ask, put, startNode, Wire } from './helpers.ts';
 
 const md5 = (body: string | Buffer) => createHash('md5').update(body).digest('base64');
 const sha = (body: string) => createHash('sha256').update(body).digest('base64');
@@ -102,4 +104,30 @@ test('files in memory are not served after WebDAV moved, replaced or removed the
   await put(`${url}/dev1/gone`, 'back');
   expect((await dav('COPY', '/dev1/gone', '/dev1/two')).status).toBe(204);
   expect((await ask(`${url}/dev1/two`)).text).toBe('back');
+});
+
+test('a copy may last longer than a connection may be idle', async () => {
+  const stallMs = 200;
+  const { url, docroot } = await startNode({ dav: 'full', stallMs });
+  await put(`${url}/dev1/f`, 'body');
+  const real = DeviceFiles.prototype.copyFile;
+  onTestFinished(() => {
+    DeviceFiles.prototype.copyFile = real;
+  });
+  const began = performance.now();
+  // Node looks at idle connections now and then, so one stall is not enough.
+  const isOver = () => performance.now() - began > 4 * stallMs;
+  DeviceFiles.prototype.copyFile = async function copyFile(...request) {
+    await until('an idle connection to be closed', isOver);
+    return real.apply(this, request);
+  };
+  const headers = { destination: '/dev1/g' };
+  expect((await ask(`${url}/dev1/f`, { method: 'COPY', headers })).status).toBe(201);
+  expect((await readdir(join(docroot, 'dev1'))).includes('g')).toBe(true);
+  // One whose body does not come is idle.
+  const wire = new Wire(Number(new URL(url).port));
+  wire.send(
+    'COPY /dev1/f HTTP/1.1\r\nHost: x\r\nDestination: /dev1/h\r\nContent-Length: 9\r\n\r\n',
+  );
+  expect(await wire.untilClosed()).not.toMatch(/ 20\d /);
 });

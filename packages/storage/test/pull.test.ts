@@ -14,7 +14,17 @@ import { parseNetworks } from '../src/access/networks.ts';
 import { Buffers } from '../src/device/buffers.ts';
 import { Devices } from '../src/device/devices.ts';
 import { orderOf, storePull } from '../src/handlers/pull.ts';
-import { type Answer, ask, createDocroot, filesOf, put, quiet, startNode } from './helpers.ts';
+import {
+  type Answer,
+  ask,
+  createDocroot,
+  filesOf,
+  put,
+  quiet,
+  startNode,
+  startWithNginx,
+  Wire,
+} from './helpers.ts';
 
 const name = '0/000/000/0000000042.fid';
 const body = Buffer.alloc(600_000, 'pulled bytes ');
@@ -41,6 +51,26 @@ test('the bytes arrive, with the checksum that was asked for', async () => {
   expect(answer.headers['omgfs-checksum']).toBe(`MD5:${md5}`);
   expect((await ask(to)).body.equals(body)).toBe(true);
   expect((await pull(to, from, { 'omgfs-checksum': `MD5:${md5}` })).status).toBe(201);
+});
+
+test('through nginx the answer ends where it ends, however long the source took', async () => {
+  let finish = () => {};
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-length': body.length }).write(body.subarray(1));
+    finish = () => response.end(body.subarray(0, 1));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const source = `http://127.0.0.1:${(server.address() as AddressInfo).port}/dev1/${name}`;
+  const { port } = await startWithNginx({ access: trusting, stallMs: 2000 });
+  const order = `Omgfs-Pull: ${source}\r\nOmgfs-Length: ${body.length}`;
+  const wire = new Wire(port).send(`POST /dev2/${name} HTTP/1.1\r\nHost: x\r\n${order}\r\n\r\n`);
+  await until('a sign of progress', () => wire.status === 102);
+  finish();
+  await until('the answer', () => / 102 .*\r\n\r\nHTTP\/1\.1 201 /s.test(wire.received));
+  // Else nginx takes the connection for busy, and the next request on it waits.
+  wire.send('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  expect(await wire.untilClosed()).toMatch(/\r\n\r\nHTTP\/1\.1 200 /);
 });
 
 test('a source with other bytes leaves nothing', async () => {

@@ -31,13 +31,35 @@ export class DeviceDav {
       // The trackers' own tests of a device and their MKCOL stay with the plain handlers.
       const plain = method === 'MKCOL' || (method === 'DELETE' && target.includes('/test-write/'));
       if (plain && trackerPath.test(target)) return false;
-      await this.#dav.handle(req, res, target);
+      const handling = () => this.#dav.handle(req, res, target);
+      await (isWork(req) ? untimed(req, handling) : handling());
       return true;
     } catch (error) {
       if (!(error instanceof DavError)) throw error;
       refuse(exchange, error);
       return true;
     }
+  }
+}
+
+/** Requests that may go on for long, and of which nothing more is to be read. */
+function isWork({ method = '', headers }: StreamExchange['req']): boolean {
+  const isBodiless =
+    headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
+  return isBodiless && ['COPY', 'MOVE', 'DELETE'].includes(method);
+}
+
+/**
+ * Nothing moves on the connection while much is copied or removed, and interim answers are not for
+ * every client (Go's takes five). A client that leaves ends the work all the same.
+ */
+async function untimed({ socket }: StreamExchange['req'], work: () => Promise<void>) {
+  const idleMs = socket.timeout ?? 0;
+  socket.setTimeout(0);
+  try {
+    await work();
+  } finally {
+    socket.setTimeout(idleMs);
   }
 }
 

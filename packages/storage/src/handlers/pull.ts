@@ -23,7 +23,7 @@ import { DiskWatch } from '../device/io/disk-watch.ts';
 import type { Claim } from '../device/space.ts';
 import { storeFile, storeWhole } from '../device/writer.ts';
 import { parseWriteTarget } from '../http/path.ts';
-import { type StreamExchange, sendHead } from '../http/reply.ts';
+import { type StreamExchange, sendHead, showProgress } from '../http/reply.ts';
 import type { Log } from '../log.ts';
 import { type Order, openSource, reasonOf, SourceFailure, type WholeFile } from './pull-source.ts';
 
@@ -38,7 +38,6 @@ export interface PullContext {
 
 /** Kept in memory until it is whole; those of a batch are at work at once. */
 const wholeBytesMax = 128 * 1024;
-export const progressEveryMs = 5_000;
 const sourcePath = /^\/dev[1-9]\d*\/[\w./-]+$/;
 
 /**
@@ -58,7 +57,7 @@ export async function handlePull(context: PullContext, exchange: StreamExchange)
   if (name === '' || directory || order === undefined) {
     throw new OmgfsError('BAD_REQUEST', { message: 'A pull names a file, a source and a length.' });
   }
-  const progress = setInterval(() => res.writeProcessing(), progressEveryMs);
+  const endProgress = showProgress(exchange, context.stallMs);
   // Whoever asked has chosen another way meanwhile, or given the file up: nothing would ever
   // delete a file that is stored without its row.
   const gone = new AbortController();
@@ -78,7 +77,7 @@ export async function handlePull(context: PullContext, exchange: StreamExchange)
     sendHead(res, 502, { 'Content-Type': 'text/plain', 'Content-Length': text.length });
     res.end(text);
   } finally {
-    clearInterval(progress);
+    endProgress();
   }
 }
 

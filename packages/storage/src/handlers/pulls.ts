@@ -9,9 +9,9 @@ import { toHttpError } from '../device/failures.ts';
 import { lstat, lstatNow } from '../device/files.ts';
 import { DiskWatch } from '../device/io/disk-watch.ts';
 import { parseWriteTarget } from '../http/path.ts';
-import { type StreamExchange, sendHead } from '../http/reply.ts';
+import { type StreamExchange, sendHead, showProgress } from '../http/reply.ts';
 import { readList, unreadable } from './json-list.ts';
-import { checkSource, orderOf, type PullContext, progressEveryMs, storePull } from './pull.ts';
+import { checkSource, orderOf, type PullContext, storePull } from './pull.ts';
 import { type Bundled, fetchBundle, isBundled, type Order, SourceFailure } from './pull-source.ts';
 
 /** An order that may be carried out, and where its file goes. */
@@ -31,14 +31,12 @@ const limits = {
  * Answers 200 with a list of `PullAnswer`s in the order of the orders.
  * @throws BAD_REQUEST, PULL_REFUSED.
  */
-export async function handlePulls(
-  context: PullContext,
-  { req, res }: StreamExchange,
-): Promise<void> {
+export async function handlePulls(context: PullContext, exchange: StreamExchange): Promise<void> {
+  const { req, res } = exchange;
   if (!context.access.pull) throw new OmgfsError('PULL_REFUSED');
   const list = await readList(req, limits);
   if (!list.every(isRecord)) throw unreadable(limits);
-  const progress = setInterval(() => res.writeProcessing(), progressEveryMs);
+  const endProgress = showProgress(exchange, context.stallMs);
   const gone = new AbortController();
   setMaxListeners(0, gone.signal);
   res.once('close', () => gone.abort(new Error('nobody waits for the answer')));
@@ -50,7 +48,7 @@ export async function handlePulls(
     sendHead(res, 200, { 'Content-Type': 'application/json', 'Content-Length': text.length });
     res.end(text);
   } finally {
-    clearInterval(progress);
+    endProgress();
   }
 }
 

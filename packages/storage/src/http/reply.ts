@@ -145,6 +145,24 @@ function isUnread(req: RequestHead): req is IncomingMessage {
 }
 
 /**
+ * Shows that work goes on, by interim answers, until the function that it returns is called. The
+ * connection ends with the answer: an nginx in front takes the first interim answer for the head
+ * of what follows, and passes that on until the end (seen with 1.22).
+ */
+export function showProgress({ req, res }: StreamExchange, stallMs: number): () => void {
+  // Whoever waits for it is not more patient than this node.
+  const everyMs = Math.min(progressMsMax, stallMs / 4);
+  const timer = setInterval(() => {
+    if (res.headersSent || req.httpVersionMinor === 0) return;
+    res.setHeader('Connection', 'close');
+    res.writeProcessing();
+  }, everyMs);
+  return () => clearInterval(timer);
+}
+
+const progressMsMax = 5_000;
+
+/**
  * Waits until a chunk has left this process, or the connection.
  * @returns false when the connection went away first, so that the chunk may still be in use.
  */

@@ -117,12 +117,13 @@ function checksumOf(args: Fields): Checksum | undefined {
 
 /**
  * Runs the verification; when it refuses the upload, or the client gave it up by an empty key, the
- * upload is handed to the delete job, so that its bytes go away.
+ * upload is handed to the delete job, so that its bytes go away. What is part of an upload in
+ * parts was acknowledged, so it stays.
  * @returns undefined when the client gave the upload up.
  */
 async function orAbandon(
   { store, wakeDelete }: CommandServices,
-  { fid, dkey, devid }: CloseArguments,
+  { fid, dkey, devid, upload }: CloseArguments,
   tempfile: OpenUpload,
   verify: () => Promise<number>,
 ): Promise<number | undefined> {
@@ -131,6 +132,7 @@ async function orAbandon(
     checkDestination(devid, tempfile);
     if (dkey !== '') return await verify();
   } catch (error) {
+    if (upload !== undefined) throw error;
     refusal = error;
   }
   const devids = [...new Set([...tempfile.devids, devid])];

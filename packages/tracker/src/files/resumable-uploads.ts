@@ -192,15 +192,23 @@ export class ResumableUploads {
       await put({ domain, key }, this.#read(parts), { ...description, ...options });
       return;
     }
-    const places = part.places.map(({ devid, path }, at) => {
-      const number = at === 0 ? '' : `_${at + 1}`;
-      return { [`devid${number}`]: devid, [`path${number}`]: path };
-    });
-    await run('create_close', {
+    const file = {
       ...{ domain, key, fid: part.fid, size: length, upload: id },
       checksum: only?.checksum && formatChecksum(only.checksum),
-      ...Object.assign({}, describingArguments(description), ...places),
-    });
+      ...describingArguments(description),
+    };
+    let failure: unknown;
+    // The first place has to show the file; the next one may do when its node is lost.
+    for (const first of part.places.keys()) {
+      const places = [...part.places.slice(first), ...part.places.slice(0, first)];
+      try {
+        await run('create_close', { ...file, ...closeArguments(places) });
+        return;
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    throw failure ?? new OmgfsError('SIZE_VERIFY_ERROR');
   }
 
   /** Lets the parts go. */
@@ -234,6 +242,14 @@ interface FoundState extends UploadState {
   /** The file that it became; 0 before. */
   fid: number;
   parts: FoundPart[];
+}
+
+function closeArguments(places: FoundPart['places']): Record<string, string> {
+  const words = places.map(({ devid, path }, at) => {
+    const number = at === 0 ? '' : `_${at + 1}`;
+    return { [`devid${number}`]: devid, [`path${number}`]: path };
+  });
+  return Object.assign({}, ...words);
 }
 
 function stateOf(reply: ReplyFields): FoundState {

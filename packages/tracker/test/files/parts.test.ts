@@ -8,6 +8,7 @@ import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { RawClient } from '../../../../test/helpers/raw-client.ts';
+import { until } from '../../../../test/helpers/wait.ts';
 import { createFileStore, type FileStore } from '../../src/files/file-store.ts';
 
 let cluster: LocalCluster;
@@ -138,4 +139,22 @@ test('what was acknowledged survives the loss of a node (I1)', async () => {
   await append(2, parts[2] as Buffer);
   expect(await contentOf('node')).toBe(body.toString('hex'));
   await cluster.hosts[0]?.start();
+});
+
+test('the one part of an upload is the file also when its first node is lost (I1)', async () => {
+  const open = () => raw.call('create_open', { ...place('probe'), multi_dest: 1 });
+  await until('both take files', async () => (await open()).dev_count === '2');
+  const body = randomBytes(1_000);
+  const upload = await begin('only', body.length);
+  deadFrom = 'create_close';
+  const whole = { offset: 0, body: bytesOf(body) };
+  await expect(ends.uploads.append(upload, whole)).rejects.toThrow('dead');
+  const { part_1_devids = '' } = await raw.call('upload_info', { ...upload });
+  expect(part_1_devids).toMatch(/^[12] [12]$/);
+  await raw.call('upload_renew', { ...upload, release: 1 });
+  const first = cluster.hosts.find(({ devids }) => part_1_devids.startsWith(String(devids[0])));
+  await first?.kill('SIGKILL');
+  expect(await lives.uploads.state(upload)).toMatchObject({ offset: 1_000 });
+  expect(await contentOf('only')).toBe(body.toString('hex'));
+  await first?.start();
 });

@@ -127,7 +127,10 @@ describe('who may', () => {
     const bad = await site.wire(put('asked', expectation).replace('secret', 'guess'));
     expect(await bad.status()).toBe(401);
     expect(bad.text).not.toContain('HTTP/1.1 100');
-    for (const { socket } of [good, bad]) socket.destroy();
+    const long = await site.wire(put('asked', expectation.replace('2', '2000000')));
+    expect(await long.status()).toBe(413);
+    expect(long.text).not.toContain('HTTP/1.1 100');
+    for (const { socket } of [good, bad, long]) socket.destroy();
   });
 });
 

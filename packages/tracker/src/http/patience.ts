@@ -23,12 +23,16 @@ export function boundBodies(app: FastifyInstance): void {
  * Who is refused may send on a little, so that the answer is read instead of a reset. Who asks
  * before it sends (`Expect`) is told to go on when nothing speaks against it.
  */
-export function lingerAfterRefusals(app: FastifyInstance): void {
+export function lingerAfterRefusals(
+  app: FastifyInstance,
+  { bodyBytesMax = Number.POSITIVE_INFINITY }: { bodyBytesMax: number | undefined },
+): void {
   app.server.on('checkContinue', (request, response) => {
     app.server.emit('request', request, response);
   });
   app.addHook('preParsing', async (request, reply) => {
-    if (request.headers.expect !== undefined) reply.raw.writeContinue();
+    const { expect, 'content-length': length = '0' } = request.headers;
+    if (expect !== undefined && Number(length) <= bodyBytesMax) reply.raw.writeContinue();
   });
   app.addHook('onResponse', async ({ raw }) => {
     if (raw.complete) return;

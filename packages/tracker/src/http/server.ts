@@ -98,7 +98,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
   app.removeContentTypeParser('text/plain');
   addDavMethods(app);
   app.server.maxConnections = options.connectionsMax;
-  lingerAfterRefusals(app);
+  lingerAfterRefusals(app, { bodyBytesMax: options.files.uploadBytesMax });
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
     const { status, body } = failureOf(thrown);
     if (status >= 500) {

@@ -10,7 +10,7 @@ test.each([
   expect(metadataOf(header)).toMatchObject(said);
 });
 
-test.each(['key YQ== YQ==', 'key %', 'key YQ==,key YQ==', 'a\tb YQ==', 'key YQ==='])(
+test.each(['key YQ== YQ==', 'key %', 'key YQ==,key YQ==', 'a\tb YQ==', 'key YQ===', 'key /w=='])(
   '%j is refused',
   (header) => {
     expect(() => metadataOf(header)).toThrow('Upload-Metadata');

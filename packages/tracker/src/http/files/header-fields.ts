@@ -1,4 +1,5 @@
 /** What headers of the files API say of a file, both ways (docs/files-api.md). Pure. */
+import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { contentDisposition, fromByteString, OmgfsError, toByteString } from '@omgfs/protocol';
 import type { Description, FileFacts } from '../../files/file-facts.ts';
@@ -22,12 +23,12 @@ export function descriptionOf(headers: IncomingHttpHeaders): Description {
   const metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
     if (!name.startsWith(metadataPrefix) || value === undefined) continue;
-    metadata[name.slice(metadataPrefix.length)] = fromByteString(String(value));
+    metadata[name.slice(metadataPrefix.length)] = textOf(String(value));
   }
   const filename = filenameOf(headers['content-disposition']);
   const contentType = headers['content-type'];
   return {
-    ...(contentType === undefined ? {} : { contentType: fromByteString(contentType) }),
+    ...(contentType === undefined ? {} : { contentType: textOf(contentType) }),
     ...(filename === undefined ? {} : { filename }),
     ...(Object.keys(metadata).length === 0 ? {} : { metadata }),
   };
@@ -74,6 +75,11 @@ export function headersOf(
   return headers;
 }
 
+/** UTF-8, or what HTTP had before and `fetch` still sends: a character a byte. */
+function textOf(bytes: string): string {
+  return isUtf8(Buffer.from(bytes, 'latin1')) ? fromByteString(bytes) : bytes;
+}
+
 /** What cannot stand in a header is left out of it. */
 function headerText(bytes: string): string {
   return bytes.replace(/[^\t\x20-\x7e\x80-\xff]/g, '');
@@ -86,7 +92,7 @@ function filenameOf(header: string | undefined): string | undefined {
   const decoded = extended === undefined ? undefined : decodedOf(extended);
   const quoted = /;\s*filename\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))/i.exec(header);
   const plain = quoted?.[1]?.replace(/\\(.)/g, '$1') ?? quoted?.[2];
-  const name = decoded ?? (plain === undefined ? undefined : fromByteString(plain));
+  const name = decoded ?? (plain === undefined ? undefined : textOf(plain));
   return name?.replace(/^.*[/\\]/s, '') || undefined;
 }
 

@@ -1,4 +1,5 @@
 /** The headers of the tus protocol, version 1.0: reading and writing them. Pure. */
+import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import { OmgfsError } from '@omgfs/protocol';
 import type { Description } from '../../files/file-facts.ts';
@@ -42,11 +43,14 @@ export function metadataOf(header: string | string[] | undefined): TusMetadata {
     const [first = '', value = '', more] = item.split(' ').filter((word) => word !== '');
     const name = first.toLowerCase();
     const valid = !/\s/.test(name) && /^[A-Za-z0-9+/]*={0,2}$/.test(value) && more === undefined;
-    if (!valid || pairs.has(name)) {
-      const message = 'Upload-Metadata is a list of distinct names, each with a value in base64.';
+    const bytes = Buffer.from(value, 'base64');
+    // Anything else would become another text, and keys that differ the same key.
+    if (!valid || pairs.has(name) || !isUtf8(bytes)) {
+      const message =
+        'Upload-Metadata is a list of distinct names, each with a text in UTF-8, in base64.';
       throw new OmgfsError('BAD_REQUEST', { message });
     }
-    pairs.set(name, Buffer.from(value, 'base64').toString('utf8'));
+    pairs.set(name, bytes.toString('utf8'));
   }
   const filename = pairs.get('filename') ?? pairs.get('name');
   const contentType = pairs.get('filetype') ?? pairs.get('type');

@@ -4,7 +4,7 @@
  * Method: real nodes; sources that lie or break off are small servers, or a real process that is
  * killed behind a proxy.
  */
-import { rm, writeFile } from 'node:fs/promises';
+import { rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
@@ -242,6 +242,29 @@ test('each file of a bundle needs its own signature where URLs are signed', asyn
     [4, 401],
     [5, 0],
   ]);
+});
+
+test('a busy node answers the same, whoever reads the files', async () => {
+  const { url, docroot } = await startNode({ access });
+  await fill(url, fids);
+  await symlink(join(docroot, 'dev1', '0'), join(docroot, 'dev1', 'link'));
+  const names = [...fids.map(nameOf), nameOf(99), nameOf(1).replace('0/', 'link/')];
+  const list = Buffer.from(JSON.stringify(names.map((name) => `/dev1/${name}`)));
+  const headers = { [bundle.header]: '1', 'content-length': String(list.length) };
+  // From the fourth on a thread of the device has work.
+  for (let round = 0; round < 20; round += 1) {
+    const { body } = await ask(`${url}/`, { method: 'POST', headers, body: list });
+    const answers = new Map<number, unknown>();
+    for (let at = 0; at < body.length; ) {
+      const [index = 0, status, bytes = 0] = [0, 4, 8].map((from) => body.readUInt32BE(at + from));
+      at += bundle.headBytes;
+      const isWhole = body.subarray(at, at + bytes).equals(bodyOf(index + 1));
+      answers.set(index, status === 200 ? isWhole : status);
+      at += bytes;
+    }
+    const all = names.map((_, index) => answers.get(index));
+    expect(all).toEqual([...fids.map(() => true), 404, 403]);
+  }
 });
 
 test('a bundle is a list of bounded length, and only of files', async () => {

@@ -6,10 +6,14 @@
 import { askAlone, bundle, writeFrameHead } from '@omgfs/protocol';
 import { type AccessRules, checkBundled } from '../access/access.ts';
 import type { Buffers } from '../device/buffers.ts';
+import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
+import { parentOf } from '../device/directories.ts';
 import { toHttpError } from '../device/failures.ts';
 import { closeNow, readFully } from '../device/files.ts';
 import { DiskWatch } from '../device/io/disk-watch.ts';
+import { slotBodyBytesMax } from '../device/io/file-slots.ts';
+import { NotDone } from '../device/io/file-thread.ts';
 import { openFile } from '../device/reader.ts';
 import { parseReadTarget } from '../http/path.ts';
 import { flushed, type StreamExchange, sendHead } from '../http/reply.ts';
@@ -40,7 +44,7 @@ const limits = {
   what: 'targets',
 };
 /** Files of one device that are read at once, so that the next is there when one has gone out. */
-const readersMax = 4;
+const readersMax = 16;
 
 /** @throws BAD_REQUEST. */
 export async function handleBundle(
@@ -59,6 +63,8 @@ export async function handleBundle(
   sendHead(res, 200, { 'Content-Type': bundle.type });
   // A target that is slow to come is no reason for the client to doubt that others will.
   res.flushHeaders();
+  // Each reader looks whether the client is still there.
+  res.setMaxListeners(0);
   await Promise.all([...groups.values()].map((group) => sendGroup(context, res, group)));
   res.end();
 }
@@ -106,31 +112,74 @@ async function frameOf(context: BundleContext, wanted: Wanted, hanging: unknown)
   }
 }
 
-async function readFrame({ devices, buffers }: BundleContext, wanted: Wanted): Promise<Frame> {
+async function readFrame(context: BundleContext, wanted: Wanted): Promise<Frame> {
+  const { devices, buffers } = context;
   const { index, target } = wanted;
   const place = parseReadTarget(target);
   if (place.kind !== 'device') return statusFrame(index, askAlone);
   const device = devices.findReady(place.devid) ?? (await devices.find(place.devid));
   device.assertReadable();
+  const byThread = await readByThread(buffers, index, { device, name: place.name });
+  if (byThread !== undefined) return byThread;
   const { fd, stats } = await openFile(device, place.name);
   try {
     const { size } = stats;
     if (!stats.isFile() || size > bundle.fileBytesMax) return statusFrame(index, askAlone);
     const buffer = buffers.take(bundle.headBytes + size);
     if (buffer === undefined) return statusFrame(index, askAlone);
-    try {
-      const chunk = buffer.subarray(0, bundle.headBytes + size);
-      writeFrameHead(chunk, { index, status: 200, bytes: size });
-      const bytes = await device.run(() => readFully(fd, chunk.subarray(bundle.headBytes), 0));
+    return await inBuffer(buffers, buffer, async () => {
+      const into = buffer.subarray(bundle.headBytes, bundle.headBytes + size);
+      const bytes = await device.run(() => readFully(fd, into, 0));
       if (bytes < size) throw new Error('the file became shorter while it was read');
-      return { chunk, buffer };
-    } catch (error) {
-      buffers.give(buffer, { reusable: true });
-      throw error;
-    }
+      return fileFrame(buffer, { index, bytes });
+    });
   } finally {
     closeNow(fd);
   }
+}
+
+/** @returns undefined when the thread of the device does not do it. */
+async function readByThread(
+  buffers: Buffers,
+  index: number,
+  { device, name }: { device: Device; name: string },
+): Promise<Frame | undefined> {
+  const path = `${device.root}/${name}`;
+  const thread = device.smallFiles.thread(0, path);
+  if (thread === undefined) return undefined;
+  let buffer: Buffer | undefined;
+  try {
+    await device.directories.check(parentOf(name));
+    buffer = thread.free ? buffers.take(bundle.headBytes + slotBodyBytesMax) : undefined;
+  } catch {
+    // The other way says what is wrong with it.
+  }
+  if (buffer === undefined) return undefined;
+  const into = buffer;
+  try {
+    return await inBuffer(buffers, into, async () => {
+      const { bytes } = await thread.order({ temp: path, into: into.subarray(bundle.headBytes) });
+      return fileFrame(into, { index, bytes });
+    });
+  } catch (error) {
+    if (error instanceof NotDone) return undefined;
+    throw error;
+  }
+}
+
+/** Gives the buffer back when the work with it fails. */
+async function inBuffer<T>(buffers: Buffers, buffer: Buffer, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    buffers.give(buffer, { reusable: true });
+    throw error;
+  }
+}
+
+function fileFrame(buffer: Buffer, { index, bytes }: { index: number; bytes: number }): Frame {
+  writeFrameHead(buffer, { index, status: 200, bytes });
+  return { chunk: buffer.subarray(0, bundle.headBytes + bytes), buffer };
 }
 
 function statusFrame(index: number, status: number): Frame {

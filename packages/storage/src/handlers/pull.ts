@@ -57,6 +57,7 @@ export async function handlePull(context: PullContext, exchange: StreamExchange)
   if (name === '' || directory || order === undefined) {
     throw new OmgfsError('BAD_REQUEST', { message: 'A pull names a file, a source and a length.' });
   }
+  checkSource(context.access, order);
   const endProgress = showProgress(exchange, context.stallMs);
   // Whoever asked has chosen another way meanwhile, or given the file up: nothing would ever
   // delete a file that is stored without its row.
@@ -81,7 +82,7 @@ export async function handlePull(context: PullContext, exchange: StreamExchange)
   }
 }
 
-/** @throws PULL_REFUSED unless this node may fetch from there. */
+/** To be called before anything is fetched. @throws PULL_REFUSED unless this node may. */
 export function checkSource(access: AccessRules, { source }: Order): void {
   const host = source.hostname.replace(/^\[(.*)\]$/, '$1');
   if (!mayPullFrom(access, host)) throw new OmgfsError('PULL_REFUSED');
@@ -96,9 +97,9 @@ export interface PullTarget {
 }
 
 /**
- * Carries out an order, unless `gone` fires before the file is placed.
+ * Carries out an order whose source was checked, unless `gone` fires before the file is placed.
  * @returns the checksum, if one was asked for.
- * @throws SourceFailure, PULL_REFUSED, and what a PUT throws.
+ * @throws SourceFailure, and what a PUT throws.
  */
 export async function storePull(
   context: PullContext,
@@ -110,31 +111,42 @@ export async function storePull(
     throw error;
   });
   const disk = new DiskWatch({ stallMs: context.stallMs, bytes: order.length });
-  const givenUp = new AbortController();
-  const stop = () => givenUp.abort(gone.reason);
-  gone.addEventListener('abort', stop, { once: true });
-  if (gone.aborted) stop();
+  const write = { device, name, claim, gone, disk };
   // On a disk that hangs it outlives its answer: nothing can end the call that is under way.
-  const write = { device, name, claim, gone: givenUp.signal, disk };
-  const pulling =
+  const writing =
     fetched === undefined
-      ? pull(context, order, write)
+      ? pullUntil(disk.hanging, context, order, write)
       : storeFetched(order, fetched.bytes, write).finally(fetched.give);
-  pulling.finally(() => claim.release()).catch(() => {});
+  writing.finally(() => claim.release()).catch(() => {});
   try {
-    return await Promise.race([pulling, disk.hanging]);
-  } catch (error) {
-    givenUp.abort(error);
-    throw error;
+    return await Promise.race([writing, disk.hanging]);
   } finally {
-    gone.removeEventListener('abort', stop);
     disk.rest();
   }
 }
 
-/** @throws PULL_REFUSED, NO_DEVICE, DEVICE_REFUSED, DEVICE_FULL. */
-async function admit({ access, devices }: PullContext, order: Order, devid: number) {
-  checkSource(access, order);
+/** Fetches and stores, and gives up when this node's disk has been given up. */
+async function pullUntil(
+  hanging: Promise<never>,
+  context: PullContext,
+  order: Order,
+  write: Write,
+): Promise<Checksum | undefined> {
+  const { gone } = write;
+  const givenUp = new AbortController();
+  const stop = () => givenUp.abort(gone.reason);
+  gone.addEventListener('abort', stop, { once: true });
+  if (gone.aborted) stop();
+  hanging.catch((error: unknown) => givenUp.abort(error));
+  try {
+    return await pull(context, order, { ...write, gone: givenUp.signal });
+  } finally {
+    gone.removeEventListener('abort', stop);
+  }
+}
+
+/** @throws NO_DEVICE, DEVICE_REFUSED, DEVICE_FULL. */
+async function admit({ devices }: PullContext, order: Order, devid: number) {
   const device = devices.findReady(devid) ?? (await devices.find(devid));
   device.assertWritable();
   if (!device.space.fits(order.length)) await device.look();

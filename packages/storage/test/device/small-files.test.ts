@@ -2,13 +2,14 @@
  *  itself, and nothing is lost with the thread. Method: the real thread on a real device, and
  *  threads whose system calls end or hold them up at a place of our choice. */
 import { lstatSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OmgfsError } from '@omgfs/protocol';
 import { expect, onTestFinished, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
 import { Device } from '../../src/device/device.ts';
-import { FileThread, fileWorker } from '../../src/device/io/file-thread.ts';
+import { slotBodyBytesMax } from '../../src/device/io/file-slots.ts';
+import { FileThread, fileWorker, NotDone } from '../../src/device/io/file-thread.ts';
 import { SmallFiles } from '../../src/device/io/small-files.ts';
 import { NodeMemory } from '../../src/device/node-memory.ts';
 import { storeWhole } from '../../src/device/writer.ts';
@@ -102,6 +103,29 @@ test('what the thread cannot do is done, or refused, as ever', async () => {
   await mkdir(`${device.root}/taken/inside`, { recursive: true });
   await expect(storeWhole(device, 'taken', bodyOf(1))).rejects.toMatchObject({ code: 'EISDIR' });
   await expectStored(device, count);
+});
+
+test('what the thread reads is whole, and only of small regular files', async () => {
+  const { device } = await createDevice();
+  await storeAll(device);
+  await writeFile(`${device.root}/large`, Buffer.alloc(slotBodyBytesMax + 1));
+  await symlink('some/dir/1', `${device.root}/link`);
+  const thread = await until('the thread is ready', () => device.smallFiles.thread(1));
+  const read = async (name: string) => {
+    const into = Buffer.alloc(slotBodyBytesMax);
+    const { bytes } = await thread.order({ temp: `${device.root}/${name}`, into });
+    return into.subarray(0, bytes);
+  };
+  // More than there are slots, so that each is used again.
+  for (let at = 0; at < count; at += 10) {
+    const names = Array.from({ length: 10 }, (_, next) => at + next);
+    const bodies = await Promise.all(names.map((name) => read(`some/dir/${name}`)));
+    expect(bodies.map((body, next) => body.equals(bodyOf(at + next)))).not.toContain(false);
+  }
+  for (const name of ['large', 'link', 'some', 'missing']) {
+    await expect(read(name)).rejects.toBeInstanceOf(NotDone);
+  }
+  expect(openFilesBelow(device.root)).toBe(0);
 });
 
 const deaths = {

@@ -6,7 +6,7 @@
 
 /** Orders under way at once; a power of two, so that the counters may wrap. */
 export const slotCount = 64;
-/** Larger files are not written by the thread. */
+/** Larger files are neither written nor read by the thread. */
 export const slotBodyBytesMax = 64 * 1024;
 /** For the two paths of an order. */
 export const slotTextBytesMax = 2048;
@@ -19,6 +19,9 @@ export const at = { pushed: 0, done: 1, asleep: 2, told: 3 } as const;
 
 /** Places of a slot's `words`. Without a temporary file it is the last order. */
 export const word = { state: 0, fd: 1, tempBytes: 2, pathBytes: 3, bodyBytes: 4, stamped: 5 };
+
+/** In place of the length of a body: the file is to be read, and its length takes this place. */
+export const readsBody = -2;
 
 /** What becomes of an order: who changes `waiting` first, the thread or the node, has it. */
 export const state = { waiting: 0, begun: 1, givenUp: 2, done: 3, failed: 4 } as const;

@@ -1,13 +1,14 @@
 /**
- * A thread that writes the small files of one device. For a file that is there as a whole, one
- * message each way, shared with all others of the moment, takes the place of three to five trips to
- * the thread pool; nobody but this device waits when its disk hangs.
+ * A thread that writes and reads the small files of one device. For a file that is there as a
+ * whole, one message each way, shared with all others of the moment, takes the place of three to
+ * five trips to the thread pool; nobody but this device waits when its disk hangs.
  */
 import { Worker } from 'node:worker_threads';
 import { closeNow } from '../files.ts';
 import {
   at,
   FileSlots,
+  readsBody,
   type Slot,
   slotBodyBytesMax,
   slotCount,
@@ -27,19 +28,24 @@ export interface Written {
   /** Open, and the caller's to close; -1 when the file is in its place. */
   fd: number;
   stamp: Stamp | undefined;
+  /** What was read; 0 when nothing was to be. */
+  bytes: number;
 }
 
 interface Order {
-  /** Of the temporary file. */
+  /** Of the temporary file, or the one to read. */
   temp: string;
   /** Where it is moved, if it is. */
   path?: string;
   /** Undefined when the file is written already. */
   body?: Buffer;
   stamped?: boolean;
+  /** Where the whole file is to be read to; it has room for `slotBodyBytesMax`. */
+  into?: Buffer;
 }
 
 interface Pending {
+  into: Buffer | undefined;
   resolve: (written: Written) => void;
   reject: (reason: Error) => void;
 }
@@ -116,7 +122,7 @@ export class FileThread {
    * Does what the order says; to be called only while it is `free`.
    * @throws NotDone; what `failWaiting` was given.
    */
-  order({ temp, path = '', body, stamped = false }: Order): Promise<Written> {
+  order({ temp, path = '', body, stamped = false, into }: Order): Promise<Written> {
     const { control } = this.#slots;
     const number = this.#pushed;
     const { words, text, body: room } = this.#slots.of(number);
@@ -125,14 +131,14 @@ export class FileThread {
     words[word.fd] = -1;
     words[word.tempBytes] = tempBytes;
     words[word.pathBytes] = text.write(path, tempBytes);
-    words[word.bodyBytes] = body?.copy(room) ?? -1;
+    words[word.bodyBytes] = into === undefined ? (body?.copy(room) ?? -1) : readsBody;
     words[word.stamped] = stamped ? 1 : 0;
     if (Atomics.load(control, at.done) === number) this.#moved(number);
     this.#pushed = (number + 1) | 0;
     Atomics.store(control, at.pushed, this.#pushed);
     if (Atomics.load(control, at.asleep) === 1) Atomics.notify(control, at.pushed);
     return new Promise((resolve, reject) => {
-      this.#pending[(number >>> 0) % slotCount] = { resolve, reject };
+      this.#pending[(number >>> 0) % slotCount] = { into, resolve, reject };
     });
   }
 
@@ -174,12 +180,14 @@ export class FileThread {
   }
 }
 
-function answer({ words, stamp }: Slot, { resolve, reject }: Pending): void {
+function answer({ words, stamp, body }: Slot, { into, resolve, reject }: Pending): void {
   const fd = words[word.fd] ?? -1;
   switch (Atomics.load(words, word.state)) {
     case state.done: {
       const [ino = 0, size = 0, mtimeMs = 0] = stamp;
-      resolve({ fd, stamp: words[word.stamped] === 1 ? { ino, size, mtimeMs } : undefined });
+      const bytes = into === undefined ? 0 : body.copy(into, 0, 0, words[word.bodyBytes]);
+      const written = words[word.stamped] === 1 ? { ino, size, mtimeMs } : undefined;
+      resolve({ fd, stamp: written, bytes });
       break;
     }
     case state.givenUp:

@@ -1,13 +1,21 @@
 /**
- * The file thread of a device: writes small files with plain calls, one after the other, and sleeps
- * when there are none. It is the only thread that such a call keeps waiting. What goes wrong is not
- * explained here: the node does it again its own way.
+ * The file thread of a device: writes and reads small files with plain calls, one after the other,
+ * and sleeps when there are none. It is the only thread that such a call keeps waiting. What goes
+ * wrong is not explained here: the node does it again its own way.
  */
 import * as fs from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { at, FileSlots, type Slot, state, word } from './file-slots.ts';
+import {
+  at,
+  FileSlots,
+  readsBody,
+  type Slot,
+  slotBodyBytesMax,
+  state,
+  word,
+} from './file-slots.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 const slots = new FileSlots(workerData as SharedArrayBuffer);
 const { control } = slots;
 
@@ -20,6 +28,7 @@ function carryOut(slot: Slot): void {
   const { words } = slot;
   const [, , tempBytes = 0, pathBytes = 0, bodyBytes = 0] = words;
   const temp = slot.text.toString('utf8', 0, tempBytes);
+  if (bodyBytes === readsBody) read(temp, slot);
   if (bodyBytes >= 0) write(temp, slot, bodyBytes);
   if (pathBytes === 0) return;
   const fd = words[word.fd] ?? -1;
@@ -38,6 +47,22 @@ function write(temp: string, { words, body, stamp }: Slot, bytes: number): void 
   if (words[word.stamped] === 1) {
     const { ino, size, mtimeMs } = fs.fstatSync(fd);
     stamp.set([ino, size, mtimeMs]);
+  }
+}
+
+function read(path: string, { words, body }: Slot): void {
+  const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const stats = fs.fstatSync(fd);
+    if (!stats.isFile() || stats.size > slotBodyBytesMax) throw new RangeError('not for here');
+    for (let done = 0; done < stats.size; ) {
+      const bytes = fs.readSync(fd, body, done, stats.size - done, done);
+      if (bytes === 0) throw new RangeError('it became shorter');
+      done += bytes;
+    }
+    words[word.bodyBytes] = stats.size;
+  } finally {
+    fs.closeSync(fd);
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * Who writes the small files of one device: while there are many of them a thread of its own (see
- * FileThread), else, and when it cannot, whoever writes all others. A thread takes some ten
+ * Who writes the small files of one device, and reads those that go out together: while there are
+ * many of them a thread of its own (see FileThread), else, and when it cannot, whoever does it for
+ * all others. A thread takes some ten
  * megabytes, so a node has a few of them for its busiest devices.
  */
 import type { Log } from '../../log.ts';

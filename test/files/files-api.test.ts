@@ -120,6 +120,25 @@ describe('a file', () => {
     expect(bare).toBe(disposition === 'inline' ? undefined : disposition);
   });
 
+  test('of which much was said is listed with few others, and none is left out', async () => {
+    const headers = { 'x-meta-much': 'x'.repeat(8_000) };
+    const folder = (at: number) => (at % 10 === 5 ? `much/${10 + at}/f` : undefined);
+    const keys = Array.from({ length: 50 }, (_, at) => folder(at) ?? `much/${10 + at}`);
+    await Promise.all(keys.map((key) => ask('PUT', key, { body: key, headers })));
+    const seen: string[] = [];
+    let pages = 0;
+    for (let after: string | null = ''; after !== null; pages += 1) {
+      const answer = await ask('GET', `?prefix=much/&delimiter=/&after=${after}`);
+      expect(answer.body.length).toBeLessThan(400_000);
+      const page = json(answer);
+      seen.push(...page.files.map(({ key }: { key: string }) => key), ...page.folders);
+      after = page.after;
+    }
+    expect(pages).toBe(2);
+    // Folders of a page come behind its files.
+    expect(seen.sort()).toEqual(keys.map((key, at) => folder(at)?.replace(/f$/, '') ?? key).sort());
+  });
+
   test('keeps what was said of it, which overwriting by an old client ends', async () => {
     const headers = {
       'content-type': 'text/plain; charset=utf-8',

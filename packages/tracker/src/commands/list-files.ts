@@ -4,6 +4,7 @@
  * clients of MogileFS know.
  */
 import { limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import type { StoredDescription } from '../store/description-store.ts';
 import type { FileRow, Store } from '../store/store.ts';
 import { domainOf, integerOf } from './arguments.ts';
 import { descriptionFields } from './description.ts';
@@ -12,6 +13,9 @@ import type { CommandServices } from './services.ts';
 
 /** Reads of keys for one answer; a list of deep folders may end early then and go on by `after`. */
 const readsMax = 20;
+/** Bytes of metadata in one answer; a list of files of which much was said ends early, too. */
+const metadataBytesMax = 256 * 1024;
+const describedAtOnce = 128;
 
 export function listFiles({ store, lookups, topology }: CommandServices): Command {
   return async ({ args }) => {
@@ -24,12 +28,21 @@ export function listFiles({ store, lookups, topology }: CommandServices): Comman
     const page = await walk.read(Math.min(limit, limits.listKeysMax));
     const found = await Promise.all(page.keys.map((dkey) => lookups.findFile({ dmid, dkey })));
     // A file may have been deleted since its key was read.
-    const files = found.filter((file) => file !== undefined);
-    const described = await store.descriptions.of(files.map(({ fid }) => fid));
+    const existing = found.filter((file) => file !== undefined);
+    const described = await describedWithin(store, existing);
+    const files = existing.slice(0, described.count);
+    const last = files.at(-1);
+    if (last !== undefined && files.length < existing.length) {
+      page.folders.length = page.foldersBefore[page.keys.indexOf(last.dkey)] ?? 0;
+      page.after = last.dkey;
+    }
     const fields: ReplyFields = { file_count: files.length, folder_count: page.folders.length };
     for (const [at, file] of files.entries()) {
       const { name } = topology.classOf(dmid, file.classid);
-      const known = { ...fileFields(file, name), ...descriptionFields(described.get(file.fid)) };
+      const known = {
+        ...fileFields(file, name),
+        ...descriptionFields(described.rows.get(file.fid)),
+      };
       for (const [field, value] of Object.entries(known)) {
         fields[`file_${at + 1}_${field}`] = value;
       }
@@ -37,6 +50,27 @@ export function listFiles({ store, lookups, topology }: CommandServices): Comman
     for (const [at, folder] of page.folders.entries()) fields[`folder_${at + 1}`] = folder;
     return page.after === undefined ? fields : { ...fields, domain, next_after: page.after };
   };
+}
+
+/** Descriptions of the first files, as many as are not too long together, one at least. */
+async function describedWithin(
+  { descriptions }: Store,
+  files: readonly { fid: number }[],
+): Promise<{ count: number; rows: Map<number, StoredDescription> }> {
+  const rows = new Map<number, StoredDescription>();
+  let bytes = 0;
+  for (let at = 0; at < files.length; at += describedAtOnce) {
+    const fids = files.slice(at, at + describedAtOnce).map(({ fid }) => fid);
+    const found = await descriptions.of(fids);
+    for (const [index, fid] of fids.entries()) {
+      const row = found.get(fid);
+      if (row === undefined) continue;
+      bytes += row.metadata?.length ?? 0;
+      if (bytes > metadataBytesMax && at + index > 0) return { count: at + index, rows };
+      rows.set(fid, row);
+    }
+  }
+  return { count: files.length, rows };
 }
 
 function fileFields(file: FileRow, className: string): ReplyFields {
@@ -54,6 +88,8 @@ interface Place {
 interface ListPage {
   keys: string[];
   folders: string[];
+  /** How many of the folders stand before each key. */
+  foldersBefore: number[];
   /** Undefined when nothing is left. */
   after?: string;
 }
@@ -63,6 +99,7 @@ class Walk {
   readonly #place: Place;
   readonly #keys: string[] = [];
   readonly #folders = new Set<string>();
+  readonly #foldersBefore: number[] = [];
   /** The folder that was shown last; it is not shown again by the next page either. */
   #folder: string | undefined;
   #position: string;
@@ -91,7 +128,11 @@ class Walk {
   }
 
   #page({ more }: { more: boolean }): ListPage {
-    const page = { keys: this.#keys, folders: [...this.#folders] };
+    const page = {
+      keys: this.#keys,
+      folders: [...this.#folders],
+      foldersBefore: this.#foldersBefore,
+    };
     return more ? { ...page, after: this.#position } : page;
   }
 
@@ -101,8 +142,10 @@ class Walk {
     const isNew = folder === undefined || folder !== this.#folder;
     if (isNew && this.#keys.length + this.#folders.size === limit) return false;
     this.#position = key;
-    if (folder === undefined) this.#keys.push(key);
-    else if (isNew) this.#folders.add(folder);
+    if (folder === undefined) {
+      this.#keys.push(key);
+      this.#foldersBefore.push(this.#folders.size);
+    } else if (isNew) this.#folders.add(folder);
     this.#folder = folder;
     return true;
   }

@@ -95,6 +95,41 @@ test('devices: why one gets no files, and when it can be pulled', async () => {
   expect(await explain('dev77')).toBe('There is no device 77.\n');
 });
 
+test('a class that wants what the cluster does not have', async () => {
+  const args = ['--tracker', cluster.trackers[0] ?? '', 'admin', 'class', 'add', 'main', 'many'];
+  const { out } = await runOmgfs([...args, '-p', 'MultipleHosts(9)'], { cwd: dir });
+  expect(String(out)).toMatch(/^Class many of main is there\.\nNote: It cannot have them so now/);
+  expect(await explain('class:main/many')).toContain('by MultipleHosts(9).');
+  const replpolicy = 'HostsPerNetwork(nowhere=1)';
+  await admin.updateClass({ domain: 'main', name: 'many', replpolicy });
+  expect(await explain('class:main/many')).toContain('network zone nowhere (0 of 1)');
+  expect(await admin.explain({ domain: 'main', class: 'default' })).toEqual([
+    "The class 'default' wants 2 copies by MultipleHosts().",
+    'The devices there are can hold its files so.',
+  ]);
+});
+
+test('what fsck waits for: in its status, on the file, on the device and in the queues', async () => {
+  const { fid } = await client.put('held', Buffer.from('x'));
+  await until('two copies', async () => (await client.info('held')).devcount === 2);
+  await admin.pauseJob('fsck', true);
+  await admin.fsckReset({});
+  expect((await admin.fsckStatus()).fields.paused).toBe('1');
+  await cluster.hosts[1]?.stop();
+  await admin.pauseJob('fsck', false);
+  await admin.fsckStart();
+  const reason = /Connectivity problem reaching device 2: ./;
+  await until('a check waits', async () => (await explain('held')).includes('Connectivity'));
+  expect(await explain(`fid:${fid}`)).toMatch(reason);
+  expect(await explain('dev2')).toMatch(/^\d+ checks of fsck wait until it can be asked\.$/m);
+  const reasons = await admin.waitReasons();
+  expect(reasons.find(({ job }) => job === 'fsck')?.reason).toMatch(reason);
+  await cluster.hosts[1]?.start();
+  await until('nothing waits', async () => {
+    return (await admin.fsckStatus()).fields.waiting === undefined;
+  });
+});
+
 test('over HTTP as well', async () => {
   const api = cluster.apis[0] ?? '';
   const { lines } = (await (await fetch(`${api}/v1/explain?devid=1`)).json()) as {
@@ -102,6 +137,7 @@ test('over HTTP as well', async () => {
   };
   expect(lines[0]).toContain('dev1 is alive on node1');
   const queues = (await (await fetch(`${api}/v1/queues`)).json()) as { name: string }[];
+  expect(queues[0]).toMatchObject({ reasons: [{ code: 'policy_no_suggestions', count: 1 }] });
   expect(queues.map(({ name }) => name)).toEqual(['replicate', 'delete', 'fsck', 'rebalance']);
   const pause = (job: string) =>
     fetch(`${api}/v1/jobs/${job}`, {

@@ -12,6 +12,13 @@ export function numberAbove(limit: number): (text: string) => number {
   };
 }
 
+/** A number of copies, of which a class can want so many. */
+export function copyCount(text: string): number {
+  const value = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= 1 && value <= 255) return value;
+  throw new InvalidArgumentError('It must be a number from 1 to 255.');
+}
+
 /** A device: `3` or `dev3`. */
 export function deviceId(text: string): number {
   const devid = /^(?:dev)?([1-9]\d{0,8})$/.exec(text)?.[1];

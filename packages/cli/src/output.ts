@@ -107,8 +107,21 @@ const advice: Partial<Record<ErrorCode, string>> = {
   UNKNOWN_KEY: "See what is stored with 'omgfs ls'.",
   NO_DEVICES: 'All devices are full, down or not yet seen by the tracker; try again in a moment.',
   NO_REPLICA_UP: 'Start the storage nodes that hold the file, then try again.',
+  FSCK_RUNNING: "See 'omgfs admin fsck status'; 'omgfs admin fsck stop' ends it.",
+  REBAL_RUNNING: "See 'omgfs admin rebalance status'; 'omgfs admin rebalance stop' ends it.",
+  BAD_REBAL_POL: "See 'omgfs admin rebalance --help'.",
+  NO_REBAL_POLICY: "Set one with 'omgfs admin rebalance policy', or use 'rebalance even'.",
+  NO_DEVICE: "See 'omgfs admin device list'.",
+  UNKNOWN_HOST: "See 'omgfs admin host list'.",
+  HOST_NOT_FOUND: "See 'omgfs admin host list'.",
+  DOMAIN_NOT_FOUND: "See 'omgfs admin domain list'.",
+  CLASS_NOT_FOUND: "See 'omgfs admin class list'.",
   KEY_EXISTS: "Remove it first with 'omgfs rm', or choose another name.",
 };
+
+/** The line protocol has no better word for it. */
+const trackerFailed =
+  "The log of the tracker says why; often its database is away: see 'omgfs admin check'.";
 
 /** Prints an error on standard error. */
 export function printError(thrown: unknown, options: { json: boolean }): void {
@@ -117,8 +130,9 @@ export function printError(thrown: unknown, options: { json: boolean }): void {
     const { key } = details;
     process.stderr.write(`${JSON.stringify({ error: { code, retry, message, key } })}\n`);
   } else {
-    const hint = advice[code] === undefined ? '' : `\n${advice[code]}`;
-    process.stderr.write(`omgfs: ${message} [${code}]${hint}\n`);
+    const inner = details.wire === 'failure' ? trackerFailed : undefined;
+    const hint = inner ?? advice[code];
+    process.stderr.write(`omgfs: ${message} [${code}]${hint === undefined ? '' : `\n${hint}`}\n`);
   }
 }
 

@@ -79,8 +79,7 @@ function createProgram({ json }: { json: boolean }): Command {
         if (json) printError(new OmgfsError('BAD_ARGS', { message }), { json });
         else write(`omgfs: ${message}\n`);
       },
-    })
-    .showHelpAfterError(json ? false : "(see 'omgfs --help')");
+    });
   const withClient: WithClient =
     (work) =>
     async (...args) => {
@@ -118,7 +117,14 @@ function createProgram({ json }: { json: boolean }): Command {
   addNginxConfig(program, withAdmin);
   addAdminCommands(program, withAdmin);
   addDoctor(program);
+  if (!json) pointToHelp(program, 'omgfs');
   return program;
+}
+
+/** Whoever mistypes a command is shown the help of that command. */
+function pointToHelp(command: Command, name: string): void {
+  command.showHelpAfterError(`(see '${name} --help')`);
+  for (const child of command.commands) pointToHelp(child, `${name} ${child.name()}`);
 }
 
 /** The error with the name of the domain, where that is what is wrong. */

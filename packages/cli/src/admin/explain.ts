@@ -9,7 +9,7 @@ import { printTable } from './table.ts';
 export function addExplainCommands(admin: Command, withAdmin: WithAdmin): void {
   admin
     .command('explain <subject>')
-    .description('why a file or a device is as it is, and what will happen next')
+    .description('why a file, device or class is as it is, and what will happen next')
     .addHelpText('after', examples)
     .action(withAdmin(explain));
   admin
@@ -25,6 +25,8 @@ async function explain({ admin, domain, json }: AdminContext, subject: string): 
 }
 
 function subjectOf(text: string, domain: string | undefined) {
+  const named = /^class:([^/]+)\/(.+)$/.exec(text);
+  if (named !== null) return { domain: named[1] ?? '', class: named[2] ?? '' };
   const match = /^(?:(fid|dev):|dev)(\d{1,15})$/.exec(text);
   if (match?.[1] === 'fid') return { fid: Number(match[2]) };
   if (match !== null) return { devid: Number(match[2]) };
@@ -33,7 +35,12 @@ function subjectOf(text: string, domain: string | undefined) {
 }
 
 async function queues({ admin, json }: AdminContext): Promise<void> {
-  printTable(await admin.queues(), {
+  const reasons = await admin.waitReasons();
+  const all = (await admin.queues()).map((queue) => ({
+    ...queue,
+    reasons: reasons.flatMap(({ job, ...reason }) => (job === queue.name ? [reason] : [])),
+  }));
+  printTable(all, {
     json,
     columns: {
       QUEUE: (one: QueueInfo) => one.name,
@@ -49,9 +56,8 @@ async function queues({ admin, json }: AdminContext): Promise<void> {
         one.nextInSeconds === null ? null : duration(one.nextInSeconds),
     },
   });
-  // In JSON the list of queues stays what scripts know.
   if (json) return;
-  for (const { job, reason, count } of await admin.waitReasons()) {
+  for (const { job, reason, count } of reasons) {
     printLine(`${job}: ${count} failed last because of: ${shownKey(reason)}`);
   }
 }
@@ -80,4 +86,5 @@ Examples:
   omgfs --domain photos admin explain cat.jpg      a key
   omgfs admin explain fid:4711                     a fid
   omgfs admin explain dev3                         a device
+  omgfs admin explain class:photos/thumb           a class, whether it can be had
 `;

@@ -97,7 +97,8 @@ async function status(context: AdminContext, { watch }: { watch?: boolean }): Pr
     const total = Math.max(1, now.end);
     const progress = createProgress({ label: 'fsck', unit: 'items', total, json });
     let shown = 0;
-    while (now.running) {
+    // The closer looks that it asked for are part of it; those that wait for a device are not.
+    while (now.running || now.fields.queued !== undefined) {
       progress.add({ items: Math.min(now.position, total) - shown });
       shown = Math.min(now.position, total);
       await delay(pollMs);
@@ -114,7 +115,7 @@ function printStatus(now: FsckStatus): void {
   const percent = end === 0 ? 0 : Math.min(100, (100 * position) / end);
   printFacts(
     {
-      Running: now.running ? `yes, on ${now.host}` : 'no',
+      Running: runningText(now),
       Position: `fid ${position} of ${end} (${percent.toFixed(1)}%)`,
       Mode: now.policyOnly
         ? 'policy only: devices are not asked'
@@ -126,7 +127,8 @@ function printStatus(now: FsckStatus): void {
     { json: false },
   );
   const found = Object.entries(now.events);
-  printLine(found.length === 0 ? '\nNothing was found.' : '');
+  const isOver = !now.running && now.fields.queued === undefined;
+  printLine(found.length > 0 ? '' : `\nNothing was found${isOver ? '' : ' so far'}.`);
   printTable(found, {
     json: false,
     columns: {
@@ -135,6 +137,12 @@ function printStatus(now: FsckStatus): void {
       MEANING: ([code]) => meanings[code],
     },
   });
+}
+
+function runningText({ running, host, fields }: FsckStatus): string {
+  if (!running) return fields.queued === undefined ? 'no' : 'no, but closer looks go on';
+  const where = `yes, on ${host}`;
+  return fields.paused === '1' ? `${where}; it rests: omgfs admin jobs resume fsck` : where;
 }
 
 /** What trackers of omgfs say beyond the original. */

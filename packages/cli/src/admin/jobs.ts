@@ -4,7 +4,7 @@ import { Argument, type Command } from 'commander';
 import type { WithAdmin } from './context.ts';
 import { printDone, printTable } from './table.ts';
 
-const names = ['replicate', 'delete', 'fsck', 'rebalance', 'reaper', 'heal'];
+const names = ['replicate', 'delete', 'fsck', 'rebalance', 'reaper', 'heal', 'scrub'];
 
 export function addJobCommands(admin: Command, withAdmin: WithAdmin): void {
   const jobs = admin.command('jobs').description('the background jobs of all trackers');

@@ -1,7 +1,8 @@
 /** `omgfs admin domain` and `omgfs admin class`. */
-import type { ClassChange } from '@omgfs/client';
+import type { Admin, ClassChange } from '@omgfs/client';
 import type { Command } from 'commander';
-import { numberAbove } from '../numbers.ts';
+import { copyCount } from '../numbers.ts';
+import { printLine } from '../output.ts';
 import type { WithAdmin } from './context.ts';
 import { printDone, printTable } from './table.ts';
 
@@ -75,7 +76,7 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
     );
   const withFlags = (one: Command) =>
     one
-      .option('-m, --mindevcount <n>', 'copies wanted', numberAbove(0))
+      .option('-m, --mindevcount <n>', 'copies wanted', copyCount)
       .option('-p, --replpolicy <text>', "where copies go, for example 'MultipleHosts(3)'")
       .option('-s, --hashtype <name>', 'checksum to keep: MD5, SHA-1 or NONE');
   withFlags(command.command('add <domain> <class>'))
@@ -83,7 +84,10 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
     .action(
       withAdmin(async ({ admin, json }, domain: string, name: string, flags: ClassFlags) => {
         await admin.createClass({ domain, name, mindevcount: 2, ...flags });
-        printDone(`Class ${name} of ${domain} is there.`, { domain, class: name }, { json });
+        const place = { domain, class: name };
+        const note = await noteOn(admin, place);
+        printDone(`Class ${name} of ${domain} is there.`, { ...place, ...note }, { json });
+        if (note !== undefined && !json) printLine(`Note: ${note.note}`);
       }),
     );
   withFlags(command.command('modify <domain> <class>'))
@@ -91,7 +95,10 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
     .action(
       withAdmin(async ({ admin, json }, domain: string, name: string, flags: ClassFlags) => {
         await admin.updateClass({ domain, name, ...flags });
-        printDone(`Class ${name} of ${domain} is changed.`, { domain, class: name }, { json });
+        const place = { domain, class: name };
+        const note = await noteOn(admin, place);
+        printDone(`Class ${name} of ${domain} is changed.`, { ...place, ...note }, { json });
+        if (note !== undefined && !json) printLine(`Note: ${note.note}`);
       }),
     );
   command
@@ -103,4 +110,13 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
         printDone(`Class ${name} of ${domain} is gone.`, { domain, class: name }, { json });
       }),
     );
+}
+
+/** Why the cluster cannot do what a class wants, if so. Trackers of MogileFS do not know. */
+async function noteOn(
+  admin: Admin,
+  place: { domain: string; class: string },
+): Promise<{ note: string } | undefined> {
+  const [, verdict = ''] = await admin.explain(place).catch(() => []);
+  return verdict.startsWith('It cannot') ? { note: verdict } : undefined;
 }

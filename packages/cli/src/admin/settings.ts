@@ -40,7 +40,8 @@ function addSettings(settings: Command, withAdmin: WithAdmin): void {
     .action(
       withAdmin(async ({ admin, json }, name: string, value: string) => {
         await admin.setSetting(name, value);
-        printDone(`${name} is ${value}.`, { name, value }, { json });
+        const sentence = value === '' ? `${name} is not set any more.` : `${name} is ${value}.`;
+        printDone(sentence, { name, value }, { json });
       }),
     );
 }

@@ -63,7 +63,9 @@ async function verify(context: AdminContext, flags: Flags, signal: AbortSignal):
   }
   const summary = `${files} files, ${manifest.length} acknowledged`;
   if (counts.bad > 0) {
-    throw new OmgfsError('FAILURE', { message: `${summary}: ${counts.bad} things are wrong` });
+    const advice = "'omgfs admin fsck reset' and 'fsck start' look closer and repair";
+    const message = `${summary}: ${counts.bad} things are wrong; ${advice}`;
+    throw new OmgfsError('FAILURE', { message });
   }
   if (!json) printLine(`${summary}: nothing is wrong (${counts.notice} notices).`);
 }

@@ -260,9 +260,13 @@ export class Admin {
     return scrubsOf(fields);
   }
 
-  /** What a tracker of omgfs thinks of a file or device, and plans for it, in sentences. */
+  /** What a tracker of omgfs thinks of a file, device or class, and plans for it, in sentences. */
   async explain(
-    subject: { devid: number } | { fid: number } | { domain: string; key: string },
+    subject:
+      | { devid: number }
+      | { fid: number }
+      | { domain: string; key: string }
+      | { domain: string; class: string },
   ): Promise<string[]> {
     const fields = await this.call('explain', subject);
     return valuesOf(fields, { prefix: 'line', total: fields.lines }).map((line) => line ?? '');

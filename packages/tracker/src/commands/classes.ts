@@ -64,8 +64,8 @@ function checkedClass(args: Fields): { name: string; fields: ClassFields } {
   const mindevcount = integerOf(args.mindevcount);
   if (mindevcount < 1) throw new OmgfsError('INVALID_MINDEVCOUNT');
   if (mindevcount > mindevcountMax) {
-    const message = `mindevcount ${args.mindevcount} is above ${mindevcountMax}.`;
-    throw new OmgfsError('INVALID_MINDEVCOUNT', { message, wireText: message });
+    // As the original answers, whose database refuses it.
+    throw new OmgfsError('FAILURE', { message: `mindevcount ${mindevcount} is above 255` });
   }
   if (name.length > classBytesMax) throw new OmgfsError('NAME_TOO_LONG');
   const fields: ClassFields = { mindevcount };

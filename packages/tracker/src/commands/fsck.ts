@@ -73,7 +73,9 @@ async function status({ store, topology }: CommandServices): Promise<ReplyFields
   };
   for (const [code, count] of byCode) fields[`num_${code}`] = count;
   // What the original does not say, once there is something to say.
-  if (state.startTime > 0) Object.assign(fields, progressOf(state));
+  const isPaused = isTrue(await store.findSetting('omg_pause_fsck'));
+  if (isPaused) fields.paused = 1;
+  if (state.startTime > 0) Object.assign(fields, progressOf(state, isPaused));
   Object.assign(fields, limitFields(topology, state.limits));
   if (due + inWork > 0) fields.queued = due + inWork;
   if (waiting > 0) fields.waiting = waiting;
@@ -81,13 +83,13 @@ async function status({ store, topology }: CommandServices): Promise<ReplyFields
 }
 
 /** Files looked at since the start, at what rate, and how long the rest takes at that rate. */
-function progressOf(state: FsckState): ReplyFields {
+function progressOf(state: FsckState, isPaused: boolean): ReplyFields {
   const { position, end, startFid, checked } = state;
   const until = state.host === undefined ? state.stopTime : state.now;
   const seconds = Math.max(1, until - state.startTime);
   const passed = position - startFid;
   const fields: ReplyFields = { checked, rate: (checked / seconds).toFixed(1) };
-  if (state.host !== undefined && passed > 0) {
+  if (state.host !== undefined && passed > 0 && !isPaused) {
     fields.eta_seconds = Math.max(0, Math.ceil(((end - position) * seconds) / passed));
   }
   return fields;

@@ -6,8 +6,13 @@ import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protoc
 import type { Device } from '../placement/model.ts';
 import { type Drain, formatDrains, parseDrains, parseNotes } from '../placement/rebalance/own.ts';
 import { parseRebalanceState } from '../placement/rebalance/state.ts';
-import { rebalanceField as field, type RebalanceRecords } from '../store/rebalance-store.ts';
+import {
+  rebalanceField as field,
+  type MoveCounts,
+  type RebalanceRecords,
+} from '../store/rebalance-store.ts';
 import { idOf } from './arguments.ts';
+import { moveReasonTexts } from './explain/wait-reasons.ts';
 import { waitingFields } from './rebalance.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
@@ -187,27 +192,13 @@ function sentence(seen: {
   isDrain: boolean;
   replicas: number;
   uploads: number;
-  waiting: readonly { reason: string; count: number }[];
+  waiting: MoveCounts['waiting'];
 }): string {
   const { isSafe, isDrain, replicas, uploads, waiting } = seen;
   if (isSafe) return 'empty; it is safe to mark it dead and pull it';
   if (!isDrain) return 'its state was changed; it is not drained any more';
-  const blocked = waiting.map(
-    ({ reason, count }) => `${count} wait: ${reasonTexts[reason] ?? reason}`,
-  );
+  const blocked = waiting.map(({ reason, count }) => `${count} wait: ${moveReasonTexts[reason]}`);
   const parts = [`${replicas} replicas are left`, ...blocked];
   if (uploads > 0) parts.push(`${uploads} open uploads may still end here`);
   return parts.join('; ');
 }
-
-const reasonTexts: Readonly<Record<string, string>> = {
-  would_worsen: 'their class needs another host with room, or fewer copies',
-  no_target: 'no device with room is one that the policy of their class would take',
-  source_down: 'the device cannot be read or deleted from now',
-  copy_error: 'the copy failed, see the log',
-  not_verified: 'too few of their other copies can be verified now',
-  delete_failed: 'the device does not delete',
-  policy_no_suggestions: 'the policy of their class has no place for them now',
-  busy: 'another job works on them',
-  error: 'something failed, see the log',
-};

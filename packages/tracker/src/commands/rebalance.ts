@@ -196,6 +196,7 @@ async function status(services: CommandServices, details: boolean): Promise<Repl
   return {
     state: text,
     running: isRunning ? 1 : 0,
+    ...(isTrue(await services.store.findSetting('omg_pause_rebalance')) ? { paused: 1 } : {}),
     host: records.settings.get(field.host) ?? '',
     policy: records.settings.get(field.policy) ?? '',
     moves_done: done,

@@ -207,6 +207,10 @@ export interface FsckStore {
   putOff(row: FsckRow, wait: FsckWait): Promise<void>;
   /** Devices that checks wait for. */
   awaitedDevices(): Promise<number[]>;
+  /** Checks that wait for a device. */
+  waitingFor(devid: number): Promise<number>;
+  /** Why checks wait for devices, the most frequent reasons. */
+  waitReasons(limit: number): Promise<{ reason: string; count: number }[]>;
   /** Makes the checks due that wait for a device. */
   hasten(devids: readonly number[]): Promise<void>;
   /** Checks due now, counted up to `max`. */

@@ -1,6 +1,8 @@
 /** What the system thinks of one device, in sentences. */
 import { deviceRules, hostRules } from '../../placement/model.ts';
+import type { MoveCounts } from '../../store/rebalance-store.ts';
 import type { Topology } from '../../topology/topology.ts';
+import { moveReasonTexts } from './wait-reasons.ts';
 
 /** Half a sentence: where it is, and whether it can be read and written, with the reason. */
 export function describeDevice(topology: Topology, devid: number): string {
@@ -13,10 +15,27 @@ export function describeDevice(topology: Topology, devid: number): string {
   return obstacle === undefined ? `${where}, can be read` : `${where}, cannot be read: ${obstacle}`;
 }
 
+/** What the database knows of a device beyond its row. */
+export interface DeviceLoad {
+  replicas: number;
+  /** Moves away from it that are queued. */
+  moves: MoveCounts;
+  /** Checks of fsck that wait until it can be asked. */
+  checks: number;
+  /** Open uploads that may end on it. */
+  uploads: number;
+}
+
 /** Paragraph about a device. */
-export function explainDevice(topology: Topology, devid: number, replicas: number): string[] {
+export function explainDevice(topology: Topology, devid: number, load: DeviceLoad): string[] {
+  const { replicas, uploads } = load;
   const device = topology.device(devid);
-  if (device === undefined) return [`There is no device ${devid}.`];
+  if (device === undefined) {
+    const unknown = `There is no device ${devid}.`;
+    if (replicas === 0) return [unknown];
+    const advice = 'a fsck forgets them and has them made anew from the other copies';
+    return [unknown, `The database knows ${replicas} replicas on it all the same; ${advice}.`];
+  }
   const lines = [`dev${devid} is ${describeDevice(topology, devid)}.`];
   const { mbTotal, mbUsed, weight } = device;
   lines.push(
@@ -37,7 +56,24 @@ export function explainDevice(topology: Topology, devid: number, replicas: numbe
   if (device.status === 'drain' && replicas > 0) {
     lines.push('A drain or a rebalance moves them away; until then they are read here.');
   }
-  if (replicas === 0) lines.push('Nothing depends on it: it can be pulled.');
+  lines.push(...waitingLines(load));
+  if (replicas > 0 || load.moves.queued > 0 || uploads > 0) return lines;
+  lines.push(
+    obstacle === undefined
+      ? 'Nothing depends on it now, but it gets new files: drain it before it is pulled.'
+      : 'Nothing depends on it: it can be pulled.',
+  );
+  return lines;
+}
+
+function waitingLines({ moves, checks, uploads }: DeviceLoad): string[] {
+  const lines: string[] = [];
+  if (moves.queued > 0) lines.push(`${moves.queued} moves of files away from it are queued.`);
+  for (const { reason, count } of moves.waiting) {
+    lines.push(`${count} of them wait: ${moveReasonTexts[reason]}.`);
+  }
+  if (checks > 0) lines.push(`${checks} checks of fsck wait until it can be asked.`);
+  if (uploads > 0) lines.push(`${uploads} open uploads may end on it.`);
   return lines;
 }
 

@@ -1,9 +1,15 @@
 /** What the system thinks of one file and plans for it, in sentences. */
 import { formatChecksum } from '@omgfs/protocol';
 import type { Note } from '../../store/note-store.ts';
-import { endOfTime, type FidRecords, type ReplicationRow } from '../../store/store.ts';
+import {
+  endOfTime,
+  type FidRecords,
+  type QueuedWork,
+  type ReplicationRow,
+} from '../../store/store.ts';
 import type { CommandServices } from '../services.ts';
 import { describeDevice } from './explain-device.ts';
+import { queuedReason } from './wait-reasons.ts';
 
 /** One paragraph: its first line is the verdict. */
 export function explainFile(
@@ -84,22 +90,27 @@ function unnamed(fid: number, { tempfile, devids, deletion }: FidRecords): strin
 }
 
 function queueLines(records: FidRecords, notes: readonly Note[], nowSeconds: number): string[] {
-  const rows: [string, Pick<ReplicationRow, 'nexttry' | 'failcount'> | undefined][] = [
-    ['replication', records.replication],
-    ['deletion', records.deletion],
-    ['fsck', records.fsck],
-    ['rebalance', records.rebalance],
-  ];
-  return rows.flatMap(([queue, row]) => {
-    if (row === undefined) return [];
+  const { replication, deletion, fsck, rebalance } = records;
+  const waits = (queue: string, row: Pick<ReplicationRow, 'nexttry' | 'failcount'>) => {
     const failures = row.failcount === 0 ? '' : `, after ${row.failcount} failures`;
-    const line = `It waits for ${queue}: ${whenText(row.nexttry, nowSeconds)}${failures}.`;
-    const job = queue === 'replication' ? 'replicate' : queue === 'deletion' ? 'delete' : '';
+    return `It waits for ${queue}: ${whenText(row.nexttry, nowSeconds)}${failures}.`;
+  };
+  const noted = (job: Note['job']) => {
     const note = notes.find((one) => one.job === job);
-    if (note === undefined) return [line];
+    if (note === undefined) return [];
     const ago = Math.max(0, nowSeconds - note.utime);
-    return [line, `The last attempt failed ${ago} s ago: ${note.reason}.`];
-  });
+    return [`The last attempt failed ${ago} s ago: ${note.reason}.`];
+  };
+  const kept = (row: QueuedWork, isMove: boolean) => {
+    const reason = queuedReason(row, isMove);
+    return reason === undefined ? [] : [`The last attempt failed: ${reason}.`];
+  };
+  return [
+    ...(replication ? [waits('replication', replication), ...noted('replicate')] : []),
+    ...(deletion ? [waits('deletion', deletion), ...noted('delete')] : []),
+    ...(fsck ? [waits('fsck', fsck), ...kept(fsck, false)] : []),
+    ...(rebalance ? [waits('rebalance', rebalance), ...kept(rebalance, true)] : []),
+  ];
 }
 
 function whenText(nexttry: number, nowSeconds: number): string {

@@ -3,10 +3,13 @@
  * device or a queue is not as it should be (design section 1, promise 3).
  */
 import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
+import type { FileClass } from '../../placement/model.ts';
+import type { Topology } from '../../topology/topology.ts';
 import { domainOf, idOf, keyOf } from '../arguments.ts';
 import type { Command } from '../registry.ts';
 import type { CommandServices } from '../services.ts';
-import { explainDevice } from './explain-device.ts';
+import { explainClass } from './explain-class.ts';
+import { type DeviceLoad, explainDevice } from './explain-device.ts';
 import { explainFile } from './explain-file.ts';
 import { queueStats } from './queue-stats.ts';
 
@@ -14,15 +17,25 @@ export function explainCommands(services: CommandServices): Record<string, Comma
   return { explain: explain(services), queue_stats: queueStats(services) };
 }
 
-/** Arguments: `devid`, or `fid`, or `domain` and `key`. Reply: `lines`, `line1`, `line2` … */
+/** More are not counted. */
+const uploadsMax = 10_000;
+
+/**
+ * Arguments: `devid`, or `fid`, or `domain` and `key`, or `domain` and `class`. Reply: `lines`,
+ * `line1`, `line2` …
+ */
 function explain(services: CommandServices): Command {
   const { store, topology } = services;
   return async ({ args }) => {
     if (isTrue(args.devid)) {
       const devid = idOf(args.devid);
       if (devid === undefined) throw new OmgfsError('INVALID_DEVID');
-      const replicas = await store.countReplicas(devid);
-      return lineFields(explainDevice(topology, devid, replicas));
+      return lineFields(explainDevice(topology, devid, await loadOf(services, devid)));
+    }
+    if (isTrue(args.class) && !isTrue(args.fid) && !isTrue(args.key)) {
+      // Whoever has just changed it asks, perhaps through another tracker.
+      await services.reload();
+      return lineFields(explainClass(services, classOf(topology, args)));
     }
     const fid = await fidOf(services, args);
     const [records, notes] = await Promise.all([store.fidRecords(fid), store.notes.of(fid)]);
@@ -41,6 +54,25 @@ async function fidOf({ store, topology }: CommandServices, args: Fields): Promis
   const file = await store.findFile({ dmid, dkey: keyOf(args) });
   if (file === undefined) throw new OmgfsError('UNKNOWN_KEY');
   return file.fid;
+}
+
+async function loadOf({ store }: CommandServices, devid: number): Promise<DeviceLoad> {
+  const [moves, checks, uploads] = await Promise.all([
+    store.rebalance.counts(devid),
+    store.fsck.waitingFor(devid),
+    store.staleTempfiles({ ageSeconds: 0, limit: uploadsMax }),
+  ]);
+  // Counted after the queue: a move that ends in between is then seen in neither.
+  const replicas = await store.countReplicas(devid);
+  const open = uploads.filter(({ devids }) => devids.includes(devid)).length;
+  return { replicas, moves, checks, uploads: open };
+}
+
+/** @throws UNREG_DOMAIN, UNREG_CLASS. */
+function classOf(topology: Topology, args: Fields): FileClass {
+  const fileClass = domainOf(topology, args).classes.get(args.class ?? '');
+  if (fileClass === undefined) throw new OmgfsError('UNREG_CLASS');
+  return fileClass;
 }
 
 function lineFields(lines: readonly string[]): ReplyFields {

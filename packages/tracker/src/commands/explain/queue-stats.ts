@@ -2,11 +2,12 @@
 import { isTrue, type ReplyFields } from '@omgfs/protocol';
 import type { Command } from '../registry.ts';
 import type { CommandServices } from '../services.ts';
+import { topWaitReasons } from './wait-reasons.ts';
 
 /** Reasons for waiting that are told, the most frequent. */
 const topReasons = 10;
 /** Each stops while the setting `omg_pause_<job>` is on. */
-const jobs = ['replicate', 'delete', 'fsck', 'rebalance', 'reaper', 'heal'] as const;
+const jobs = ['replicate', 'delete', 'fsck', 'rebalance', 'reaper', 'heal', 'scrub'] as const;
 
 /**
  * Reply: `reasons`, and for each `reasonN_` and job, code, text, count;
@@ -17,7 +18,7 @@ export function queueStats({ store }: Pick<CommandServices, 'store'>): Command {
   return async () => {
     const [stats, reasons, rates, settings] = await Promise.all([
       store.queueStats(),
-      store.notes.top(topReasons),
+      topWaitReasons({ store }, topReasons),
       store.rates.total(),
       store.listSettings(),
     ]);

@@ -173,12 +173,13 @@ const explainRoutes: readonly ApiRoute[] = [
     method: 'GET',
     url: '/v1/explain',
     tag: 'explain',
-    summary: 'What the system thinks of a file or device and plans for it, in sentences',
+    summary: 'What the system thinks of a file, device or class and plans for it, in sentences',
     query: {
       domain: text('domain of the key'),
       key: text('a key'),
       fid: count('or a fid'),
       devid: count('or a device'),
+      class: text('or a class of the domain'),
     },
     run: async (api, { query }) => {
       const fields = await api.call('explain', query);
@@ -189,10 +190,14 @@ const explainRoutes: readonly ApiRoute[] = [
     method: 'GET',
     url: '/v1/queues',
     tag: 'explain',
-    summary: 'How full the queues are and for how long their rows wait',
+    summary: 'How full the queues are, for how long their rows wait, and most often why',
     run: async (api) => {
       const fields = await api.call('queue_stats');
-      return listOf(fields, { prefix: 'queue', total: fields.queues });
+      const reasons = listOf(fields, { prefix: 'reason', total: fields.reasons });
+      return listOf(fields, { prefix: 'queue', total: fields.queues }).map((queue) => ({
+        ...queue,
+        reasons: reasons.flatMap(({ job, ...reason }) => (job === queue.name ? [reason] : [])),
+      }));
     },
   },
   {

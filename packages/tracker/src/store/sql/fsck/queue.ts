@@ -6,7 +6,7 @@
 import type { FsckQueue, FsckRepair, FsckRow, FsckWait } from '../../fsck-store.ts';
 import { claimLeaseSeconds } from '../../store.ts';
 import type { Dialect, Engine, Row, Session } from '../engine.ts';
-import { int } from '../row.ts';
+import { int, text } from '../row.ts';
 import { bytes, chunks, integer, marks, padded, Raw, tuples } from '../statements.ts';
 import { fixCounts } from './findings.ts';
 
@@ -208,6 +208,29 @@ export async function awaitedDevices(engine: Engine): Promise<number[]> {
      WHERE type = ${fsckType} AND nexttry > ${engine.dialect.now} AND devid IS NOT NULL`,
   );
   return rows.map((row) => int(row, 'devid'));
+}
+
+/** Index type_nexttry; reads all that wait: for people, not for loops. */
+export async function waitingFor(engine: Engine, devid: number): Promise<number> {
+  const [row] = await engine.rows(
+    `SELECT COUNT(*) AS waiting FROM file_to_queue WHERE type = ${fsckType} AND devid = ?`,
+    [devid],
+  );
+  return int(row as Row, 'waiting');
+}
+
+/** Index type_nexttry; reads all that wait: for people, not for loops. */
+export async function waitReasons(
+  engine: Engine,
+  limit: number,
+): Promise<{ reason: string; count: number }[]> {
+  const reason = engine.dialect.bytes('arg');
+  const rows = await engine.rows(
+    `SELECT ${reason} AS reason, COUNT(*) AS waiting FROM file_to_queue
+     WHERE type = ${fsckType} AND failcount > 0 AND devid IS NOT NULL AND arg IS NOT NULL
+     GROUP BY arg ORDER BY waiting DESC LIMIT ${integer(limit)}`,
+  );
+  return rows.map((row) => ({ reason: text(row, 'reason'), count: int(row, 'waiting') }));
 }
 
 /** Index type_nexttry. A claimed row names no device. */

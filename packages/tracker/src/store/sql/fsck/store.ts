@@ -43,6 +43,8 @@ export function createFsckStore(
     amend: (change) => forgotten(applyChange(engine, change), change.fid, change),
     putOff: (row, wait) => queue.putOffRow(engine, row, wait),
     awaitedDevices: () => queue.awaitedDevices(engine),
+    waitingFor: (devid) => queue.waitingFor(engine, devid),
+    waitReasons: (limit) => queue.waitReasons(engine, limit),
     hasten: (devids) => queue.hastenRows(engine, devids),
     due: (max) => queue.countDue(engine, max),
     queue: ({ dueMax }) => queue.countQueue(engine, dueMax),

@@ -109,7 +109,7 @@ test('a class that wants what the cluster does not have', async () => {
   ]);
 });
 
-test('what fsck waits for: in its status, on the file, on the device and in the queues', async () => {
+test('what fsck waits for, said of the file, the device and the queue', async () => {
   const { fid } = await client.put('held', Buffer.from('x'));
   await until('two copies', async () => (await client.info('held')).devcount === 2);
   await admin.pauseJob('fsck', true);

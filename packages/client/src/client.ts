@@ -252,17 +252,12 @@ class DomainClient implements Client {
     key: Key,
     options: { count?: number; verify?: boolean; signal?: AbortSignal } = {},
   ): Promise<string[]> {
-    const { count = 2, verify } = options;
+    const { count = 2, verify = false, signal } = options;
     const bytes = bytesOf(key);
-    const ask = async () => {
-      const args = { key: bytes, pathcount: count, noverify: verify ? 0 : 1 };
-      const fields = await this.#ask('get_paths', options.signal, args);
-      // The protocol raises a smaller wish to two.
-      const length = Math.min(Number(fields.paths ?? 0), count);
-      return Array.from({ length }, (_, at) => fields[`path${at + 1}`] ?? '');
-    };
-    if (verify || this.#pathCache === undefined) return ask();
-    return this.#pathCache.find(bytes, count, ask);
+    const args = { key: bytes, pathcount: count, noverify: verify ? 0 : 1 };
+    const ask = () => this.#ask('get_paths', signal, args);
+    if (verify || this.#pathCache === undefined) return pathsOf(await ask(), count);
+    return this.#pathCache.find(bytes, count, async () => pathsOf(await ask(), count));
   }
 
   async info(key: Key, options: { signal?: AbortSignal } = {}): Promise<FileInfo> {
@@ -369,6 +364,14 @@ class DomainClient implements Client {
       stallMs: this.#stallMs,
     };
   }
+}
+
+/** At most `count` paths of a reply; the protocol raises a smaller wish to two. */
+function pathsOf(fields: Fields, count: number): string[] {
+  const length = Math.min(Number(fields.paths ?? 0), count);
+  const paths: string[] = [];
+  for (let number = 1; number <= length; number += 1) paths.push(fields[`path${number}`] ?? '');
+  return paths;
 }
 
 function bytesOf(key: Key): string {

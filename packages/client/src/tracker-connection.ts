@@ -21,9 +21,8 @@ interface Exchange {
 export class TrackerConnection {
   readonly #address: string;
   readonly #socket: Socket;
-  /** The reply line as far as it came; joined once, when it is whole. */
-  #pieces: string[] = [];
-  #bytes = 0;
+  /** The reply line as far as it came. */
+  #partial = '';
   #exchange: Exchange | undefined;
   #end: { reason: unknown } | undefined;
   #wait = { timeoutMs: 0, endsAtMs: 0 };
@@ -150,7 +149,7 @@ export class TrackerConnection {
     this.#end = { reason };
     clearTimeout(this.#timer?.timeout);
     this.#socket.destroy();
-    this.#pieces = [];
+    this.#partial = '';
     this.#exchange?.reject(reason);
     this.#exchange = undefined;
   }
@@ -161,16 +160,17 @@ export class TrackerConnection {
       this.destroy(garbage(this.#address, 'sent a line that nobody asked for'));
       return;
     }
-    this.#pieces.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#bytes > replyBytesMax) {
+    const text = this.#partial + chunk;
+    if (text.length > replyBytesMax) {
       this.destroy(garbage(this.#address, 'sent an endless line'));
       return;
     }
-    if (end < 0) return;
-    const line = this.#pieces.join('').replace(/\r?\n$/, '');
-    this.#pieces = [];
-    this.#bytes = 0;
+    if (end < 0) {
+      this.#partial = text;
+      return;
+    }
+    this.#partial = '';
+    const line = text.slice(0, text.endsWith('\r\n') ? -2 : -1);
     const reply = decodeReply(line);
     if (reply === undefined) {
       this.destroy(garbage(this.#address, `sent '${line.slice(0, 100)}'`));

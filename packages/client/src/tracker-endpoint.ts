@@ -65,9 +65,32 @@ export class TrackerEndpoint {
       // Too busy with other requests, which is no fault to rest for.
       if (failure !== undefined) return { failure, sent: false, stale: false };
     }
+    const { signal } = options;
+    let { timeoutMs } = options;
+    let connection = this.#takeIdle();
+    let stale = connection !== undefined;
+    let sent = false;
     try {
-      return await this.#exchange(line, options);
+      if (connection === undefined) {
+        const startMs = performance.now();
+        connection = await this.#connect(options);
+        timeoutMs -= performance.now() - startMs;
+      }
+      sent = true;
+      const reply = await connection.exchange(line, { timeoutMs, signal });
+      this.#failures = 0;
+      this.#restsUntilMs = 0;
+      return { reply };
+    } catch (error) {
+      signal?.throwIfAborted();
+      const failure = toOmgfsError(error);
+      stale &&= failure.code === 'NO_TRACKER_UP';
+      // Whatever ended this connection has probably ended the idle ones too.
+      if (stale) this.#dropIdle(failure);
+      else this.#rest();
+      return { failure, sent, stale };
     } finally {
+      if (connection !== undefined) this.#keep(connection);
       this.#slots.give();
     }
   }
@@ -91,43 +114,6 @@ export class TrackerEndpoint {
       return toOmgfsError(error);
     } finally {
       deadline.end();
-    }
-  }
-
-  async #exchange(line: string, { timeoutMs, signal }: ExchangeOptions): Promise<Outcome> {
-    let sent = false;
-    let stale = false;
-    try {
-      const startMs = performance.now();
-      const idle = this.#takeIdle();
-      stale = idle !== undefined;
-      const connection = idle ?? (await this.#connect({ timeoutMs, signal }));
-      const leftMs = idle ? timeoutMs : timeoutMs - (performance.now() - startMs);
-      sent = true;
-      const reply = await this.#ask(connection, line, { timeoutMs: leftMs, signal });
-      this.#failures = 0;
-      this.#restsUntilMs = 0;
-      return { reply };
-    } catch (error) {
-      signal?.throwIfAborted();
-      const failure = toOmgfsError(error);
-      stale &&= failure.code === 'NO_TRACKER_UP';
-      // Whatever ended this connection has probably ended the idle ones too.
-      if (stale) this.#dropIdle(failure);
-      else this.#rest();
-      return { failure, sent, stale };
-    }
-  }
-
-  async #ask(
-    connection: TrackerConnection,
-    line: string,
-    options: ExchangeOptions,
-  ): Promise<Reply> {
-    try {
-      return await connection.exchange(line, options);
-    } finally {
-      this.#keep(connection);
     }
   }
 

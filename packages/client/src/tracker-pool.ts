@@ -90,20 +90,21 @@ class Pool implements TrackerPool {
   ): Promise<Fields> {
     const line = encodeRequest(command, args);
     const idempotent = options.idempotent ?? idempotentCommands.test(command);
-    const endsAtMs = performance.now() + (options.deadlineMs ?? Number.POSITIVE_INFINITY);
+    const { deadlineMs, signal } = options;
+    const endsAtMs = deadlineMs === undefined ? undefined : performance.now() + deadlineMs;
     const failures: OmgfsError[] = [];
     const endpoints = this.#inOrder();
     for (let endpoint = endpoints.shift(); endpoint !== undefined; endpoint = endpoints.shift()) {
-      options.signal?.throwIfAborted();
+      signal?.throwIfAborted();
       if (this.#closed) throw new OmgfsError('NO_TRACKER_UP', { message: 'the client is closed' });
-      const leftMs = endsAtMs - performance.now();
+      const leftMs = endsAtMs === undefined ? this.#requestTimeoutMs : endsAtMs - performance.now();
       // Timers may fire a little early, and what is left is then no time to ask anybody.
       if (leftMs < 1) {
         failures.push(new OmgfsError('DEADLINE_EXCEEDED'));
         break;
       }
       const timeoutMs = Math.min(this.#requestTimeoutMs, leftMs);
-      const outcome = await endpoint.exchange(line, { timeoutMs, signal: options.signal });
+      const outcome = await endpoint.exchange(line, { timeoutMs, signal });
       if (outcome.reply?.ok) return outcome.reply.fields;
       const { failure, sent, stale } =
         outcome.reply === undefined ? outcome : refused(outcome.reply, endpoint.address);

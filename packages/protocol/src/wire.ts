@@ -32,19 +32,26 @@ export function decodeRequest(line: string): Request {
 /** Decodes `a=b&c=d` with all the habits of the original, which clients rely on (spec §1.3). */
 export function decodeArgs(text: string): Fields {
   const args: Fields = Object.create(null) as Fields;
-  if (text === '') return args;
-  for (const pair of text.split('&')) {
-    if (pair === '' || pair === '0') continue;
-    const equals = pair.indexOf('=');
-    let name = pair;
+  const escaped = text.includes('%') || text.includes('+');
+  // By positions: this runs once for each request and each reply.
+  for (let from = 0; from < text.length; ) {
+    const ampersand = text.indexOf('&', from);
+    const end = ampersand < 0 ? text.length : ampersand;
+    const start = from;
+    from = end + 1;
+    if (end === start || (end === start + 1 && text[start] === '0')) continue;
+    let nameEnd = text.indexOf('=', start);
     let value = '';
-    if (equals >= 0) {
-      name = pair.slice(0, equals);
-      const second = pair.indexOf('=', equals + 1);
-      value = second < 0 ? pair.slice(equals + 1) : pair.slice(equals + 1, second);
+    if (nameEnd < 0 || nameEnd > end) nameEnd = end;
+    else {
+      const second = text.indexOf('=', nameEnd + 1);
+      value = text.slice(nameEnd + 1, second < 0 || second > end ? end : second);
     }
-    name = decodeText(name);
-    value = decodeText(value);
+    let name = text.slice(start, nameEnd);
+    if (escaped) {
+      name = decodeText(name);
+      value = decodeText(value);
+    }
     const before = args[name];
     if (before === undefined) args[name] = value;
     else args[name] = isTrue(before) ? `${before}\0${value}` : before + value;
@@ -105,6 +112,7 @@ export type Reply =
  * @returns undefined when the line is no reply of this protocol.
  */
 export function decodeReply(line: string): Reply | undefined {
+  if (line.startsWith('OK ')) return { ok: true, fields: decodeArgs(line.slice(3)) };
   // Trackers before 2.0 put a length behind the word; clients have always skipped it (§1.4).
   const ok = /^OK\d*(?: (.*))?$/s.exec(line);
   if (ok !== null) return { ok: true, fields: decodeArgs(ok[1] ?? '') };

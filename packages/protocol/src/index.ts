@@ -6,6 +6,7 @@ export * from './errors-from-wire.ts';
 export * from './fid-path.ts';
 export * from './http/conditional.ts';
 export * from './http/digest.ts';
+export * from './http/exposition.ts';
 export * from './http/range.ts';
 export * from './limits.ts';
 export * from './lists.ts';

@@ -17,6 +17,8 @@ export interface StorageConfig {
   httpPort: number;
   /** Address of the side channel; undefined turns it off. */
   management: { host: string; port: number } | undefined;
+  /** Address that answers `/metrics`; undefined turns it off. */
+  metrics: { host: string; port: number } | undefined;
   /** Measure how busy disks are while somebody watches. */
   iostat: boolean;
   /** Who serves the bytes: this process, an nginx it runs, or a server somebody else runs. */
@@ -61,6 +63,7 @@ export const storageDefaults: Readonly<Omit<StorageConfig, 'docroot'>> = {
   httpHost: '0.0.0.0',
   httpPort: 7500,
   management: undefined,
+  metrics: undefined,
   iostat: true,
   access: { networks: [], secrets: [], pull: true },
   allow: [],
@@ -207,6 +210,9 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     ...httpAddress(listenAddress('httplisten', text('httplisten'))),
     management:
       text('mgmtlisten') === 'none' ? undefined : listenAddress('mgmtlisten', text('mgmtlisten')),
+    metrics: values.has('metrics-listen')
+      ? listenAddress('metrics-listen', text('metrics-listen'))
+      : undefined,
     iostat: isOn(text('iostat')),
     access: {
       networks: networksOf(text('allow')),

@@ -104,6 +104,7 @@ const table = [
     fallback: '0.0.0.0:7501',
     help: '[ip:]port of the side channel; none turns it off',
   },
+  { name: 'metrics-listen', kind: 'ADDRESS', help: '[ip:]port that answers GET /metrics' },
   {
     name: 'server',
     kind: 'TEXT',

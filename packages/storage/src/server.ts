@@ -36,6 +36,7 @@ import { type Exchange, type StreamExchange, sendError, type WholeExchange } fro
 import { Turns } from './http/turns.ts';
 import type { Scrubs } from './integrity/scrubs.ts';
 import type { Log } from './log.ts';
+import type { RequestCounts } from './metrics/request-counts.ts';
 import type { Pieces } from './pieces/pieces.ts';
 
 export interface ServerOptions {
@@ -44,6 +45,7 @@ export interface ServerOptions {
   scrubs: Scrubs;
   pieces: Pieces;
   log: Log;
+  counts: RequestCounts;
   access: AccessRules;
   /** Clients come through a server in front of this one, which checks their networks. */
   behindFront: boolean;
@@ -79,6 +81,7 @@ export class StorageServer {
     });
     let saidAtMs = Number.NEGATIVE_INFINITY;
     server.on('drop', () => {
+      options.counts.dropped += 1;
       if (performance.now() - saidAtMs < dropLogMs) return;
       saidAtMs = performance.now();
       const reason = `more than maxconns (${options.connectionsMax}) at once`;
@@ -90,6 +93,13 @@ export class StorageServer {
   async listen({ host, port }: { host: string; port: number }): Promise<number> {
     await this.#app.listen({ host, port });
     return (this.#app.server.address() as AddressInfo).port;
+  }
+
+  /** Connections that are open now. */
+  get connections(): Promise<number> {
+    return new Promise((resolve) => {
+      this.#app.server.getConnections((_, count) => resolve(count));
+    });
   }
 
   /** Serves on a socket in the file system: for a server in front of this one. */
@@ -200,7 +210,9 @@ function putFront(server: Server, options: ServerOptions): Front {
       const { access, behindFront } = options;
       if (access.secrets.length > 0) return undefined;
       if (!behindFront && !isAllowed(access, remoteAddress ?? '')) return undefined;
-      return hotAnswer(options, head);
+      const answer = hotAnswer(options, head);
+      if (answer !== undefined) options.counts.add(head.method, 200);
+      return answer;
     },
     serve: (exchange) => serve(options, exchange, () => dispatchCommon(options, exchange)),
     strict: (socket) => {
@@ -251,6 +263,8 @@ async function serve(
     }
     sendError(exchange, error);
   }
+  const { req, res } = exchange;
+  options.counts.add(req.method ?? '', res.headersSent ? res.statusCode : undefined);
 }
 
 async function dispatch(options: ServerOptions, exchange: StreamExchange): Promise<void> {

@@ -13,6 +13,9 @@ import { Buffers } from './device/buffers.ts';
 import { Devices } from './device/devices.ts';
 import { Scrubs } from './integrity/scrubs.ts';
 import { createLog, type Log } from './log.ts';
+import { MetricsServer } from './metrics/metrics-server.ts';
+import { nodeMetrics } from './metrics/node-metrics.ts';
+import { RequestCounts } from './metrics/request-counts.ts';
 import { Nginx } from './nginx/nginx.ts';
 import { Pieces } from './pieces/pieces.ts';
 import { StorageServer } from './server.ts';
@@ -34,6 +37,8 @@ export interface StorageNode {
   readonly httpPort: number;
   /** The real port for TLS once `listen` has resolved; undefined without one. */
   readonly tlsPort: number | undefined;
+  /** The real port of `/metrics` once `listen` has resolved; undefined without one. */
+  readonly metricsPort: number | undefined;
   /** The real port of the side channel once `listen` has resolved; undefined without one. */
   readonly managementPort: number | undefined;
 }
@@ -73,15 +78,29 @@ export async function createStorageNode(
   // A signature names one path and method, and WebDAV touches more than one.
   const dav = access.secrets.length > 0 ? undefined : createDav(devices, config.dav);
   const pieces = new Pieces({ devices, keepMs: config.piecesHours * 3_600_000, log });
-  const common = { devices, buffers, dav, scrubs, pieces, log, access, connectionsMax, stallMs };
+  const counts = new RequestCounts();
+  const parts = { devices, buffers, dav, scrubs, pieces, log, counts };
+  const common = { ...parts, access, connectionsMax, stallMs };
   const nginx = config.server === 'nginx' ? createNginx(config, log) : undefined;
   const server = new StorageServer({ ...common, behindFront: nginx !== undefined });
   const { tls } = config;
   const tlsServer = tls && new StorageServer({ ...common, behindFront: false, tls });
-  const sideChannel = createSideChannel({ devices, onShutdown, access, iostat: config.iostat });
+  // Without it watchers get a line for each device that says that nothing is known.
+  const utilization = new Utilization(devices, config.iostat ? kernelFiles : undefined);
+  const sideChannel = createSideChannel({ devices, onShutdown, access, utilization });
+  const servers = tlsServer === undefined ? [server] : [server, tlsServer];
+  const connections = async () => {
+    const open = await Promise.all(servers.map((one) => one.connections));
+    return open.reduce((sum, count) => sum + count, 0);
+  };
+  const metrics = new MetricsServer({
+    text: () => nodeMetrics({ ...parts, utilization, connections }),
+    access,
+  });
   let httpPort = config.httpPort;
   let managementPort = config.management?.port;
   let tlsPort = config.tls?.port;
+  let metricsPort = config.metrics?.port;
   return {
     httpHost,
     get httpPort() {
@@ -89,6 +108,9 @@ export async function createStorageNode(
     },
     get tlsPort() {
       return tlsPort;
+    },
+    get metricsPort() {
+      return metricsPort;
     },
     get managementPort() {
       return managementPort;
@@ -105,16 +127,18 @@ export async function createStorageNode(
       if (config.management !== undefined) {
         managementPort = await sideChannel.listen(config.management);
       }
+      if (config.metrics !== undefined) metricsPort = await metrics.listen(config.metrics);
       await devices.start({ sweepMs: config.sweepMs });
       scrubs.start();
       pieces.start();
-      log.info({ httpHost, httpPort, tlsPort, managementPort }, 'storage.listening');
+      const ports = { httpPort, tlsPort, managementPort, metricsPort };
+      log.info({ httpHost, ...ports }, 'storage.listening');
     },
     async close() {
       await nginx?.stop({ graceMs: config.closeGraceMs });
       const { closeGraceMs: graceMs } = config;
-      const servers = tlsServer === undefined ? [server] : [server, tlsServer];
-      await Promise.all([...servers.map((one) => one.close({ graceMs })), sideChannel.close()]);
+      const others = [sideChannel.close(), metrics.close()];
+      await Promise.all([...servers.map((one) => one.close({ graceMs })), ...others]);
       // A disk that hangs must not keep the process.
       pieces.close();
       const closing = scrubs.close().then(() => devices.close());
@@ -128,14 +152,13 @@ function createSideChannel(options: {
   devices: Devices;
   onShutdown: (how: 'now' | 'graceful') => void;
   access: AccessRules;
-  iostat: boolean;
+  utilization: Utilization;
 }): SideChannel {
-  const { devices, onShutdown, access, iostat } = options;
+  const { devices, onShutdown, access, utilization } = options;
   const startedAtMs = performance.now();
   return new SideChannel({
     commands: { devices, digests: new Digests(devices), startedAtMs, onShutdown },
-    // Without it watchers get a line for each device that says that nothing is known.
-    utilization: new Utilization(devices, iostat ? kernelFiles : undefined),
+    utilization,
     access,
   });
 }

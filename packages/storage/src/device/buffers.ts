@@ -28,11 +28,18 @@ const sizes = [4, 16, 64, 256].map((kib) => kib * 1024 + headBytesMax);
 const freeBytesMax = 8 * 1024 * 1024;
 
 export class Buffers {
+  readonly #bytesMax: number;
   #leftBytes: number;
   readonly #free = sizes.map((): Buffer[] => []);
 
   constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
     this.#leftBytes = bytesMax;
+  }
+
+  /** Memory that is in use now. */
+  get usedBytes(): number {
+    return this.#bytesMax - this.#leftBytes;
   }
 
   /** Accounts for memory that someone else allocates; false when there is not enough. */

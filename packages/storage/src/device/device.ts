@@ -18,7 +18,7 @@ import { SmallFiles, type ThreadShare } from './io/small-files.ts';
 import type { NodeMemory } from './node-memory.ts';
 import { SharedRun } from './shared-run.ts';
 import { Space } from './space.ts';
-import { removeLeftovers, writeUsage } from './upkeep.ts';
+import { removeLeftovers, UsageFile } from './upkeep.ts';
 import { type Mount, usageText } from './usage.ts';
 
 /** `readable`: it could not be marked as ours, because it is full or read-only. */
@@ -55,6 +55,7 @@ export class Device {
   readonly space: Space;
   readonly syncsEachFile: boolean;
   readonly hotFiles = new HotFiles();
+  readonly usageFile = new UsageFile();
   readonly smallFiles: SmallFiles;
   #condition: Condition = { state: 'refused', reason: 'it has not been looked at yet' };
   #checkedAtMs = Number.NEGATIVE_INFINITY;
@@ -66,7 +67,6 @@ export class Device {
   #fileSync: FileSync | undefined;
   #stats: StatsFs | undefined;
   #usage: string | undefined;
-  #usageFailed = false;
   #accept = false;
   #swept = false;
   #sweeping: Promise<void> | undefined;
@@ -115,6 +115,16 @@ export class Device {
   /** What the bytes of its files should be. */
   get digests(): DigestLog {
     return this.#digests;
+  }
+
+  /** What the file system said at the last look; undefined before the first. */
+  get fileSystem(): StatsFs | undefined {
+    return this.#stats;
+  }
+
+  /** For who watches the disk. */
+  get calls(): Lane['load'] {
+    return this.#lane.load;
   }
 
   /** The usage file as it should be now, whether or not the disk could take it. */
@@ -188,19 +198,9 @@ export class Device {
     this.#usage = usageText({ root: this.#root, stats, mounts, timeSeconds });
     if (this.#condition.state !== 'ready') return;
     if (!this.#swept) await this.#removeLeftovers();
-    await this.#writeUsage(this.#usage);
-  }
-
-  async #writeUsage(text: string): Promise<void> {
-    try {
-      await writeUsage(this.#root, { text, temp: this.tempPath(), run: this.run });
-      this.#usageFailed = false;
-    } catch (error) {
-      if (this.#usageFailed) return;
-      this.#usageFailed = true;
-      const reason = `the usage file on disk goes stale: ${String(error)}`;
-      this.#context.log.warn({ devid: this.devid, reason }, 'usage.stale');
-    }
+    const { devid, run, root } = this;
+    const place = { root, devid, temp: this.tempPath(), run, log: this.#context.log };
+    await this.usageFile.write(this.#usage, place);
   }
 
   async #removeLeftovers(): Promise<void> {

@@ -3,24 +3,45 @@ import type { Log } from '../log.ts';
 import { readdir, rename, unlink, writeAtomically, writeFully } from './files.ts';
 import type { Runner } from './io/lane.ts';
 
-/** Replaces the usage file, not durably. @throws errors of the system, for example ENOSPC. */
-export async function writeUsage(
-  root: string,
-  { text, temp, run }: { text: string; temp: string; run: Runner },
-): Promise<void> {
-  await writeAtomically({
-    temp,
-    sync: undefined,
-    run,
-    fill: (fd) => writeFully(fd, Buffer.from(text)),
-    place: () => run(() => rename(temp, `${root}/usage`)),
-  });
+export class UsageFile {
+  /** When it was last written; 0 before. */
+  writtenAtSeconds = 0;
+  #failed = false;
+
+  /** Replaces it, not durably; a failure, on a full disk for example, is said once. */
+  async write(
+    text: string,
+    { root, devid, temp, run, log }: Place & { root: string; temp: string },
+  ): Promise<void> {
+    try {
+      await writeAtomically({
+        temp,
+        sync: undefined,
+        run,
+        fill: (fd) => writeFully(fd, Buffer.from(text)),
+        place: () => run(() => rename(temp, `${root}/usage`)),
+      });
+      this.#failed = false;
+      this.writtenAtSeconds = Math.floor(Date.now() / 1000);
+    } catch (error) {
+      if (this.#failed) return;
+      this.#failed = true;
+      const reason = `the usage file on disk goes stale: ${String(error)}`;
+      log.warn({ devid, reason }, 'usage.stale');
+    }
+  }
+}
+
+interface Place {
+  devid: number;
+  run: Runner;
+  log: Log;
 }
 
 /** Removes every temporary file that is not of this process; a failure is only said. */
 export async function removeLeftovers(
   directory: string,
-  { devid, own, log, run }: { devid: number; own: string; log: Log; run: Runner },
+  { devid, own, log, run }: Place & { own: string },
 ): Promise<void> {
   try {
     const names = await run(() => readdir(directory));

@@ -21,6 +21,7 @@ export class PlainReply implements Reply {
   #head = '';
   #hasBody: boolean;
   headersSent = false;
+  statusCode = 0;
 
   constructor(options: PlainReplyOptions) {
     this.#options = options;
@@ -33,6 +34,7 @@ export class PlainReply implements Reply {
 
   writeHead(status: number, headers: OutgoingHttpHeaders | string[]): void {
     this.headersSent = true;
+    this.statusCode = status;
     if (status === 204 || status === 304) this.#hasBody = false;
     this.#head = headStart(status, headers) + headEnd();
   }

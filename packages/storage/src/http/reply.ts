@@ -13,6 +13,8 @@ export type Done = (error?: Error | null) => void;
 /** What they need to answer it. */
 export interface Reply {
   readonly headersSent: boolean;
+  /** Once the head was sent. */
+  readonly statusCode: number;
   readonly destroyed: boolean;
   writeHead(status: number, headers: OutgoingHttpHeaders | string[]): unknown;
   write(chunk: Buffer | string, done?: Done): unknown;

@@ -2,11 +2,14 @@
  * How busy the disk of each device is, in percent of the time, measured once a second while
  * somebody wants to know (spec §8.3 `watch`).
  */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { blockDevicesOf, type KernelFiles, readBusyTimes } from './block-devices.ts';
 
 /** Devices come and go, and disks are mounted: what lies where is looked up again after so long. */
 const mappingMsMax = 10_000;
+const answerMsMax = 500;
 
 interface Sample {
   atMs: number;
@@ -43,6 +46,20 @@ export class Utilization {
       this.#timer = undefined;
       this.#before = undefined;
     };
+  }
+
+  /** Seconds that each device was busy since boot; without those of which nobody knows. */
+  async busySeconds(): Promise<Map<number, number>> {
+    const busy = await this.#busyTimes();
+    const seconds = new Map<number, number>();
+    const look = async ({ devid, root }: Device) => {
+      const times = (await this.#disksOf(devid, root)).flatMap((disk) => busy.get(disk) ?? []);
+      if (times.length > 0) seconds.set(devid, Math.max(...times) / 1000);
+    };
+    // A disk that hangs says nothing now.
+    const looks = Promise.all(this.#devices.all().map(look));
+    await Promise.race([looks, delay(answerMsMax, undefined, { ref: false })]);
+    return seconds;
   }
 
   async #measure(): Promise<void> {

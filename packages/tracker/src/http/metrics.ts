@@ -2,11 +2,10 @@
  * `/metrics`: what the tracker counts and what it knows of the cluster. Every tracker tells the
  * whole cluster's queues and devices, so that a monitoring system needs only one that answers.
  */
-import { listOf } from '@omgfs/protocol';
+import { expose, type Family, type Labels, listOf, type Sample } from '@omgfs/protocol';
 import { bucketSeconds, type CommandCount, sumCounts } from '../figures/command-counts.ts';
 import type { Survey } from '../figures/survey.ts';
 import type { Api, JsonFields } from './api.ts';
-import { expose, type Family, type Labels, type Sample } from './exposition.ts';
 
 /** Queues are counted row by row, and somebody might collect from a tracker every second. */
 const reuseMs = 5_000;

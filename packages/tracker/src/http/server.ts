@@ -4,7 +4,7 @@
  */
 import type { AddressInfo } from 'node:net';
 import swagger from '@fastify/swagger';
-import { errorTable, limits, OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import { errorTable, expositionType, limits, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { CallCommand } from '../commands/registry.ts';
 import type { Survey } from '../figures/survey.ts';
@@ -13,7 +13,6 @@ import { type AccessRules, checkAccess, checkNetwork } from './access.ts';
 import { Api, type ApiRoute, Input, scalar } from './api.ts';
 import { addDavMethods, isDav, routeOf } from './dav/route.ts';
 import type { DavShare } from './dav/share.ts';
-import { contentType } from './exposition.ts';
 import { addFileRoutes, type FilesOptions } from './files/routes.ts';
 import { Metrics } from './metrics.ts';
 import { boundBodies, lingerAfterRefusals } from './patience.ts';
@@ -177,7 +176,7 @@ function addRoutes(app: FastifyInstance, { call, survey }: HttpServerOptions): v
   const summary = 'Figures of tracker and cluster, in the text format of Prometheus';
   app.get('/metrics', { schema: { tags: ['health'], summary } }, async (request, reply) => {
     const text = await metrics.text(new Api(call, request.ip), survey);
-    return reply.type(contentType).send(text);
+    return reply.type(expositionType).send(text);
   });
   for (const route of routes) {
     app.route({

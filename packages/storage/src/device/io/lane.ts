@@ -3,6 +3,7 @@
  * devices share, so a disk that hangs may hold its own share of them and not one more.
  */
 import { OmgfsError } from '@omgfs/protocol';
+import { errnoOf } from '../files.ts';
 
 /** Runs a system call when its turn comes. */
 export type Runner = <T>(call: () => Promise<T>) => Promise<T>;
@@ -13,6 +14,9 @@ const waitingMax = 4096;
 /** Those that have started leave the queue together, which costs less than one by one. */
 const startedMax = 256;
 
+/** What a call ends with when its disk fails, and not when something is not there or not allowed. */
+const diskErrors: ReadonlySet<string> = new Set(['EIO', 'EROFS', 'ENXIO', 'ENODEV', 'ETIMEDOUT']);
+
 interface Waiting {
   start: () => void;
   fail: (reason: OmgfsError) => void;
@@ -22,6 +26,7 @@ export class Lane {
   readonly #width: number;
   #running = 0;
   #movedAtMs = 0;
+  #failed = 0;
   /** Those before `#next` have started. */
   #waiting: Waiting[] = [];
   #next = 0;
@@ -54,6 +59,12 @@ export class Lane {
     for (const { fail } of waiting) fail(reason);
   }
 
+  /** Calls under way and waiting now, and those that the disk failed so far. */
+  get load(): { running: number; waiting: number; failed: number } {
+    const waiting = this.#waiting.length - this.#next;
+    return { running: this.#running, waiting, failed: this.#failed };
+  }
+
   /** For how long calls have been under way of which none has ended. */
   get stalledMs(): number {
     return this.#running === 0 ? 0 : performance.now() - this.#movedAtMs;
@@ -63,9 +74,14 @@ export class Lane {
     if (this.#running === 0) this.#movedAtMs = performance.now();
     this.#running += 1;
     const running = call();
-    running.then(this.#end, this.#end);
+    running.then(this.#end, this.#fail);
     return running;
   }
+
+  readonly #fail = (error: unknown): void => {
+    if (diskErrors.has(errnoOf(error))) this.#failed += 1;
+    this.#end();
+  };
 
   readonly #end = (): void => {
     this.#running -= 1;

@@ -16,7 +16,8 @@ export interface Sample {
   suffix?: string;
 }
 
-export const contentType = 'text/plain; version=0.0.4; charset=utf-8';
+/** For the Content-Type header. */
+export const expositionType = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** A family without samples is left out. */
 export function expose(families: readonly Family[]): string {

@@ -72,48 +72,58 @@ export async function createStorageNode(
     adopt: config.adopt,
     log,
   });
+  return createNode(config, createParts(config, { devices, log, onShutdown }), log);
+}
+
+type Parts = ReturnType<typeof createParts>;
+
+function createParts(
+  config: StorageConfig,
+  { devices, log, onShutdown }: Required<StorageHooks> & { devices: Devices },
+) {
   const buffers = new Buffers(bufferBytesMax);
-  const { access, connectionsMax, stallMs, httpHost } = config;
+  const { access, connectionsMax, stallMs, tls } = config;
   const scrubs = new Scrubs({ devices, bytesPerSecond: config.scrubMb * 1024 * 1024, log });
   // A signature names one path and method, and WebDAV touches more than one.
   const dav = access.secrets.length > 0 ? undefined : createDav(devices, config.dav);
   const pieces = new Pieces({ devices, keepMs: config.piecesHours * 3_600_000, log });
   const counts = new RequestCounts();
-  const parts = { devices, buffers, dav, scrubs, pieces, log, counts };
-  const common = { ...parts, access, connectionsMax, stallMs };
+  const common = { devices, buffers, dav, scrubs, pieces, log, counts };
+  const settings = { ...common, access, connectionsMax, stallMs };
   const nginx = config.server === 'nginx' ? createNginx(config, log) : undefined;
-  const server = new StorageServer({ ...common, behindFront: nginx !== undefined });
-  const { tls } = config;
-  const tlsServer = tls && new StorageServer({ ...common, behindFront: false, tls });
+  const server = new StorageServer({ ...settings, behindFront: nginx !== undefined });
+  const tlsServer = tls && new StorageServer({ ...settings, behindFront: false, tls });
+  const servers = tlsServer === undefined ? [server] : [server, tlsServer];
   // Without it watchers get a line for each device that says that nothing is known.
   const utilization = new Utilization(devices, config.iostat ? kernelFiles : undefined);
   const sideChannel = createSideChannel({ devices, onShutdown, access, utilization });
-  const servers = tlsServer === undefined ? [server] : [server, tlsServer];
-  const connections = async () => {
-    const open = await Promise.all(servers.map((one) => one.connections));
-    return open.reduce((sum, count) => sum + count, 0);
+  const text = () => nodeMetrics({ ...common, utilization, servers });
+  const metrics = new MetricsServer({ text, access });
+  return { devices, scrubs, pieces, nginx, server, tlsServer, servers, sideChannel, metrics };
+}
+
+function createNode(config: StorageConfig, parts: Parts, log: Log): StorageNode {
+  const { devices, scrubs, pieces, nginx, server, sideChannel, metrics } = parts;
+  const { httpHost, closeGraceMs: graceMs } = config;
+  const ports = {
+    httpPort: config.httpPort,
+    tlsPort: config.tls?.port,
+    managementPort: config.management?.port,
+    metricsPort: config.metrics?.port,
   };
-  const metrics = new MetricsServer({
-    text: () => nodeMetrics({ ...parts, utilization, connections }),
-    access,
-  });
-  let httpPort = config.httpPort;
-  let managementPort = config.management?.port;
-  let tlsPort = config.tls?.port;
-  let metricsPort = config.metrics?.port;
   return {
     httpHost,
     get httpPort() {
-      return httpPort;
+      return ports.httpPort;
     },
     get tlsPort() {
-      return tlsPort;
+      return ports.tlsPort;
     },
     get metricsPort() {
-      return metricsPort;
+      return ports.metricsPort;
     },
     get managementPort() {
-      return managementPort;
+      return ports.managementPort;
     },
     async listen() {
       if (nginx !== undefined) {
@@ -121,28 +131,25 @@ export async function createStorageNode(
         await server.listenOn(nginx.nodeSocket);
         await nginx.start();
       } else if (config.server === 'own') {
-        httpPort = await server.listen({ host: httpHost, port: httpPort });
+        ports.httpPort = await server.listen({ host: httpHost, port: config.httpPort });
       }
-      if (config.tls !== undefined) tlsPort = await tlsServer?.listen(config.tls);
-      if (config.management !== undefined) {
-        managementPort = await sideChannel.listen(config.management);
-      }
-      if (config.metrics !== undefined) metricsPort = await metrics.listen(config.metrics);
+      const { tls, management } = config;
+      if (tls !== undefined) ports.tlsPort = await parts.tlsServer?.listen(tls);
+      if (management !== undefined) ports.managementPort = await sideChannel.listen(management);
+      if (config.metrics !== undefined) ports.metricsPort = await metrics.listen(config.metrics);
       await devices.start({ sweepMs: config.sweepMs });
       scrubs.start();
       pieces.start();
-      const ports = { httpPort, tlsPort, managementPort, metricsPort };
       log.info({ httpHost, ...ports }, 'storage.listening');
     },
     async close() {
-      await nginx?.stop({ graceMs: config.closeGraceMs });
-      const { closeGraceMs: graceMs } = config;
-      const others = [sideChannel.close(), metrics.close()];
-      await Promise.all([...servers.map((one) => one.close({ graceMs })), ...others]);
+      await nginx?.stop({ graceMs });
+      const serving = parts.servers.map((one) => one.close({ graceMs }));
+      await Promise.all([...serving, sideChannel.close(), metrics.close()]);
       // A disk that hangs must not keep the process.
       pieces.close();
       const closing = scrubs.close().then(() => devices.close());
-      await Promise.race([closing, delay(config.closeGraceMs, undefined, { ref: false })]);
+      await Promise.race([closing, delay(graceMs, undefined, { ref: false })]);
       log.info({}, 'storage.closed');
     },
   };

@@ -87,7 +87,7 @@ test('disks: how full, how they are, what they failed, and that they take writes
   expect((await collect(node)).of('device_errors_total{devid="1"}')).toBe(1);
 });
 
-test('only networks that may ask the node may ask for its figures, and only for these', async () => {
+test('only networks that may use the node get its figures, and nothing else', async () => {
   const access = { networks: parseNetworks('192.0.2.0/24'), secrets: [], pull: true };
   const { node } = await startNode({ metrics, access });
   expect((await ask(`http://127.0.0.1:${node.metricsPort}/metrics`)).status).toBe(403);

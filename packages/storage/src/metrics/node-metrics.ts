@@ -15,8 +15,7 @@ export interface NodeMetricsParts {
   buffers: Buffers;
   counts: RequestCounts;
   utilization: Utilization;
-  /** Connections that are open now. */
-  connections: () => Promise<number>;
+  servers: readonly { readonly connections: Promise<number> }[];
 }
 
 const states = ['ready', 'readable', 'refused'] as const;
@@ -26,12 +25,15 @@ const answerMsMax = 500;
 /** The page; a disk that hangs leaves gaps in it and holds up nothing. */
 export async function nodeMetrics(parts: NodeMetricsParts): Promise<string> {
   const [connections, busy, scrubs] = await Promise.all([
-    parts.connections(),
+    Promise.all(parts.servers.map((server) => server.connections)),
     parts.utilization.busySeconds(),
     reportsOf(parts),
   ]);
   return expose([
-    ...processFamilies(parts, connections),
+    ...processFamilies(
+      parts,
+      connections.reduce((sum, count) => sum + count, 0),
+    ),
     ...deviceFamilies(parts.devices.all()),
     counter(
       'device_busy_seconds_total',

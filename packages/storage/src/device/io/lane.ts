@@ -14,7 +14,7 @@ const waitingMax = 4096;
 /** Those that have started leave the queue together, which costs less than one by one. */
 const startedMax = 256;
 
-/** What a call ends with when its disk fails, and not when something is not there or not allowed. */
+/** What a call ends with when its disk fails, not when something is not there or not allowed. */
 const diskErrors: ReadonlySet<string> = new Set(['EIO', 'EROFS', 'ENXIO', 'ENODEV', 'ETIMEDOUT']);
 
 interface Waiting {

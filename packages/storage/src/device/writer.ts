@@ -47,6 +47,9 @@ export async function storeWhole(
       await device.directories.sync(parentOf(name));
       return done.stamp;
     }
+    // What went wrong may be the disk, and another one may be in its place by now.
+    await device.look();
+    device.assertWritable();
   }
   let stamp: Stamp | undefined;
   const fill = async (fd: number) => {

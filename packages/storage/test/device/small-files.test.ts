@@ -2,7 +2,7 @@
  *  itself, and nothing is lost with the thread. Method: the real thread on a real device, and
  *  threads whose system calls end or hold them up at a place of our choice. */
 import { lstatSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OmgfsError } from '@omgfs/protocol';
 import { expect, onTestFinished, test } from 'vitest';
@@ -199,6 +199,25 @@ test('a call that hangs keeps nobody but itself waiting', async () => {
     ['.omgfs-device.json', '.tmp', 'later', 'some', 'stuck'].sort(),
   );
   await expectStored(device, count);
+});
+
+test('I6: what the thread could not do is not done to the disk that came instead', async () => {
+  const gate = join(await createDocroot(), 'gate');
+  const { device } = await createDevice({
+    program: threadThat(`fs.openSync = () => {
+      const word = new Int32Array(new SharedArrayBuffer(4));
+      while (!fs.existsSync(${JSON.stringify(gate)})) Atomics.wait(word, 0, 0, 2);
+      throw new Error('the disk is gone');
+    };`),
+  });
+  const stuck = storeWhole(device, 'stuck', Buffer.from('stuck'));
+  await rename(device.root, `${device.root}-removed`);
+  await mkdir(`${device.root}/.tmp`, { recursive: true });
+  const other = { uuid: 'another', devid: 1, created: '' };
+  await writeFile(`${device.root}/.omgfs-device.json`, JSON.stringify(other));
+  await writeFile(gate, '');
+  await expect(stuck).rejects.toMatchObject({ code: 'DEVICE_REFUSED' });
+  expect((await readdir(device.root)).sort()).toEqual(['.omgfs-device.json', '.tmp']);
 });
 
 test('a thread ends when it is not needed, and its place is free again', async () => {

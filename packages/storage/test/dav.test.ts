@@ -131,3 +131,20 @@ test('a copy may last longer than a connection may be idle', async () => {
   );
   expect(await wire.untilClosed()).not.toMatch(/ 20\d /);
 });
+
+test('a PUT or DELETE with conditions leaves what others wrote', async () => {
+  const { url } = await startDav();
+  const file = `${url}/dev1/f`;
+  const write = async (headers: Record<string, string>, method = 'PUT') => {
+    return (await ask(file, { method, headers, ...(method === 'PUT' && { body: 'new' }) })).status;
+  };
+  expect(await write({ 'if-match': '*' })).toBe(412);
+  expect(await write({ 'if-none-match': '*' })).toBe(200);
+  expect(await write({ 'if-none-match': '*' })).toBe(412);
+  expect(await write({ 'if-match': '"other"' })).toBe(412);
+  expect(await write({ 'if-unmodified-since': 'Thu, 01 Jan 2026 00:00:00 GMT' })).toBe(412);
+  expect(await write({ 'if-match': '"other"' }, 'DELETE')).toBe(412);
+  const { headers } = await ask(file, { method: 'HEAD' });
+  expect(await write({ 'if-match': headers.etag ?? '' })).toBe(200);
+  expect(await write({ 'if-match': '*' }, 'DELETE')).toBe(204);
+});

@@ -1,4 +1,6 @@
 /** WebDAV on the device tree, and how the node's own methods respect its locks. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { evaluateConditions } from '@omgfs/protocol';
 import { DavError, WebDav } from '@omgfs/webdav';
 import type { Devices } from '../device/devices.ts';
 import { type StreamExchange, sendHead } from '../http/reply.ts';
@@ -10,12 +12,14 @@ const trackerPath =
 
 export class DeviceDav {
   readonly #dav: WebDav;
+  readonly #files: DeviceFiles;
   /** Writes are allowed. */
   readonly full: boolean;
 
   constructor(devices: Devices, { full }: { full: boolean }) {
     this.full = full;
-    this.#dav = new WebDav({ files: new DeviceFiles(devices), readonly: !full });
+    this.#files = new DeviceFiles(devices);
+    this.#dav = new WebDav({ files: this.#files, readonly: !full });
   }
 
   /** Serves what is WebDAV's; @returns whether it did. @throws what is answered with a status. */
@@ -26,6 +30,9 @@ export class DeviceDav {
       if (method === 'PUT' && this.full) {
         const parent = !trackerPath.test(target);
         await this.#dav.mayWrite(target, req.headers, { parent });
+      }
+      if (this.full && (method === 'PUT' || method === 'DELETE')) {
+        await this.#checkConditions(target, req.headers);
       }
       if (!this.#dav.serves(method)) return false;
       // The trackers' own tests of a device and their MKCOL stay with the plain handlers.
@@ -40,7 +47,25 @@ export class DeviceDav {
       return true;
     }
   }
+
+  /** @throws DavError 412; trackers, which write each name once, send no conditions. */
+  async #checkConditions(target: string, headers: IncomingHttpHeaders): Promise<void> {
+    const asked: IncomingHttpHeaders = {};
+    for (const name of writeConditions) asked[name] = headers[name];
+    if (Object.values(asked).every((value) => value === undefined)) return;
+    const facts = await this.#files.stat(this.#dav.pathOf(target));
+    const { etag = '', modified = new Date(0) } = facts ?? {};
+    const isMet =
+      facts === undefined
+        ? asked['if-match'] === undefined
+        : evaluateConditions(asked, { etag, modifiedSeconds: Math.floor(+modified / 1000) }) ===
+          'send';
+    if (!isMet) throw new DavError(412, 'What is there is not what the request expects.');
+  }
 }
+
+/** Of RFC 9110 §13, those by which clients keep what others wrote. */
+const writeConditions = ['if-match', 'if-none-match', 'if-unmodified-since'] as const;
 
 /** Requests that may go on for long, and of which nothing more is to be read. */
 function isWork({ method = '', headers }: StreamExchange['req']): boolean {

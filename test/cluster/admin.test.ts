@@ -2,13 +2,15 @@
  * Goal: an operator can do everything with `omgfs admin`, sees what is wrong, and scripts get JSON.
  * Method: the built command against a real cluster.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { createAdmin, createClient } from '@omgfs/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Ran, runOmgfs } from '../helpers/command-line.ts';
+import { omgfsScript, type Ran, runOmgfs } from '../helpers/command-line.ts';
 import { until } from '../helpers/wait.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-admin-'));
@@ -39,6 +41,43 @@ async function json(...args: string[]): Promise<Record<string, unknown>[]> {
   const lines = (await out('--json', ...args)).trimEnd().split('\n');
   return lines.filter((line) => line !== '').map((line) => JSON.parse(line));
 }
+
+test('files by fid, all rows of one, how many there are, and findings as they come', async () => {
+  const client = createClient({ trackers: [...cluster.trackers], domain: 'main' });
+  const admin = createAdmin({ trackers: [...cluster.trackers] });
+  for (const key of ['a', 'b', 'c']) await client.put(key, Buffer.from('four'));
+  const all = await json('admin', 'fids');
+  expect(all.map(({ key }) => key)).toEqual(['a', 'b', 'c']);
+  const [first, second] = all;
+  expect(second).toMatchObject({ domain: 'main', class: 'default', length: 4 });
+  const after = ['--after', String(first?.fid)];
+  expect(await json('admin', 'fids', ...after, '-n', '1')).toMatchObject([{ key: 'b' }]);
+  const byFid = { fid_dkey: 'b', fid_fid: String(second?.fid), fid_domain: 'main' };
+  expect(await json('admin', 'debug', `fid:${second?.fid}`)).toMatchObject([byFid]);
+  expect(await json('--domain', 'main', 'admin', 'debug', 'b')).toMatchObject([byFid]);
+  await until('two copies of each', async () => {
+    const copies = await Promise.all(['a', 'b', 'c'].map((key) => client.paths(key)));
+    return copies.every(({ length }) => length === 2);
+  });
+  expect(await json('admin', 'count')).toEqual([
+    { domain: 'main', class: 'default', devcount: 2, files: 3, bytes: 12 },
+  ]);
+  const tracker = cluster.trackers[0] ?? '';
+  const args = ['--tracker', tracker, '--json', 'admin', 'fsck', 'log', '--follow'];
+  const follower = spawn(process.execPath, [omgfsScript, ...args], { cwd: dir });
+  let found = '';
+  follower.stdout.on('data', (data) => {
+    found += String(data);
+  });
+  const [lost = ''] = await client.paths('c');
+  await fetch(lost, { method: 'DELETE' });
+  await admin.fsckStart();
+  await until('the finding to be shown', () => found.includes('"evcode":"MISS"'));
+  follower.kill('SIGINT');
+  await once(follower, 'exit');
+  for (const key of ['a', 'b', 'c']) await client.delete(key);
+  await Promise.all([client.close(), admin.close()]);
+});
 
 describe('what there is', () => {
   test('domains and classes', async () => {

@@ -70,6 +70,10 @@ describe('two stores on different nodes', () => {
       const dsn = parseDsn(dsnOf(nodeAt(index), database), { user, password });
       return openStore(dsn, { ...storeOptions, createSchema: true });
     };
+    await until('the other node to have the database', async () => {
+      (await connectTo(nodeAt(1), database)).destroy();
+      return true;
+    });
     // At once, on an empty database.
     stores = await Promise.all([open(0), open(1)]);
     dmid = await stores[0].createDomain('one');
@@ -174,6 +178,36 @@ describe('two stores on different nodes', () => {
     });
     // What is somebody else's by now is not given back.
     expect(await expiry()).toBeGreaterThan(0);
+  });
+
+  test('a node without quorum says so and works again when it has one; others go on', async () => {
+    const isolate = async (on: 0 | 1) => {
+      const node = await connectTo({ ...nodeAt(1), user: 'root', password: '' });
+      await node.query(`SET GLOBAL wsrep_provider_options = 'gmcast.isolate=${on}'`);
+      node.destroy();
+    };
+    const write = (index: number) => put(storeOf(index), { dmid, dkey: 'quorum' });
+    const said = (index: number) =>
+      storeOf(index)
+        .findFile({ dmid, dkey: 'quorum' })
+        .then(
+          (file) => String(file?.fid),
+          (error: Error) => error.message,
+        );
+    await write(0);
+    await isolate(1);
+    try {
+      await until('the lack of quorum to be told', async () => {
+        return /WSREP.*no quorum/.test(await said(1));
+      });
+      await expect(write(1)).rejects.toMatchObject({ code: 'DB_DOWN' });
+      const after = await until('the others to go on', () => write(0).catch(() => undefined));
+      expect(await said(0)).toBe(String(after));
+    } finally {
+      await isolate(0);
+    }
+    const last = await until('it to work again', () => write(1).catch(() => undefined));
+    expect(await said(0)).toBe(String(last));
   });
 
   test('a user who may not make the table of leases is told what to do', async () => {

@@ -25,6 +25,8 @@ const meanings: Readonly<Record<string, string>> = {
   BCNT: 'wrong count of copies, corrected',
 };
 const pollMs = 1000;
+/** Findings that are there before those to come. */
+const shownAtFirst = 20;
 
 export function addFsckCommands(admin: Command, withAdmin: WithAdmin): void {
   const fsck = admin.command('fsck').description('check every file against its devices');
@@ -67,7 +69,8 @@ export function addFsckCommands(admin: Command, withAdmin: WithAdmin): void {
   fsck
     .command('log')
     .description('findings, oldest first')
-    .option('--after <logid>', 'start behind this one', numberAbove(-1), 0)
+    .option('--after <logid>', 'start behind this one', numberAbove(-1))
+    .option('-f, --follow', 'the last ones, and those to come, until Ctrl-C')
     .action(withAdmin(log));
 }
 
@@ -154,7 +157,10 @@ function extraFacts({ fields }: FsckStatus): Record<string, string> {
   );
 }
 
-async function log({ admin, json }: AdminContext, { after }: { after: number }): Promise<void> {
+async function log(
+  { admin, json }: AdminContext,
+  { after, follow }: { after?: number; follow?: boolean },
+): Promise<void> {
   const columns = {
     LOGID: (one: FsckEvent) => one.logid,
     TIME: (one: FsckEvent) => dateOf(one.utime),
@@ -163,12 +169,18 @@ async function log({ admin, json }: AdminContext, { after }: { after: number }):
     DEVICE: (one: FsckEvent) => one.devid && `dev${one.devid}`,
     MEANING: (one: FsckEvent) => meanings[one.evcode],
   };
-  let last = after;
+  let last = after ?? 0;
+  if (follow && after === undefined) {
+    const { fields } = await admin.fsckStatus();
+    last = Math.max(0, Number(fields.max_logid) - shownAtFirst);
+  }
   for (;;) {
     const page = await admin.fsckLog(last);
-    if (page.length === 0) return;
     printTable(page, { json, columns });
     last = page.at(-1)?.logid ?? last;
+    if (page.length > 0) continue;
+    if (!follow) return;
+    await delay(pollMs);
   }
 }
 

@@ -4,6 +4,7 @@ import { addCheckCommands } from './check.ts';
 import type { WithAdmin } from './context.ts';
 import { addDrainCommands } from './drain.ts';
 import { addExplainCommands } from './explain.ts';
+import { addFidCommands } from './files/fids.ts';
 import { addFsckCommands } from './fsck.ts';
 import { addJobCommands } from './jobs.ts';
 import { addMachineCommands } from './machines.ts';
@@ -22,6 +23,7 @@ export function addAdminCommands(program: Command, withAdmin: WithAdmin): void {
   addCheckCommands(admin, withAdmin);
   addVerifyCommand(admin, withAdmin);
   addExplainCommands(admin, withAdmin);
+  addFidCommands(admin, withAdmin);
   addJobCommands(admin, withAdmin);
   addNamespaceCommands(admin, withAdmin);
   addMachineCommands(admin, withAdmin);

@@ -8,7 +8,7 @@ import mysql from 'mysql2';
 import type { MySqlDsn } from '../dsn.ts';
 import type { Row, RunResult, Session, SqlValue } from '../sql/engine.ts';
 import { mysqlError } from './errors.ts';
-import { galeraSettings } from './galera.ts';
+import { galeraError, galeraSettings } from './galera.ts';
 import { localSocket } from './local-socket.ts';
 
 const connectTimeoutMs = 2000;
@@ -69,6 +69,8 @@ export class MySqlSession implements Session {
   readonly connection: mysql.Connection;
   readonly #galera: boolean;
   #idStep = 1;
+  /** Why it could not be set up; what waits behind that fails with the loss of the connection. */
+  #refusal: OmgfsError | undefined;
 
   constructor(connection: mysql.Connection, galera = false) {
     this.connection = connection;
@@ -83,8 +85,9 @@ export class MySqlSession implements Session {
   /** The driver runs commands in order, so this happens before anything else on the connection. */
   #setUp(sql: string, seen: (rows: Row[]) => void = () => {}): void {
     this.connection.query({ sql, timeout: statementTimeoutMs }, (error, rows) => {
-      if (error === null) seen(rows as Row[]);
-      else this.connection.destroy();
+      if (error === null) return seen(rows as Row[]);
+      this.#refusal ??= mysqlError(error);
+      this.connection.destroy();
     });
   }
 
@@ -162,7 +165,7 @@ export class MySqlSession implements Session {
 
   /** A connection whose state is unknown, after a timeout for example, is not used again. */
   #failed(thrown: unknown): OmgfsError {
-    const error = mysqlError(thrown);
+    const error = this.#refusal ?? mysqlError(thrown);
     if (error.code === 'DB_DOWN') this.connection.destroy();
     return error;
   }
@@ -171,9 +174,11 @@ export class MySqlSession implements Session {
 export class Connections {
   readonly #pool: mysql.Pool;
   readonly #sessions = new WeakMap<mysql.PoolConnection, MySqlSession>();
+  readonly #galera: boolean;
   #made = 0;
 
   constructor(dsn: MySqlDsn, galera: boolean) {
+    this.#galera = galera;
     this.#pool = mysql.createPool({
       ...connectionOptions(dsn),
       connectionLimit: connectionsMax,
@@ -193,8 +198,11 @@ export class Connections {
   /** Lends a session to `work`. @throws DB_DOWN when none is free in time. */
   async withSession<T>(work: (session: MySqlSession) => Promise<T>): Promise<T> {
     const connection = await this.#acquire();
+    const session = this.#sessions.get(connection) as MySqlSession;
     try {
-      return await work(this.#sessions.get(connection) as MySqlSession);
+      return await work(session);
+    } catch (error) {
+      throw this.#galera ? await galeraError(mysqlError(error), session) : error;
     } finally {
       connection.release();
     }

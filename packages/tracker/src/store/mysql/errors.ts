@@ -24,6 +24,11 @@ const lostNumbers = new Set([
 /** Deadlock, lock wait timeout, changed record, interrupted: the transaction can be run again. */
 const busyNumbers = new Set([1020, 1205, 1213, 1317, 3101, 3572]);
 
+const noQuorumNumber = 1047;
+/** What an operator is told of a Galera node that can only be looked at. */
+export const noQuorum =
+  'the Galera node has no quorum, or is not ready yet; look at its neighbours';
+
 const missingTableNumber = 1146;
 /** What who has rights to single tables is told of any other, whether it exists or not. */
 const deniedTableNumber = 1142;
@@ -45,7 +50,11 @@ export function mysqlError(thrown: unknown): OmgfsError {
   const error = (thrown ?? {}) as { errno?: unknown; code?: unknown; fatal?: unknown };
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const number = typeof error.errno === 'number' ? error.errno : 0;
-  const text = isFidTooLarge(number, message) ? `${fidTooLarge} (${message})` : message;
+  const text = isFidTooLarge(number, message)
+    ? `${fidTooLarge} (${message})`
+    : number === noQuorumNumber
+      ? `${message}: ${noQuorum}`
+      : message;
   const options = { message: `Database: ${text.replaceAll(/\s+/g, ' ')}`, cause: thrown };
   if (duplicateNumbers.has(number)) return new OmgfsError('DUPLICATE', options);
   if (busyNumbers.has(number)) return new OmgfsError('DB_BUSY', options);
@@ -74,6 +83,8 @@ function numberOf(error: unknown): unknown {
 function isSocketError(code: unknown): boolean {
   if (typeof code !== 'string') return false;
   return (
-    code.startsWith('PROTOCOL_') || /^E(CONN|PIPE|TIMEDOUT|NOENT|HOST|NET|NOTFOUND)/.test(code)
+    code.startsWith('PROTOCOL_') ||
+    code.startsWith('ERR_STREAM_') ||
+    /^E(CONN|PIPE|TIMEDOUT|NOENT|HOST|NET|NOTFOUND)/.test(code)
   );
 }

@@ -4,7 +4,8 @@
  */
 import { OmgfsError } from '@omgfs/protocol';
 import type { Session } from '../sql/engine.ts';
-import { textOrNull } from '../sql/row.ts';
+import { text, textOrNull } from '../sql/row.ts';
+import { noQuorum } from './errors.ts';
 
 /**
  * Reads and BEGIN (1), UPDATE and DELETE (2) see all that was committed on any node before. An
@@ -27,4 +28,19 @@ export async function isGalera(session: Session): Promise<boolean> {
     if ((cause as { errno?: unknown } | undefined)?.errno === unknownVariableNumber) return false;
     throw error;
   }
+}
+
+const lockWaitNumber = 1205;
+
+/**
+ * What an error of a node means: one without quorum answers prepared statements that it should wait
+ * for others with "lock wait timeout", which would be tried again for long.
+ */
+export async function galeraError(error: OmgfsError, session: Session): Promise<OmgfsError> {
+  if ((error.cause as { errno?: unknown } | undefined)?.errno !== lockWaitNumber) return error;
+  // A node that cannot even say this is not ready either.
+  const [row] = await session.rows("SHOW STATUS LIKE 'wsrep_ready'").catch(() => []);
+  if (row !== undefined && text(row, 'Value') === 'ON') return error;
+  const message = `Database: WSREP is not ready: ${noQuorum}`;
+  return new OmgfsError('DB_DOWN', { message, cause: error });
 }

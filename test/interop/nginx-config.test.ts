@@ -5,7 +5,7 @@
  * answer as each test says; the built command writes the files, nginx runs them.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -161,6 +161,97 @@ describe('an application leads nowhere else', () => {
   });
 });
 
+describe('a cache', () => {
+  let cached: FrontProxy;
+  beforeAll(async () => {
+    const own = await mkdtemp(join(tmpdir(), 'omgfs-nginx-cache-'));
+    // The workers of an nginx that root started are somebody else.
+    await chmod(own, 0o755);
+    const port = await freePort();
+    const target = application.url.replace('http://', '');
+    const flags = ['--application', target, '--listen', `127.0.0.1:${port}`, '--cache', 'cache'];
+    expect(await omgfs('nginx-config', '--out', own, ...flags)).toMatchObject({ code: 0, err: '' });
+    cached = await startNginxIn(own, port);
+  });
+  afterAll(() => cached?.stop());
+
+  const fidPath = (node: Recorder | undefined, fid: number, device = 9) =>
+    `${node?.url}/dev${device}/0/000/000/000000000${fid}.fid`;
+  const read = async (options: { method?: 'GET' | 'HEAD'; headers?: object } = {}) => {
+    const { method = 'GET', headers = {} } = options;
+    const response = await request(`${cached.url}/files/a.png`, {
+      method,
+      headers: { ...headers },
+    });
+    const body = await response.body.text();
+    return { status: response.statusCode, type: response.headers['content-type'], body };
+  };
+  const good = { status: 200, type: 'image/png', body: String(bytes) };
+
+  test('answers for the storage nodes, by fid, whatever the replica', async () => {
+    const [first, second] = nodes;
+    paths = [fidPath(first, 1)];
+    expect(await read()).toEqual(good);
+    expect(first?.seen.length).toBe(1);
+    paths = [`${fidPath(second, 1, 3)}?sig=other`, fidPath(first, 1)];
+    expect(await read()).toEqual(good);
+    for (const node of nodes) node.answer = cut;
+    expect(await read()).toEqual(good);
+    expect([first?.seen.length, second?.seen.length]).toEqual([1, 0]);
+  });
+
+  test('asks the application each time', async () => {
+    paths = [fidPath(nodes[0], 2)];
+    expect(await read()).toEqual(good);
+    application.answer = status(403);
+    expect((await read()).status).toBe(403);
+    application.answer = answer;
+    const etag = '"7-10"';
+    expect((await read({ headers: { 'if-none-match': etag } })).status).toBe(304);
+    expect(nodes[0]?.seen.length).toBe(1);
+  });
+
+  test('keeps what a later replica sent under the fid of that one', async () => {
+    const [first, second] = nodes;
+    if (first) first.answer = status(404);
+    paths = [fidPath(first, 3), fidPath(second, 4)];
+    expect(await read()).toEqual(good);
+    paths = [fidPath(first, 3)];
+    expect((await read()).status).toBe(503);
+    paths = [fidPath(first, 4)];
+    expect(await read()).toEqual(good);
+  });
+
+  test('leaves parts, questions and other addresses to the storage node', async () => {
+    const [first] = nodes;
+    const part = { headers: { range: 'bytes=2-4' } };
+    paths = [fidPath(first, 5)];
+    expect(await read(part)).toEqual({ ...good, status: 206, body: '234' });
+    expect(await read({ method: 'HEAD' })).toEqual({ ...good, body: '' });
+    expect(await read()).toEqual(good);
+    expect(await read(part)).toEqual({ ...good, status: 206, body: '234' });
+    expect(first?.seen.map(({ method }) => method)).toEqual(['GET', 'HEAD', 'GET', 'GET']);
+    paths = [`${first?.url}/dev9/other`];
+    for (let count = 0; count < 2; count += 1) expect(await read()).toEqual(good);
+    expect(first?.seen.length).toBe(6);
+  });
+
+  test('keeps no large files', async () => {
+    const [first] = nodes;
+    const large = Buffer.alloc(10_000_000, 'x');
+    if (first) {
+      first.answer = (_, response) => {
+        response.writeHead(200, { 'content-length': large.length }).end(large);
+      };
+    }
+    paths = [fidPath(first, 6)];
+    for (let count = 0; count < 2; count += 1) {
+      expect((await read()).body.length).toBe(large.length);
+    }
+    expect(first?.seen.length).toBe(2);
+  });
+});
+
 test('deploy/nginx has the same files, for any target', async () => {
   const own = await mkdtemp(join(tmpdir(), 'omgfs-nginx-same-'));
   const ran = await omgfs('nginx-config', '--out', own, '--application', '127.0.0.1:8080');
@@ -191,6 +282,8 @@ test.each([
   ['--out', 'x', '--application', '127.0.0.1:80;evil'],
   ['--out', 'x', '--application', '8080'],
   ['--out', 'x', '--listen', '80 default_server'],
+  ['--out', 'x', '--cache', '/var/cache; evil'],
+  ['--cache', 'x', '--cache-size', 'much'],
 ])('%s %s %s %s is wrong usage', async (...args) => {
   expect((await omgfs('nginx-config', ...args.filter((arg) => arg !== undefined))).code).toBe(2);
 });

@@ -17,7 +17,7 @@ import { startJobSite } from '../jobs/job-site.ts';
 const help = `Measures the client library and reproxying on a system of its own.
 
   client-bench [--only LIST] [--rounds N] [--seconds S] [--connections N] [--files N]
-               [--mebibytes N] [--server NAME] [--json FILE] [--dir DIR]
+               [--mebibytes N] [--server NAME] [--cache] [--json FILE] [--dir DIR]
 
   --only LIST      reproxy,lookup,upload (default: all)
   --rounds N       rounds; medians of the ratios of each round are printed (default: 5)
@@ -26,6 +26,7 @@ const help = `Measures the client library and reproxying on a system of its own.
   --files N        files of 64 KiB that are read and looked up (default: 500)
   --mebibytes N    size of the upload (default: 1024)
   --server NAME    what serves the bytes of the storage nodes (default: themselves; nginx)
+  --cache          the nginx in front keeps what it fetched
   --json FILE      writes the numbers there
   --dir DIR        a directory on the disk to measure (default: the temporary directory)
 
@@ -42,6 +43,7 @@ const { values } = parseArgs({
     files: { type: 'string', default: '500' },
     mebibytes: { type: 'string', default: '1024' },
     server: { type: 'string' },
+    cache: { type: 'boolean', default: false },
     json: { type: 'string' },
     dir: { type: 'string' },
   },
@@ -76,7 +78,8 @@ async function small(): Promise<void> {
       process.stdout.write(`${comparisonLine(lookups)}\n`);
     }
     if (wanted.has('reproxy')) {
-      const options = { keys, bytes, callers, rounds, seconds };
+      const { cache } = values;
+      const options = { keys, bytes, callers, rounds, seconds, cache };
       const downloads = await measureReproxy(site, cleanup, options);
       numbers.reproxy = downloads;
       process.stdout.write(`${comparisonLine(downloads)}\n`);

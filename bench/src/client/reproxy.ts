@@ -25,6 +25,8 @@ export interface ReproxyOptions {
   callers: number;
   rounds: number;
   seconds: number;
+  /** Whether nginx keeps what it fetched. */
+  cache: boolean;
 }
 
 export interface ReproxyRates extends Comparison {
@@ -39,12 +41,13 @@ export async function measureReproxy(
   cleanup: Cleanup,
   options: ReproxyOptions,
 ): Promise<ReproxyRates> {
-  const { bytes, callers, rounds, seconds } = options;
+  const { bytes, callers, rounds, seconds, cache } = options;
   const { hosts, trackers } = site.cluster;
   const application = await startApplication(site, cleanup);
   const front = await startFrontNginx({
     dir: join(site.dir, 'nginx'),
     ...{ trackers, application: application.address, port: 0 },
+    cache: cache ? { dir: 'cache', size: '1g' } : undefined,
   });
   cleanup.add(() => front.stop());
   const nginx = await startNginx(hosts.map(({ docroot }) => docroot));
@@ -68,7 +71,8 @@ export async function measureReproxy(
     ...hosts.map(({ pid }) => ({ name: 'storage nodes', pid: pid ?? 0 })),
   ];
   const costs: { ours: Rate['cpuMicros'][]; bare: Rate['cpuMicros'][] } = { ours: [], bare: [] };
-  const name = `GET of ${bytes} bytes through nginx and the nodes, ${callers} at once`;
+  const way = cache ? 'nginx with a cache' : 'nginx and the nodes';
+  const name = `GET of ${bytes} bytes through ${way}, ${callers} at once`;
   const comparison = await compareRates(
     { name, unit: 'files', target: 0.5, rounds },
     {

@@ -301,6 +301,8 @@ function addNginxConfig(program: Command, withAdmin: WithAdmin): void {
       positive,
       64,
     )
+    .option('--cache <dir>', 'nginx keeps files that it fetched there')
+    .option('--cache-size <size>', 'of that directory, like 500m or 10g', '10g')
     .addHelpText('after', nginxConfigExamples)
     .action(
       withAdmin(({ admin, json }, flags: NginxConfigFlags) =>

@@ -1,12 +1,20 @@
 /** `omgfs nginx-config`: the reproxy configuration of nginx for the hosts of a cluster. */
 import type { Admin } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
-import { targetsConf, targetsOf } from '../nginx/targets.ts';
-import { checkNginxConfig, type NginxConfigOptions, writeNginxConfig } from '../nginx/write.ts';
+import { targetsOf } from '../nginx/targets.ts';
+import {
+  checkNginxConfig,
+  type NginxConfigOptions,
+  targetsFile,
+  writeNginxConfig,
+} from '../nginx/write.ts';
 import { printJson, printLine } from '../output.ts';
 
-export interface NginxConfigFlags extends NginxConfigOptions {
+export interface NginxConfigFlags extends Omit<NginxConfigOptions, 'cache'> {
   out?: string;
+  /** A directory. */
+  cache?: string;
+  cacheSize: string;
 }
 
 /**
@@ -17,18 +25,20 @@ export async function nginxConfigCommand(
   admin: Pick<Admin, 'hosts'>,
   flags: NginxConfigFlags & { json: boolean },
 ): Promise<void> {
-  const { out, application, keepalive, json } = flags;
-  checkNginxConfig(flags);
+  const { out, application, listen, keepalive, json, cacheSize } = flags;
+  const cache = flags.cache === undefined ? undefined : { dir: flags.cache, size: cacheSize };
+  const options = { application, listen, keepalive, cache };
+  checkNginxConfig(options);
   if (application !== undefined && out === undefined) {
     throw new OmgfsError('BAD_ARGS', { message: '--application needs --out, a directory' });
   }
   if (out === undefined) {
     const targets = targetsOf(await admin.hosts());
     if (json) for (const target of targets) printJson(target);
-    else process.stdout.write(targetsConf(targets, { keepalive }));
+    else process.stdout.write(targetsFile(targets, options));
     return;
   }
-  const { files, targets } = await writeNginxConfig(admin, out, flags);
+  const { files, targets } = await writeNginxConfig(admin, out, options);
   if (json) {
     printJson({ out, files, targets });
     return;

@@ -2,6 +2,7 @@
  * The configuration of nginx that is the same for every cluster. `deploy/nginx` holds the same
  * files for whoever reads the repository; a test compares them.
  */
+import type { NginxCache } from './cache.ts';
 
 /** Included in the `server` block. */
 export const reproxyConf = String.raw`
@@ -49,6 +50,7 @@ location = /reproxy {
 }
 
 location @reproxy_1 {
+  set $reproxy_url $reproxy_url_1;
   include omgfs-reproxy-hop.conf;
   if ($reproxy_1 = "") { return 503; }
   proxy_intercept_errors on;
@@ -57,6 +59,7 @@ location @reproxy_1 {
 }
 
 location @reproxy_2 {
+  set $reproxy_url $reproxy_url_2;
   include omgfs-reproxy-hop.conf;
   if ($reproxy_2 = "") { return 503; }
   proxy_intercept_errors on;
@@ -65,6 +68,7 @@ location @reproxy_2 {
 }
 
 location @reproxy_3 {
+  set $reproxy_url $reproxy_url_3;
   include omgfs-reproxy-hop.conf;
   if ($reproxy_3 = "") { return 503; }
   proxy_pass $reproxy_3;
@@ -119,7 +123,11 @@ add_header X-Omgfs-Meta $reproxy_meta;
 `.trimStart();
 
 /** A whole nginx before one application; both as nginx writes addresses. */
-export function nginxConf(options: { application: string; listen: string }): string {
+export function nginxConf(options: {
+  application: string;
+  listen: string;
+  cache?: NginxCache | undefined;
+}): string {
   return `
 # A complete nginx in front of an application. Run it in the directory of this file with a directory
 # of its own for its process id, log and temporary files:
@@ -140,7 +148,7 @@ http {
   fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
-
+${options.cache === undefined ? '' : '  # Files of the cache.\n  sendfile on;\n'}
   include omgfs-targets.conf;
 
   upstream application {

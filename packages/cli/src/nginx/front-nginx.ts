@@ -13,6 +13,7 @@ import { createAdmin } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
 import { endLeftoverNginx } from '@omgfs/storage';
 import { freePort, portIfFree } from '../local-cluster/ports.ts';
+import type { NginxCache } from './cache.ts';
 import { writeNginxConfig } from './write.ts';
 
 export interface FrontNginxOptions {
@@ -23,6 +24,7 @@ export interface FrontNginxOptions {
   application: string;
   /** Wished port on 127.0.0.1; when it is taken, and for 0, any free one. */
   port: number;
+  cache?: NginxCache | undefined;
   /** Called when it ends without having been told to. */
   onUnexpectedEnd?: (message: string) => void;
 }
@@ -48,7 +50,8 @@ export async function startFrontNginx(options: FrontNginxOptions): Promise<Front
   const port = (await portIfFree('127.0.0.1', options.port)) || (await freePort('127.0.0.1'));
   const listen = `127.0.0.1:${port}`;
   const admin = createAdmin({ trackers: options.trackers });
-  const plan = { application: options.application, listen, keepalive };
+  const { application, cache } = options;
+  const plan = { application, listen, keepalive, cache };
   await writeNginxConfig(admin, dir, plan).finally(() => admin.close());
   const child = await launch(dir);
   const onExit = () => child.kill('SIGTERM');

@@ -3,6 +3,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Admin } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
+import { cacheHopConf, cacheHttpConf, checkCache, type NginxCache } from './cache.ts';
 import { hopConf, nginxConf, reproxyConf } from './files.ts';
 import { type Target, targetsConf, targetsOf } from './targets.ts';
 
@@ -13,10 +14,12 @@ export interface NginxConfigOptions {
   listen: string;
   /** Idle connections to each storage node that a worker keeps. */
   keepalive: number;
+  cache?: NginxCache | undefined;
 }
 
 /** @throws BAD_ARGS for what is no address: it becomes part of a configuration. */
-export function checkNginxConfig({ application, listen }: NginxConfigOptions): void {
+export function checkNginxConfig({ application, listen, cache }: NginxConfigOptions): void {
+  if (cache !== undefined) checkCache(cache);
   checkAddress(listen, /^(?:[\w.-]+:)?\d{1,5}$/);
   if (application !== undefined) checkAddress(application, /^[\w.-]+:\d{1,5}$/);
 }
@@ -31,17 +34,37 @@ export async function writeNginxConfig(
   options: NginxConfigOptions,
 ): Promise<{ files: string[]; targets: Target[] }> {
   checkNginxConfig(options);
-  const { application, listen, keepalive } = options;
+  const { application, listen, keepalive, cache } = options;
   const targets = targetsOf(await admin.hosts());
   const files: Record<string, string> = {
-    'omgfs-targets.conf': targetsConf(targets, { keepalive }),
+    'omgfs-targets.conf': targetsFile(targets, { keepalive, cache }),
     'omgfs-reproxy.conf': reproxyConf,
-    'omgfs-reproxy-hop.conf': hopConf,
-    ...(application === undefined ? {} : { 'nginx.conf': nginxConf({ application, listen }) }),
+    'omgfs-reproxy-hop.conf': hopFile(cache),
   };
+  if (application !== undefined) {
+    files['nginx.conf'] = nginxConf({ application, listen, cache });
+  }
   await mkdir(out, { recursive: true });
   for (const [name, text] of Object.entries(files)) await replaceFile(join(out, name), text);
   return { files: Object.keys(files), targets };
+}
+
+/** What depends on the cluster, and the cache that its files are kept in. */
+export function targetsFile(
+  targets: readonly Target[],
+  { keepalive, cache }: Pick<NginxConfigOptions, 'keepalive' | 'cache'>,
+): string {
+  const text = targetsConf(targets, { keepalive });
+  return cache === undefined ? text : `${text}\n${cacheHttpConf(cache)}`;
+}
+
+function hopFile(cache: NginxCache | undefined): string {
+  if (cache === undefined) return hopConf;
+  // nginx takes the directive once.
+  return (
+    hopConf.replace(/^# A stored file cannot steer.*\nproxy_ignore_headers .*\n\n/m, '') +
+    cacheHopConf
+  );
 }
 
 /** Never half written: nginx may be told to read it at any time. */

@@ -6,6 +6,7 @@
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
+import { freePort } from '../helpers/proxies.ts';
 import { RawClient, storeRaw } from '../helpers/raw-client.ts';
 import { until } from '../helpers/wait.ts';
 
@@ -26,6 +27,8 @@ beforeAll(async () => {
     dbUser: server.user,
     dbPass: server.password,
     extraTrackerArgs: ['--query_processes', String(queryProcesses)],
+    // The HTTP API gets the free one, which it has again after a restart.
+    portBase: (await freePort()) - 101,
   });
 });
 afterAll(() => cluster?.stop());
@@ -296,6 +299,41 @@ test('a jobs process that is killed comes back with what was wanted', async () =
   await until('the second copy', async () => {
     return (await client.call('file_info', { domain, key: 'later' })).devcount === '2';
   });
+});
+
+test('the HTTP API has a process of its own, which comes back when it is killed', async () => {
+  const api = cluster.apis[0] ?? '';
+  const processes = async () => {
+    const text = await fetch(`${api}/metrics`).then(
+      (answer) => answer.text(),
+      () => '',
+    );
+    const found = text.matchAll(/^omgfs_resident_bytes\{process="(\w+)",pid="(\d+)"\}/gm);
+    return new Map([...found].map(([, name, pid]) => [name, Number(pid)]));
+  };
+  const create = (name: string) =>
+    fetch(`${api}/v1/domains`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ domain: name }),
+    });
+  const before = await processes();
+  expect([...before.keys()].sort()).toEqual(['http', 'jobs', 'query']);
+  expect((await create('by-http')).status).toBe(201);
+  for (const client of await dialAll()) {
+    expect(await client.code('create_open', { domain: 'by-http', key: 'k' })).toBe('OK');
+  }
+  const put = (key: string) => fetch(`${api}/files/${domain}/${key}`, { method: 'PUT', body: key });
+  expect((await put('bytes')).status).toBe(201);
+  process.kill(before.get('http') ?? 0, 'SIGKILL');
+  const after = await until('another to take its place', async () => {
+    const found = await processes();
+    return found.has('http') && found.get('http') !== before.get('http') ? found : undefined;
+  });
+  expect(after.get('jobs')).toBe(before.get('jobs'));
+  expect((await put('again')).status).toBe(201);
+  const client = dial();
+  expect((await client.call('file_info', { domain, key: 'again' })).length).toBe('5');
 });
 
 test('no process outlives the front', async () => {

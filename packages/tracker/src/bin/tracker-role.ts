@@ -1,5 +1,6 @@
-/** A process of a tracker that the front starts: `tracker-role.js query|jobs <options>`. */
+/** A process of a tracker that the front starts: `tracker-role.js query|jobs|http <options>`. */
 import { readConfig } from '../config.ts';
+import { HttpRole } from '../roles/http-role.ts';
 import { JobsRole } from '../roles/jobs-role.ts';
 import { QueryRole } from '../roles/query-role.ts';
 
@@ -13,7 +14,8 @@ process.on('SIGTERM', () => {});
 // Without the front nobody would ever end this process.
 process.on('disconnect', () => process.exit(1));
 
-const Kind = name === 'jobs' ? JobsRole : QueryRole;
+const kinds = { jobs: JobsRole, http: HttpRole, query: QueryRole };
+const Kind = kinds[name === 'jobs' || name === 'http' ? name : 'query'];
 const role = new Kind(commandLine.config, () => process.exit(0));
 process.on('uncaughtException', (error) => {
   role.fail(error);

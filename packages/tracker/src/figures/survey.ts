@@ -48,7 +48,12 @@ export interface JobsReport {
   sent: [string, number][];
   /** The monitor has seen the whole cluster once. */
   ready: boolean;
-  /** Of the HTTP API, where that process is none that serves clients. */
+  residentBytes: number;
+}
+
+/** What the process of the HTTP API says, where it has one of its own. */
+export interface HttpReport {
+  pid: number;
   commands: CommandCount[];
   residentBytes: number;
 }
@@ -61,6 +66,7 @@ export interface Survey {
   /** Counters of processes that ended. */
   past: PastCounters & { sent: [string, number][] };
   jobs: JobsReport;
+  http?: HttpReport | undefined;
 }
 
 const recentMax = 50;

@@ -69,12 +69,13 @@ async function list(
   return listOf(reply, { prefix, total: reply[count] });
 }
 
-function processFamilies({ uptimeSeconds, servers, past, jobs }: Survey): Family[] {
+function processFamilies({ uptimeSeconds, servers, past, jobs, http }: Survey): Family[] {
   const total = (of: (server: Survey['servers'][number]) => number) =>
     servers.reduce((sum, server) => sum + of(server), 0);
   const memory = [
     ...servers.map(({ pid, residentBytes }) => sample(residentBytes, { process: 'query', pid })),
     sample(jobs.residentBytes, { process: 'jobs', pid: jobs.pid }),
+    ...(http ? [sample(http.residentBytes, { process: 'http', pid: http.pid })] : []),
   ];
   const working = jobs.jobs.map(({ name, count }) => sample(count, { job: name }));
   const wanted = jobs.jobs.map(({ name, desired }) => sample(desired, { job: name }));
@@ -104,10 +105,10 @@ function processFamilies({ uptimeSeconds, servers, past, jobs }: Survey): Family
   ];
 }
 
-function commandFamilies({ past, jobs, servers }: Survey): Family[] {
+function commandFamilies({ past, http, servers }: Survey): Family[] {
   const counts = sumCounts([
     ...past.commands,
-    ...jobs.commands,
+    ...(http?.commands ?? []),
     ...servers.flatMap(({ commands }) => commands),
   ]);
   return [

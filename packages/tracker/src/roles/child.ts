@@ -8,7 +8,7 @@ import type { Log } from '../log.ts';
 import { Channel, type Handlers } from './channel.ts';
 
 export interface ChildOptions {
-  role: 'query' | 'jobs';
+  role: 'query' | 'jobs' | 'http';
   /** Arguments of the tracker, which its processes read as well. */
   args: readonly string[];
   log: Log;

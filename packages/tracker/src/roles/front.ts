@@ -1,13 +1,19 @@
 /**
  * The front process of a tracker with several: it accepts connections and hands each to a query
- * process, keeps the processes alive, and is the hub of what they say to each other. No request
+ * process, keeps the processes alive, that of the HTTP API too, and is the hub of what they say to each other. No request
  * passes through it, so that it is no bottleneck.
  */
 import { createServer, type Server } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';
 import type { TrackerConfig } from '../config.ts';
 import { sumCounts } from '../figures/command-counts.ts';
-import type { JobsReport, PastCounters, ServerReport, Survey } from '../figures/survey.ts';
+import type {
+  HttpReport,
+  JobsReport,
+  PastCounters,
+  ServerReport,
+  Survey,
+} from '../figures/survey.ts';
 import { createLog, type Log } from '../log.ts';
 import { bindServer, type ListenAddress } from '../server/line-server.ts';
 import type { TopologySnapshot } from '../topology/topology.ts';
@@ -25,7 +31,7 @@ const noneCounted: PastCounters = { queries: 0, waited: 0, commands: [] };
 /** While the jobs process is away. */
 const noJobs: JobsReport = {
   ...{ pid: 0, jobs: [], depths: [], sent: [], ready: false },
-  ...{ commands: [], residentBytes: 0 },
+  residentBytes: 0,
 };
 
 export class FrontTracker implements Tracker {
@@ -49,9 +55,13 @@ export class FrontTracker implements Tracker {
   /** Settles when every query process has taken over the last picture. */
   #settled: Promise<unknown> = Promise.resolve();
   #lastJobs: JobsReport | undefined;
+  #http: Child | undefined;
+  /** Its port; undefined where there is none. */
+  readonly #httpUp: Promise<number | undefined>;
+  #lastHttp: HttpReport | undefined;
   #stopping = false;
-  #onJobsUp: (httpPort: number | undefined) => void = () => {};
-  #jobsUp: Promise<number | undefined>;
+  #onJobsUp: () => void = () => {};
+  #jobsUp: Promise<void>;
 
   constructor(config: TrackerConfig, hooks: TrackerHooks) {
     this.#config = config;
@@ -64,11 +74,13 @@ export class FrontTracker implements Tracker {
     for (const warning of config.warnings) this.#log.warn({ warning }, 'config.unused');
     this.#jobsUp = this.#awaitJobs();
     this.#jobs = this.#startJobs();
+    this.#httpUp = config.httpListen.length === 0 ? Promise.resolve(undefined) : this.#startHttp();
     this.#wantQueries(config.queryProcesses);
   }
 
   async listen(): Promise<ListenAddress[]> {
-    const httpPort = await this.#jobsUp;
+    await this.#jobsUp;
+    const httpPort = await this.#httpUp;
     const addresses = [];
     for (const address of this.#config.listen) {
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
@@ -88,7 +100,7 @@ export class FrontTracker implements Tracker {
     for (const server of this.#servers) server.close();
     for (const { socket } of this.#unserved.splice(0)) socket.destroy();
     const all = [...this.#queries, ...this.#retired, ...this.#ending];
-    await Promise.all(all.map(({ child }) => child.stop(graceMs)));
+    await Promise.all([this.#http, ...all.map(({ child }) => child)].map((c) => c?.stop(graceMs)));
     await this.#jobs.stop(graceMs);
     this.#log.info({}, 'tracker.stopped');
   }
@@ -100,27 +112,43 @@ export class FrontTracker implements Tracker {
       log: this.#log,
       handlers: {
         picture: (picture) => this.#spread(picture),
-        settle: async () => {
-          await this.#settled;
-        },
-        survey: () => this.#survey(),
         line: (line) => this.#showLine(line),
         fatal: (message) => this.#fatal(message),
       },
-      onUp: ({ httpPort }) => {
+      onUp: () => {
         for (const [job, count] of this.#wanted) this.#jobs.channel?.tell('want', { job, count });
         this.#jobs.channel?.tell('watch', this.#watched);
-        this.#onJobsUp(httpPort);
+        this.#onJobsUp();
       },
       onDown: () => {
         this.#jobsUp = this.#awaitJobs();
         for (const [job, count] of this.#lastJobs?.sent ?? []) {
           this.#past.sent.set(job, (this.#past.sent.get(job) ?? 0) + count);
         }
-        const lastCommands = this.#lastJobs?.commands ?? [];
-        this.#past.commands = sumCounts([...this.#past.commands, ...lastCommands]);
         this.#lastJobs = undefined;
       },
+    });
+  }
+
+  #startHttp(): Promise<number | undefined> {
+    return new Promise((resolve) => {
+      const child = new Child({
+        role: 'http',
+        args: this.#config.args,
+        log: this.#log,
+        handlers: this.#commonHandlers(),
+        onUp: ({ httpPort }) => {
+          if (this.#picture !== undefined) child.channel?.tell('picture', this.#picture);
+          child.channel?.tell('watch', this.#watched);
+          resolve(httpPort);
+        },
+        onDown: () => {
+          const counted = this.#lastHttp?.commands ?? [];
+          this.#past.commands = sumCounts([...this.#past.commands, ...counted]);
+          this.#lastHttp = undefined;
+        },
+      });
+      this.#http = child;
     });
   }
 
@@ -182,17 +210,24 @@ export class FrontTracker implements Tracker {
     this.#queries.add(query);
   }
 
-  #queryHandlers(queryOf: () => QueryProcess): Handlers {
+  /** Of processes that execute commands. */
+  #commonHandlers(): Handlers {
     return {
       refresh: () => this.#barrier('refresh'),
       reload: () => this.#barrier('reload'),
       nextSweep: () => this.#barrier('nextSweep'),
       wake: (job) => this.#jobs.channel?.tell('wake', job),
-      want: ({ job, count }) => this.#want(job, count),
       survey: () => this.#survey(),
-      shutdown: (how) => this.#hooks.onShutdown(how),
       line: (line) => this.#showLine(line),
       fatal: (message) => this.#fatal(message),
+    };
+  }
+
+  #queryHandlers(queryOf: () => QueryProcess): Handlers {
+    return {
+      ...this.#commonHandlers(),
+      want: ({ job, count }) => this.#want(job, count),
+      shutdown: (how) => this.#hooks.onShutdown(how),
       closed: (ids) => {
         queryOf().handed.closed(ids);
         if (queryOf().handed.size === 0) this.#endIfRetired(queryOf());
@@ -254,7 +289,8 @@ export class FrontTracker implements Tracker {
   #spread(picture: TopologySnapshot): void {
     this.#picture = picture;
     // A process that ends meanwhile gets the picture when it is up again.
-    const calls = this.#channels().map((channel) => channel.call('picture', picture));
+    const channels = [...this.#channels(), ...[this.#http?.channel ?? []].flat()];
+    const calls = channels.map((channel) => channel.call('picture', picture));
     this.#settled = Promise.allSettled([this.#settled, ...calls]);
   }
 
@@ -276,6 +312,8 @@ export class FrontTracker implements Tracker {
     });
     const jobs = await this.#jobs.channel?.call('jobsReport', undefined).catch(() => undefined);
     this.#lastJobs = jobs ?? this.#lastJobs;
+    const http = await this.#http?.channel?.call('httpReport', undefined).catch(() => undefined);
+    this.#lastHttp = http ?? this.#lastHttp;
     const { queries, waited, commands, sent } = this.#past;
     return {
       uptimeSeconds: Math.floor((performance.now() - this.#startedAtMs) / 1000),
@@ -287,6 +325,7 @@ export class FrontTracker implements Tracker {
       },
       past: { queries, waited, commands, sent: [...sent] },
       jobs: jobs ?? noJobs,
+      http,
     };
   }
 
@@ -306,7 +345,9 @@ export class FrontTracker implements Tracker {
 
   #announceWatch(): void {
     const children = this.#serving().map(({ child }) => child);
-    for (const { channel } of [this.#jobs, ...children]) channel?.tell('watch', this.#watched);
+    for (const child of [this.#jobs, this.#http, ...children]) {
+      child?.channel?.tell('watch', this.#watched);
+    }
   }
 
   #showLine(line: string): void {
@@ -315,7 +356,7 @@ export class FrontTracker implements Tracker {
     }
   }
 
-  #awaitJobs(): Promise<number | undefined> {
+  #awaitJobs(): Promise<void> {
     return new Promise((resolve) => {
       this.#onJobsUp = resolve;
     });

@@ -67,7 +67,6 @@ export class JobRunner implements Background {
         .filter(({ name }) => name !== 'monitor')
         .map(({ name, processed, failed, running }) => [name, processed + failed + running]),
       ready: this.#ready,
-      commands: [],
       residentBytes: process.memoryUsage.rss(),
     };
   }

@@ -1,12 +1,11 @@
 /**
- * The jobs process: monitor, jobs and the HTTP API. It describes the cluster to the query
- * processes; a description is sent when something changed, and before a refresh is answered.
+ * The jobs process: monitor and jobs. It describes the cluster to the processes that execute
+ * commands; a description is sent when something changed, and before a refresh is answered.
  */
 import { toOmgfsError } from '@omgfs/protocol';
 import type { TrackerConfig } from '../config.ts';
 import { Channel } from './channel.ts';
-import { type Background, Core } from './core.ts';
-import { HttpServers } from './http-servers.ts';
+import { Core } from './core.ts';
 import { JobRunner } from './job-runner.ts';
 import type { Role } from './role.ts';
 
@@ -14,7 +13,6 @@ export class JobsRole implements Role {
   readonly #jobs = new JobRunner();
   readonly #channel: Channel;
   readonly #core: Core;
-  readonly #http: HttpServers;
   #linesWanted = false;
   #ready = false;
   #described = '';
@@ -26,56 +24,34 @@ export class JobsRole implements Role {
       onLine: (line) => this.#linesWanted && this.#channel.tell('line', line),
       onFatal: (error) => this.#channel.tell('fatal', toOmgfsError(error).message),
       open: async (core) => {
-        const { store } = await this.#jobs.open(core);
+        const opened = await this.#jobs.open(core);
         this.#ready = true;
         this.#describe();
         core.topology.onChange(() => this.#describeSoon());
-        return { store, background: this.#background() };
+        return opened;
       },
     });
-    this.#http = new HttpServers(this.#core, () => this.#channel.call('survey', undefined));
     this.#channel = new Channel(process, {
       refresh: () => this.#afterwards(this.#jobs.refresh()),
       reload: () => this.#afterwards(this.#jobs.reload()),
       nextSweep: () => this.#afterwards(this.#jobs.nextSweep()),
       wake: (job) => this.#jobs.wake(job),
       want: ({ job, count }) => this.#jobs.want(job, count),
-      jobsReport: () => ({
-        ...this.#jobs.report(),
-        commands: this.#core.dispatcher.counts.entries(),
-      }),
+      jobsReport: () => this.#jobs.report(),
       watch: (wanted) => {
         this.#linesWanted = wanted;
       },
-      stop: async ({ graceMs }) => {
+      stop: async () => {
         this.#core.beginStop();
-        await this.#http.close({ graceMs });
         await this.#core.close(() => this.#jobs.stop());
         setImmediate(end);
       },
     });
-    this.#http.listen().then(
-      (httpPort) => this.#channel.tell('hello', { httpPort }),
-      (error: unknown) => this.#channel.tell('fatal', toOmgfsError(error).message),
-    );
+    this.#channel.tell('hello', { httpPort: undefined });
   }
 
   fail(error: unknown): void {
     this.#core.log.error({ err: error }, 'process.failed');
-  }
-
-  /** For commands of the HTTP API, which runs here. */
-  #background(): Background {
-    const settled = async (work: Promise<void>) => {
-      await this.#afterwards(work);
-      await this.#channel.call('settle', undefined);
-    };
-    return {
-      refresh: () => settled(this.#jobs.refresh()),
-      reload: () => settled(this.#jobs.reload()),
-      nextSweep: () => settled(this.#jobs.nextSweep()),
-      wake: (job) => this.#jobs.wake(job),
-    };
   }
 
   async #afterwards(work: Promise<void>): Promise<void> {

@@ -2,7 +2,13 @@
  * What the processes of one tracker say to each other, as method → what is sent and what comes
  * back. The front process is the hub: query processes and the jobs process know only it.
  */
-import type { JobsReport, PastCounters, ServerReport, Survey } from '../figures/survey.ts';
+import type {
+  HttpReport,
+  JobsReport,
+  PastCounters,
+  ServerReport,
+  Survey,
+} from '../figures/survey.ts';
 import type { TopologySnapshot } from '../topology/topology.ts';
 import type { Handed } from './survival/ledger.ts';
 
@@ -15,14 +21,12 @@ export interface Methods {
   connection: [Handed, unknown];
   /** Query process to front: these connections have ended. */
   closed: [number[], unknown];
-  /** Jobs process to front to query processes, which answer when they have taken it over. */
+  /** Jobs process to front to those that execute commands, who answer when they have it. */
   picture: [TopologySnapshot, unknown];
-  /** Query process to front to jobs process; answered when every query process knows the effect. */
+  /** To front and on to jobs process; answered when all that execute commands know the effect. */
   refresh: [undefined, unknown];
   reload: [undefined, unknown];
   nextSweep: [undefined, unknown];
-  /** Jobs process to front: answered when every query process has the last picture. */
-  settle: [undefined, unknown];
   wake: [string, unknown];
   want: [{ job: string; count: number }, unknown];
   /** Child to front. */
@@ -31,6 +35,8 @@ export interface Methods {
   serverReport: [undefined, ServerReport];
   /** Front to jobs process. */
   jobsReport: [undefined, JobsReport];
+  /** Front to HTTP process. */
+  httpReport: [undefined, HttpReport];
   /** Query process to front, unasked: counters that shall survive it. */
   counted: [PastCounters, unknown];
   /** Query process to front: it has watchers. Front to child: log lines are wanted. */

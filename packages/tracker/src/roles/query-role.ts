@@ -9,7 +9,8 @@ import { answerAdmin, isAdminLine } from '../server/admin.ts';
 import { LineServer } from '../server/line-server.ts';
 import { Channel } from './channel.ts';
 import { sharedFd } from './child.ts';
-import { type Background, Core } from './core.ts';
+import { Core } from './core.ts';
+import { RemoteJobs } from './remote-jobs.ts';
 import type { Role } from './role.ts';
 import { type Handed, LedgerWriter } from './survival/ledger.ts';
 import { Watchers } from './watchers.ts';
@@ -22,7 +23,6 @@ export class QueryRole implements Role {
   readonly #core: Core;
   readonly #server: LineServer;
   readonly #watchers = new Watchers((any) => this.#channel.tell('watch', any));
-  readonly #toWake = new Set<string>();
   readonly #closed: number[] = [];
   readonly #ledger: LedgerWriter;
   readonly #counting: NodeJS.Timeout;
@@ -42,7 +42,7 @@ export class QueryRole implements Role {
         // The jobs process makes the schema, so the database is opened after it was.
         await core.unlessStopped(firstPicture);
         const store = await core.openStore({ createSchema: false });
-        return { store, background: this.#background() };
+        return { store, background: new RemoteJobs(() => this.#channel) };
       },
     });
     this.#server = this.#createServer(config);
@@ -127,26 +127,6 @@ export class QueryRole implements Role {
           ? answerAdmin(admin, { line, connection })
           : dispatcher.execute(line, connection.address),
     });
-  }
-
-  #background(): Background {
-    return {
-      refresh: async () => void (await this.#channel.call('refresh', undefined)),
-      reload: async () => void (await this.#channel.call('reload', undefined)),
-      nextSweep: async () => void (await this.#channel.call('nextSweep', undefined)),
-      wake: (job) => this.#wake(job),
-    };
-  }
-
-  /** Many closes in one turn are one message. */
-  #wake(job: string): void {
-    if (this.#toWake.size === 0) {
-      setImmediate(() => {
-        for (const name of this.#toWake) this.#channel.tell('wake', name);
-        this.#toWake.clear();
-      });
-    }
-    this.#toWake.add(job);
   }
 
   #count(): void {

@@ -1,7 +1,7 @@
 /**
  * The front process of a tracker with several: it accepts connections and hands each to a query
- * process, keeps the processes alive, that of the HTTP API too, and is the hub of what they say to each other. No request
- * passes through it, so that it is no bottleneck.
+ * process, keeps the processes alive, that of the HTTP API too, and is the hub of what they say to
+ * each other. No request passes through it, so that it is no bottleneck.
  */
 import { createServer, type Server } from 'node:net';
 import { OmgfsError } from '@omgfs/protocol';

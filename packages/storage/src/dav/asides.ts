@@ -3,8 +3,8 @@
  * the death of the process leaves neither a gap nor a name that nobody asked for: at the next start
  * what had stepped aside comes back, unless its successor is in place.
  */
-import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs';
+import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import type { Device } from '../device/device.ts';
 import { parentOf } from '../device/directories.ts';
@@ -47,8 +47,9 @@ export async function noteAside(
     aside.of = { name: replaced.name, successor };
   }
   await run(() => mkdir(`${root}/${asidesDirectory}`, { recursive: true, mode: 0o755 }));
-  const path = `${root}/${asidesDirectory}/${randomUUID()}.json`;
   const temp = device.tempPath();
+  // Its name tells whose it is, as that of a temporary file does.
+  const path = `${root}/${asidesDirectory}/${basename(temp)}`;
   await writeAtomically({
     temp,
     run,
@@ -60,14 +61,22 @@ export async function noteAside(
   return () => run(() => unlink(path));
 }
 
-/** Puts right what a dead process left; a failure is only said, and tried at the next start. */
-export async function settleAsides(device: Device, log: Log): Promise<void> {
+/**
+ * Puts right what a dead process left; a failure is only said, and tried at the next start.
+ * @param own begins the notes of this process, whose work goes on.
+ */
+export async function settleAsides(
+  device: Device,
+  { own, log }: { own: string; log: Log },
+): Promise<void> {
   const { root, run, devid } = device;
   const directory = `${root}/${asidesDirectory}`;
   const names = await run(() => readdir(directory)).catch(() => []);
-  for (const name of names) {
+  for (const name of names.filter((one) => !one.startsWith(own))) {
     try {
       const aside = JSON.parse(await run(() => readFile(`${directory}/${name}`, 'utf8'))) as Aside;
+      const inside = [aside.name, aside.of?.name ?? aside.name].every(isInside);
+      if (!inside) throw new Error('it names what is not inside of the device');
       const outcome = await settle(device, aside);
       await run(() => unlink(`${directory}/${name}`));
       if (outcome !== undefined) log.warn({ devid, name: aside.name, outcome }, 'aside.settled');
@@ -93,6 +102,11 @@ async function settle(device: Device, { name, of }: Aside): Promise<string | und
   }
   await run(() => remove(path, { recursive: true }));
   return of === undefined ? 'an incomplete copy was removed' : `removed: ${of.name} is replaced`;
+}
+
+/** A disk may come from anywhere, and what is named is removed. */
+function isInside(name: string): boolean {
+  return !name.split('/').some((part) => ['', '.', '..'].includes(part));
 }
 
 async function inodeOf({ root, run }: Device, name: string): Promise<number | undefined> {

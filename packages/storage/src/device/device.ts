@@ -208,7 +208,7 @@ export class Device {
     const { log, tempPrefix: own } = this.#context;
     const { devid, run } = this;
     await removeLeftovers(`${this.#root}/${tempName}`, { devid, own, log, run });
-    await settleAsides(this, log);
+    await settleAsides(this, { own, log });
   }
 
   /** One look with a bound; a disk that hangs keeps one thread busy and not one per look. */

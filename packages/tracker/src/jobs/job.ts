@@ -36,7 +36,7 @@ export interface JobStatus {
 }
 
 /** Claims cost the same for one unit and for many. */
-const gatherMsMax = 20;
+const gatherMsMax = 100;
 
 export class Job<Unit> {
   readonly #options: JobOptions<Unit>;

@@ -4,6 +4,7 @@ import type { FrameHead, FrameSink } from '@omgfs/protocol';
 import { askAlone, bundle, type Checksum, FrameReader, type HashType } from '@omgfs/protocol';
 import { Agent, type Dispatcher } from 'undici';
 import type { Buffers } from '../device/buffers.ts';
+import { requestBundle } from './bundle-request.ts';
 
 export interface Order {
   source: URL;
@@ -32,6 +33,8 @@ export interface WholeFile {
 export type Bundled = WholeFile | 'alone';
 
 const connectionsPerNode = 16;
+/** Read from the network at once. */
+const readBytes = 256 * 1024;
 /** Bytes of a bundle that have come and are not stored yet. */
 const heldBytesMax = 2 * 1024 * 1024;
 /** A node that does not know bundles is not asked again for so long. */
@@ -148,38 +151,33 @@ class BundleFetch implements FrameSink {
     }
   }
 
-  /** Returns early from what is no bundle, or not all of one: the rest is asked for alone. */
+  /** What does not come, because it is no bundle or not all of one, is asked for alone. */
   async #read({ stallMs, gone }: Patience): Promise<void> {
-    const origin = this.#orders[0]?.source.origin ?? '';
-    const reply = await agent.request({
-      origin,
-      path: '/',
-      method: 'POST',
-      headers: { 'content-type': 'application/json', [bundle.header]: '1' },
-      body: JSON.stringify(this.#orders.map(({ source }) => source.pathname + source.search)),
-      signal: gone,
-      headersTimeout: stallMs,
-      bodyTimeout: stallMs,
-    });
-    if (reply.statusCode !== 200 || reply.headers['content-type'] !== bundle.type) {
-      drop(reply.body);
-      forget(origin);
-      return;
-    }
+    const [first] = this.#orders;
+    const buffer = this.#buffers.take(readBytes);
+    if (first === undefined || buffer === undefined) return;
     const frames = new FrameReader(this.#orders.length, this);
     try {
-      for await (const chunk of reply.body as AsyncIterable<Buffer>) {
-        frames.push(chunk);
-        // A disk of this node that hangs gives nothing back.
-        if (!(await this.#hasRoom(stallMs))) return;
-      }
+      const answer = await requestBundle({
+        node: first.source,
+        targets: JSON.stringify(this.#orders.map(({ source }) => source.pathname + source.search)),
+        stallMs,
+        gone,
+        buffer,
+        take: (chunk) => {
+          frames.push(chunk);
+          // A disk of this node that hangs gives nothing back.
+          return this.#hasRoom(stallMs);
+        },
+      });
+      if (answer === 'unknown') forget(first.source.origin);
     } finally {
-      drop(reply.body);
+      this.#buffers.give(buffer, { reusable: true });
     }
   }
 
   /** Waits until no more is held than may be. @returns false when that takes too long. */
-  #hasRoom(stallMs: number): boolean | Promise<boolean> {
+  #hasRoom(stallMs: number): true | Promise<boolean> {
     if (this.#heldBytes <= heldBytesMax) return true;
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), stallMs);
@@ -212,7 +210,7 @@ function forget(origin: string): void {
 function failureOf(error: unknown): SourceFailure | undefined {
   if (error instanceof RangeError) return undefined;
   const code = error instanceof Error && 'code' in error ? error.code : '';
-  if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE') return undefined;
+  if (code === 'ECONNRESET' || code === 'EPIPE') return undefined;
   return new SourceFailure(reasonOf(error));
 }
 

@@ -114,17 +114,21 @@ export async function verifiedOthers(
 
 /**
  * Removes what no row of the database knows. Only afterwards: before, another close of the upload
- * might have made it a replica, and without the lock the replicator might do so.
+ * might have made it a replica, and without the lock the replicator might do so. It is looked at
+ * again, because the lock holds on one node of Galera, and another may show rows late.
  */
 export async function removeWrong(
   { store, devices }: CommandServices,
-  { fid, wrong }: { fid: number } & Pick<OtherPlaces, 'wrong'>,
+  { fid, wrong, length }: { fid: number; length: number } & Pick<OtherPlaces, 'wrong'>,
 ): Promise<void> {
   if (wrong.length === 0) return;
-  await store.withLock(fidLock(fid), async () => {
+  await store.withLock(fidLock(fid), async (lost) => {
     const replicas = (await store.replicasOf([fid])).get(fid) ?? [];
     for (const { devid, path } of wrong) {
-      if (!replicas.includes(devid)) await devices.remove(path);
+      if (replicas.includes(devid)) continue;
+      const size = await devices.size(path);
+      if (lost.aborted || size.state !== 'present' || size.bytes === length) continue;
+      await devices.remove(path);
     }
   });
 }

@@ -73,7 +73,10 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
     if (outcome === 'unreg_domain') throw new OmgfsError('UNREG_DOMAIN');
     if (outcome === 'fid_exists') throw new OmgfsError('FID_EXISTS');
     if (outcome === 'other_file') throw new OmgfsError('PRECONDITION_FAILED');
-    await removeWrong(services, { fid: close.fid, wrong }).catch(() => {});
+    // Where the client did not say how long the file is, nobody knows which of them is wrong.
+    if (close.announcedBytes !== undefined) {
+      await removeWrong(services, { fid: close.fid, wrong, length }).catch(() => {});
+    }
     wakeReplicate();
     return close.replicas === undefined ? {} : waitForReplicas(store, close);
   };

@@ -4,7 +4,7 @@
  * Method: files with the tables of the original, and statements as its driver binds them: text and
  * numbers as TEXT.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -199,6 +199,17 @@ test('a file that keeps text as BLOB, as ours were once, becomes one with TEXT',
   expect(await store.findChecksum(8)).toEqual({ type: 'MD5', hex: 'ab'.repeat(16) });
   expect((await store.loadTopology()).domains).toEqual([{ dmid: 3, name: 'early' }]);
   expect(await blobs()).toEqual([]);
+});
+
+test('what was stored is in the file itself when the store is closed', async () => {
+  const store = await open({ createSchema: true });
+  await put(store, { dmid: await store.createDomain('kept'), dkey: 'kept' });
+  await Promise.all(stores.splice(0).map((one) => one.close()));
+  await copyFile(file, `${file}.copy`);
+  file = `${file}.copy`;
+  expect(await perl('SELECT CAST(dkey AS TEXT) AS dkey FROM file')).toMatchObject([
+    { dkey: 'kept' },
+  ]);
 });
 
 test('a file in UTF-16 is refused, since it cannot hold every key', async () => {

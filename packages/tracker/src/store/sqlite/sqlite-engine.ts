@@ -196,6 +196,12 @@ class SqliteEngine implements Engine {
     this.#leases.close();
     await this.#turn;
     this.#reader.database.close();
+    // Who copies the file of a stopped tracker gets all of it; others may be at work still.
+    try {
+      this.#writer.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // The log stays beside the file, as after a crash.
+    }
     this.#writer.database.close();
   }
 }

@@ -184,7 +184,9 @@ export class Scrub {
     } catch (error) {
       this.#stop.signal.throwIfAborted();
       // Deleted while it was looked at, or its disk was.
-      if (stats === undefined || !(await this.#isStill(name, stats))) return;
+      const isGone =
+        stats === undefined ? errnoOf(error) !== 'EIO' : !(await this.#isStill(name, stats));
+      if (isGone) return;
       if (device.state !== 'ready') return;
       // Too much to do, or a disk that fails as a whole: that says nothing about the file.
       if (error instanceof OmgfsError) return;

@@ -3,7 +3,7 @@
  * exceptions, because an unreachable node is ordinary; every wait is bounded; connections are kept
  * and limited per host. Knows URLs only: which device to ask is decided elsewhere.
  */
-import type { HashType, ScrubOrder } from '@omgfs/protocol';
+import { errorHeader, type HashType, type ScrubOrder } from '@omgfs/protocol';
 import { Agent, type Dispatcher } from 'undici';
 import { type CopyOutcome, type CopyRequest, copyReplica } from './copy.ts';
 import { type DigestOutcome, digestReplica } from './digest.ts';
@@ -40,7 +40,8 @@ export interface DeviceClientOptions {
 export type SizeOutcome =
   | { state: 'present'; bytes: number }
   | { state: 'missing' }
-  | { state: 'unreachable'; reason: string };
+  /** `ofFile`: the node says so of this file alone, while its disk works. */
+  | { state: 'unreachable'; reason: string; ofFile?: true };
 
 export interface DigestOptions {
   signal?: AbortSignal;
@@ -130,6 +131,9 @@ async function size(agent: Dispatcher, target: Target): Promise<SizeOutcome> {
   const reply = await call(agent, { method: 'HEAD', ...target });
   if (!reply.answered) return { state: 'unreachable', reason: reply.reason };
   if (reply.status === 404) return { state: 'missing' };
+  if (reply.headers[errorHeader] === 'FILE_UNREADABLE') {
+    return { state: 'unreachable', reason: 'its node cannot read the file', ofFile: true };
+  }
   if (!isSuccess(reply.status)) {
     return { state: 'unreachable', reason: `answered ${reply.status}` };
   }

@@ -56,6 +56,31 @@ describe.each(engines)('fsck on %s', (engine) => {
     expect(await cluster.replicas(one)).toEqual([1]);
   });
 
+  test('I2: what a node cannot even open is forgotten beside another, or waits', async () => {
+    const cluster = await start({ engine, hosts: 1 });
+    const strange = await startTestNode((request, response) => {
+      if (!request.url?.endsWith('.fid') || request.method === 'PUT') return undefined;
+      return response.writeHead(500, { 'omgfs-error': 'FILE_UNREADABLE' }).end();
+    }, '127.0.0.9');
+    strange.files.set('/dev9/usage', Buffer.from('total: 1000000\nused: 1000\n'));
+    await cluster.addStrangeHost({ base: strange.base, devids: [9] });
+    const fids: number[] = [];
+    for (const on of [[1, 9], [1, 9], [1, 9], [1, 9], [9]]) {
+      fids.push(
+        await cluster.upload({ bytes: 'x', on, key: `on ${fids.length}`, replicate: false }),
+      );
+    }
+    const last = fids.pop() as number;
+    await runFsck(cluster, { waiting: 1 });
+    // Not silenced for it: the device is asked about every file.
+    for (const fid of fids) {
+      expect(await foundIn(cluster, fid)).toEqual(['MISS 9', 'REPL']);
+      expect(await cluster.replicas(fid)).toEqual([1]);
+    }
+    expect(await cluster.replicas(last)).toEqual([9]);
+    expect(await foundIn(cluster, last)).not.toContain('GONE');
+  });
+
   test('counts and places: BCNT, POVI for too few and too many, NOPA', async () => {
     const cluster = await start({ engine, hosts: 4 });
     const upload = (key: string, on: number[]) =>

@@ -90,7 +90,7 @@ export class Inspector {
     await Promise.all(
       files.map(async (file) => {
         const looks = await Promise.all(file.devids.map((devid) => this.#look(file, devid)));
-        if (looks.some(({ state }) => state === 'missing' || state === 'wrong')) {
+        if (looks.some(({ state }) => state !== 'good' && state !== 'unsure')) {
           suspects.add(file.fid);
           return;
         }

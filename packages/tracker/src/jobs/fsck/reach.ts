@@ -13,6 +13,8 @@ export type Look =
   | { state: 'good' }
   | { state: 'missing' }
   | { state: 'wrong'; bytes: number }
+  /** The device says so, while its disk works. */
+  | { state: 'unreadable'; reason: string }
   | Unsure;
 
 interface Unsure {
@@ -81,11 +83,12 @@ export class Reach {
       return this.#unsure(devid, 'the monitor cannot read it');
     }
     const size = await this.#askSize(devid, url);
-    if (size.state === 'unreachable') return this.#unsure(devid, size.reason);
+    if (size.state === 'unreachable' && !size.ofFile) return this.#unsure(devid, size.reason);
     if (size.state === 'present' && size.bytes === file.length) return { state: 'good' };
     // Nobody watches a device that is marked down: its disk may not even be mounted.
     if (!isTrusted)
       return this.#unsure(devid, 'it is marked down, so its answers are not believed');
+    if (size.state === 'unreachable') return { state: 'unreadable', reason: size.reason };
     return size.state === 'missing' ? size : { state: 'wrong', bytes: size.bytes };
   }
 
@@ -98,7 +101,7 @@ export class Reach {
         return { state: 'unreachable', reason: silence.reason };
       }
       const size = await devices.size(url, { background: true });
-      if (size.state === 'unreachable') this.#noteSilence(devid, size.reason);
+      if (size.state === 'unreachable' && !size.ofFile) this.#noteSilence(devid, size.reason);
       else this.#silences.delete(devid);
       return size;
     });
@@ -107,7 +110,7 @@ export class Reach {
   /** As `look`, but a bad answer counts only if the device shows its usage file after it. */
   async lookClosely(file: { fid: number; length: number }, devid: number): Promise<Look> {
     const look = await this.look(file, devid);
-    if (look.state !== 'missing' && look.state !== 'wrong') return look;
+    if (look.state === 'good' || look.state === 'unsure') return look;
     return (await this.findDoubt(devid)) ?? look;
   }
 

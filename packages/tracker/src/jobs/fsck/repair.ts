@@ -129,12 +129,19 @@ async function lookAtReplicas(
   const looks = await Promise.all(
     devids.map((devid) => (reach.isGone(devid) ? undefined : reach.lookClosely(file, devid))),
   );
+  // Its bytes may be got back by an operator, and are the last ones then (I2).
+  const isLast = !looks.some((look) => look?.state === 'good');
   for (const [at, look] of looks.entries()) {
     const devid = devids[at] as number;
+    if (look?.state === 'unreadable' && isLast) {
+      replicas.unsure.push({ devid, reason: look.reason });
+      continue;
+    }
     if (look?.state === 'good') replicas.good.push(devid);
     else if (look?.state === 'unsure') replicas.unsure.push({ devid, reason: look.reason });
     else replicas.bad.push(devid);
-    if (look?.state === 'missing') events.push({ code: 'MISS', devid });
+    if (look?.state === 'missing' || look?.state === 'unreadable')
+      events.push({ code: 'MISS', devid });
     if (look?.state !== 'wrong') continue;
     events.push({ code: 'BLEN', devid });
     const { fid, length } = file;

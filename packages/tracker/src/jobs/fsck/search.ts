@@ -27,7 +27,9 @@ export async function searchDevices(
     if (found !== undefined || request.signals.some(({ aborted }) => aborted)) return;
     const look = await reach.lookClosely(request.file, devid);
     if (look.state === 'good') found ??= devid;
-    if (look.state === 'unsure') unsure.push({ devid, reason: look.reason });
+    if (look.state === 'unsure' || look.state === 'unreadable') {
+      unsure.push({ devid, reason: look.reason });
+    }
   });
   return { found, unsure };
 }

@@ -8,7 +8,7 @@
 import { fidLock } from '../../store/fid-lock.ts';
 import type { FsckEvent, FsckFile, FsckRepair, FsckRow } from '../../store/fsck-store.ts';
 import type { JobServices } from '../services.ts';
-import { compareChecksums } from './checksums.ts';
+import { type ChecksumFindings, compareChecksums } from './checksums.ts';
 import { type FsckMode, waitSeconds } from './inspect.ts';
 import type { Judge } from './judge.ts';
 import type { Reach } from './reach.ts';
@@ -39,6 +39,8 @@ interface Replicas {
   /** On dead or unknown devices, missing, or of the wrong length. */
   bad: number[];
   unsure: Obstacle[];
+  /** An operator may get their bytes back, so they go only beside one that is right (I2). */
+  unreadable: Obstacle[];
 }
 
 const busyDelaySeconds = 15;
@@ -72,10 +74,11 @@ async function repairFile(
   }
   const events = countEvents(parts, file, mode);
   const replicas = await lookAtReplicas(parts, file, events);
-  const { good, bad, unsure } = replicas;
+  const { good, bad, unsure, unreadable } = replicas;
   let found: number | undefined;
   if (good.length === 0) {
-    if (unsure.length > 0) return putOff(services, row, unsure);
+    const obstacles = [...unsure, ...unreadable];
+    if (obstacles.length > 0) return putOff(services, row, obstacles);
     const search = await searchDevices(parts, { file, except: file.devids, signals });
     found = search.found;
     if (found === undefined && search.unsure.length > 0) {
@@ -87,9 +90,12 @@ async function repairFile(
   const sums = await compareChecksums(parts, { file, devids: good, mode, signals });
   if (signals.some(({ aborted }) => aborted)) throw new Error('stopped before the file was judged');
   events.push(...sums.codes.map((code) => ({ code })));
-  events.push(...sums.unreadable.map((devid) => ({ code: 'MISS' as const, devid })));
+  const lost = [...sums.unreadable];
+  if (isRight(sums, good)) lost.push(...unreadable.map(({ devid }) => devid));
+  else unsure.push(...unreadable);
+  events.push(...lost.map((devid) => ({ code: 'MISS' as const, devid })));
   unsure.push(...sums.unread);
-  const forget = [...bad, ...sums.corrupt, ...sums.unreadable];
+  const forget = [...bad, ...sums.corrupt, ...lost];
   const left = [...file.devids, ...(found === undefined ? [] : [found])];
   const holding = left.filter((devid) => !forget.includes(devid));
   const replicate = holding.length > 0 && judge.isViolated(file, holding);
@@ -109,6 +115,16 @@ async function repairFile(
   });
 }
 
+/** Whether one of the replicas is right as far as can be known. */
+function isRight(
+  { codes, corrupt, unreadable, unread }: ChecksumFindings,
+  good: number[],
+): boolean {
+  const doubted = new Set([...corrupt, ...unreadable, ...unread.map(({ devid }) => devid)]);
+  const differ = codes.includes('BSUM') || codes.includes('MSUM');
+  return !differ && good.some((devid) => !doubted.has(devid));
+}
+
 /** What the database alone says; the codes of steps 1 to 3. */
 function countEvents({ judge, reach }: RepairParts, file: FsckFile, mode: FsckMode): FsckEvent[] {
   const { devids, devcount } = file;
@@ -124,24 +140,18 @@ async function lookAtReplicas(
   file: FsckFile,
   events: FsckEvent[],
 ): Promise<Replicas> {
-  const replicas: Replicas = { good: [], bad: [], unsure: [] };
+  const replicas: Replicas = { good: [], bad: [], unsure: [], unreadable: [] };
   const devids = file.devids.toSorted((a, b) => a - b);
   const looks = await Promise.all(
     devids.map((devid) => (reach.isGone(devid) ? undefined : reach.lookClosely(file, devid))),
   );
-  // Its bytes may be got back by an operator, and are the last ones then (I2).
-  const isLast = !looks.some((look) => look?.state === 'good');
   for (const [at, look] of looks.entries()) {
     const devid = devids[at] as number;
-    if (look?.state === 'unreadable' && isLast) {
-      replicas.unsure.push({ devid, reason: look.reason });
-      continue;
-    }
     if (look?.state === 'good') replicas.good.push(devid);
     else if (look?.state === 'unsure') replicas.unsure.push({ devid, reason: look.reason });
+    else if (look?.state === 'unreadable') replicas.unreadable.push({ devid, reason: look.reason });
     else replicas.bad.push(devid);
-    if (look?.state === 'missing' || look?.state === 'unreadable')
-      events.push({ code: 'MISS', devid });
+    if (look?.state === 'missing') events.push({ code: 'MISS', devid });
     if (look?.state !== 'wrong') continue;
     events.push({ code: 'BLEN', devid });
     const { fid, length } = file;

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * Measures what applications see, each beside its bare limit in the same run: downloads through
- * nginx with reproxying, lookups by the client library, uploads of a large file.
+ * nginx with reproxying, lookups by the client library, uploads of a large file; and the memory of
+ * a process that moves large files.
  */
 import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
@@ -11,20 +12,22 @@ import { comparisonLine } from '../client/compare.ts';
 import { createOneCopyClass, storeFiles } from '../client/files.ts';
 import { measureLookups } from '../client/lookup.ts';
 import { measureReproxy } from '../client/reproxy.ts';
+import { measureMemory, memoryLine } from '../client/transfer.ts';
 import { measureUploads } from '../client/upload.ts';
 import { startJobSite } from '../jobs/job-site.ts';
 
 const help = `Measures the client library and reproxying on a system of its own.
 
   client-bench [--only LIST] [--rounds N] [--seconds S] [--connections N] [--files N]
-               [--mebibytes N] [--server NAME] [--cache] [--json FILE] [--dir DIR]
+               [--mebibytes N] [--sizes LIST] [--server NAME] [--cache] [--json FILE] [--dir DIR]
 
-  --only LIST      reproxy,lookup,upload (default: all)
+  --only LIST      reproxy,lookup,upload,memory (default: all)
   --rounds N       rounds; medians of the ratios of each round are printed (default: 5)
   --seconds S      of each turn of downloads and lookups (default: 3)
   --connections N  downloads and lookups at once (default: 64)
   --files N        files of 64 KiB that are read and looked up (default: 500)
   --mebibytes N    size of the upload (default: 1024)
+  --sizes LIST     of the files moved to measure memory, in MiB (default: 64,1024,3072)
   --server NAME    what serves the bytes of the storage nodes (default: themselves; nginx)
   --cache          the nginx in front keeps what it fetched
   --json FILE      writes the numbers there
@@ -36,12 +39,13 @@ Needs MariaDB's server programs, nginx and curl.
 const { values } = parseArgs({
   options: {
     help: { type: 'boolean', short: 'h' },
-    only: { type: 'string', default: 'reproxy,lookup,upload' },
+    only: { type: 'string', default: 'reproxy,lookup,upload,memory' },
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     connections: { type: 'string', default: '64' },
     files: { type: 'string', default: '500' },
     mebibytes: { type: 'string', default: '1024' },
+    sizes: { type: 'string', default: '64,1024,3072' },
     server: { type: 'string' },
     cache: { type: 'boolean', default: false },
     json: { type: 'string' },
@@ -96,14 +100,16 @@ async function large(): Promise<void> {
   try {
     const site = await startJobSite(cleanup, { dir: values.dir, hosts: 1 });
     await createOneCopyClass(site);
-    const uploads = await measureUploads(site, { mebibytes: Number(values.mebibytes), rounds });
-    numbers.upload = uploads;
-    const { stored, fetched } = uploads.peakMebibytes;
-    process.stdout.write(`${comparisonLine(uploads)}\n`);
-    process.stdout.write(
-      `  memory of the client: ${stored.toFixed(0)} MiB at most when the file was stored, ` +
-        `${fetched.toFixed(0)} MiB when it was read back, target < 100\n`,
-    );
+    if (wanted.has('upload')) {
+      const uploads = await measureUploads(site, { mebibytes: Number(values.mebibytes), rounds });
+      numbers.upload = uploads;
+      process.stdout.write(`${comparisonLine(uploads)}\n`);
+    }
+    if (wanted.has('memory')) {
+      const memory = await measureMemory(site, values.sizes.split(',').map(Number));
+      numbers.memory = memory;
+      for (const one of memory) process.stdout.write(`${memoryLine(one)}\n`);
+    }
   } finally {
     await cleanup.run();
   }
@@ -111,7 +117,7 @@ async function large(): Promise<void> {
 
 process.stdout.write(`load of the machine before: ${loadavg()[0]?.toFixed(1)}\n`);
 if (wanted.has('lookup') || wanted.has('reproxy')) await small();
-if (wanted.has('upload')) await large();
+if (wanted.has('upload') || wanted.has('memory')) await large();
 process.stdout.write(`load of the machine after: ${loadavg()[0]?.toFixed(1)}\n`);
 if (values.json !== undefined) {
   await writeFile(values.json, `${JSON.stringify(numbers, null, 2)}\n`);

@@ -66,7 +66,7 @@ const numbers: Record<string, unknown> = { at: new Date().toISOString(), options
 
 function costLine(costs: Record<string, number>): string {
   const parts = Object.entries(costs).map(([name, micros]) => `${name} ${micros.toFixed(0)}`);
-  return `processor time of a file in µs: ${parts.join(', ')}`;
+  return `processor time of one in µs: ${parts.join(', ')}`;
 }
 
 async function small(): Promise<void> {
@@ -80,6 +80,8 @@ async function small(): Promise<void> {
       const lookups = await measureLookups(site, { keys, callers, rounds, seconds });
       numbers.lookup = lookups;
       process.stdout.write(`${comparisonLine(lookups)}\n`);
+      process.stdout.write(`  ${costLine(lookups.cpuMicros)}\n`);
+      process.stdout.write(`  bare: ${costLine(lookups.bareCpuMicros)}\n`);
     }
     if (wanted.has('reproxy')) {
       const { cache } = values;

@@ -1,5 +1,5 @@
 /** Two things measured by turns; their ratio is taken round by round. */
-import { type Spread, spread } from '../load/statistics.ts';
+import { median, type Spread, spread } from '../load/statistics.ts';
 import { type Session, takeTurn } from '../load/turn.ts';
 import { type NamedProcess, readCosts } from '../report/processes.ts';
 
@@ -69,6 +69,14 @@ export async function rateOf(
     perSecond: turn.operations / (turn.elapsedMs / 1000),
     cpuMicros: new Map(cpuMicros),
   };
+}
+
+/** Median processor time of each process over the rounds. */
+export function medianCosts(costs: readonly Rate['cpuMicros'][]): Record<string, number> {
+  const names = [...(costs[0]?.keys() ?? [])];
+  return Object.fromEntries(
+    names.map((name) => [name, median(costs.map((cost) => cost.get(name) ?? 0))]),
+  );
 }
 
 export function comparisonLine({ name, unit, ours, bare, ratio, target }: Comparison): string {

@@ -2,13 +2,20 @@
 import { domain, type JobSite } from '../jobs/job-site.ts';
 import { LineConnection } from '../load/line-connection.ts';
 import type { Session } from '../load/turn.ts';
-import { type Comparison, compareRates, rateOf } from './compare.ts';
+import type { NamedProcess } from '../report/processes.ts';
+import { type Comparison, compareRates, medianCosts, type Rate, rateOf } from './compare.ts';
 import { clientOf } from './files.ts';
+
+export interface LookupRates extends Comparison {
+  /** Median processor time of a lookup in microseconds, by name of the process. */
+  cpuMicros: Record<string, number>;
+  bareCpuMicros: Record<string, number>;
+}
 
 export async function measureLookups(
   site: JobSite,
   options: { keys: readonly string[]; callers: number; rounds: number; seconds: number },
-): Promise<Comparison> {
+): Promise<LookupRates> {
   const { keys, callers, rounds, seconds } = options;
   const [host = '', port = ''] = (site.cluster.trackers[0] ?? '').split(':');
   const lines: LineConnection[] = [];
@@ -35,13 +42,25 @@ export async function measureLookups(
     close: async () => {},
   };
   try {
-    return await compareRates(
+    const processes: NamedProcess[] = [
+      { name: 'client', pid: process.pid, alone: true },
+      { name: 'tracker', pid: site.trackerPid },
+    ];
+    const costs: { ours: Rate['cpuMicros'][]; bare: Rate['cpuMicros'][] } = { ours: [], bare: [] };
+    const turn = async (session: Session, kept: Rate['cpuMicros'][]) => {
+      const { perSecond, cpuMicros } = await rateOf(session, { callers, seconds, processes });
+      kept.push(cpuMicros);
+      return perSecond;
+    };
+    const comparison = await compareRates(
       { name: `lookup by the client, ${callers} at once`, unit: 'lookups', target: 0.9, rounds },
-      {
-        ours: async () => (await rateOf(ours, { callers, seconds })).perSecond,
-        bare: async () => (await rateOf(bare, { callers, seconds })).perSecond,
-      },
+      { ours: () => turn(ours, costs.ours), bare: () => turn(bare, costs.bare) },
     );
+    return {
+      ...comparison,
+      cpuMicros: medianCosts(costs.ours),
+      bareCpuMicros: medianCosts(costs.bare),
+    };
   } finally {
     await client.close();
     for (const line of lines) line.close();

@@ -12,11 +12,10 @@ import type { Cleanup } from '../cleanup.ts';
 import { domain, type JobSite } from '../jobs/job-site.ts';
 import { startNginx } from '../limits/nginx.ts';
 import { HttpPool } from '../load/http-connection.ts';
-import { median } from '../load/statistics.ts';
 import type { Session } from '../load/turn.ts';
 import { endProcess } from '../local/processes.ts';
 import type { NamedProcess } from '../report/processes.ts';
-import { type Comparison, compareRates, type Rate, rateOf } from './compare.ts';
+import { type Comparison, compareRates, medianCosts, type Rate, rateOf } from './compare.ts';
 import { clientOf } from './files.ts';
 
 export interface ReproxyOptions {
@@ -91,14 +90,11 @@ export async function measureReproxy(
       },
     },
   );
-  return { ...comparison, cpuMicros: medians(costs.ours), bareCpuMicros: medians(costs.bare) };
-}
-
-function medians(costs: readonly Rate['cpuMicros'][]): Record<string, number> {
-  const names = [...(costs[0]?.keys() ?? [])];
-  return Object.fromEntries(
-    names.map((name) => [name, median(costs.map((cost) => cost.get(name) ?? 0))]),
-  );
+  return {
+    ...comparison,
+    cpuMicros: medianCosts(costs.ours),
+    bareCpuMicros: medianCosts(costs.bare),
+  };
 }
 
 /** A process of its own, as applications are. */

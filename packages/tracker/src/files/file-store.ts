@@ -138,6 +138,9 @@ const pathsMax = 16;
 /** How often a file is looked up again that is replaced in between. */
 const looksMax = 5;
 
+/** How long a connection to a storage node is kept for the next transfer. */
+const idleMs = 4_000;
+
 export function createFileStore(options: FileStoreOptions): FileStore {
   return new CommandFileStore(options);
 }
@@ -152,7 +155,9 @@ class CommandFileStore implements FileStore {
     this.#call = call;
     this.#answerMs = connTimeoutMs + nodeTimeoutMs;
     // As many connections as transfers: a slow client must not hold up another's node.
-    this.#agent = new Agent({ connect: { timeout: connTimeoutMs } });
+    // For an aborted request undici connects once more, and would keep that as long as the node
+    // allows, a minute.
+    this.#agent = new Agent({ connect: { timeout: connTimeoutMs }, keepAliveMaxTimeout: idleMs });
     this.uploads = new ResumableUploads({
       ...{ run: this.#run, agent: this.#agent, answerMs: this.#answerMs },
       put: (place, body, options) => this.put(place, body, options),

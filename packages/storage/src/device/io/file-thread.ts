@@ -61,6 +61,7 @@ export class FileThread {
   readonly #pending: (Pending | undefined)[] = [];
   #pushed = 0;
   #settled = 0;
+  #waking = false;
   #movedAtMs = 0;
   #movedTo = 0;
   #state: 'starting' | 'ready' | 'ended' = 'starting';
@@ -136,7 +137,7 @@ export class FileThread {
     if (Atomics.load(control, at.done) === number) this.#moved(number);
     this.#pushed = (number + 1) | 0;
     Atomics.store(control, at.pushed, this.#pushed);
-    if (Atomics.load(control, at.asleep) === 1) Atomics.notify(control, at.pushed);
+    this.#wakeSoon();
     return new Promise((resolve, reject) => {
       this.#pending[(number >>> 0) % slotCount] = { into, resolve, reject };
     });
@@ -162,6 +163,20 @@ export class FileThread {
 
   get #underWay(): number {
     return (this.#pushed - this.#settled) | 0;
+  }
+
+  /**
+   * Once for all orders of this turn of the event loop: one by one the thread would take the
+   * processor after each (2.7 instead of 0.4 switches and a fifth more time for a file, 2026-11).
+   */
+  #wakeSoon(): void {
+    if (this.#waking) return;
+    this.#waking = true;
+    setImmediate(() => {
+      this.#waking = false;
+      const { control } = this.#slots;
+      if (Atomics.load(control, at.asleep) === 1) Atomics.notify(control, at.pushed);
+    });
   }
 
   #moved(done: number): void {

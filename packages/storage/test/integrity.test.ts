@@ -18,7 +18,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { makeUnreadable } from '../../../test/helpers/unreadable.ts';
 import { until } from '../../../test/helpers/wait.ts';
 import { Devices } from '../src/device/devices.ts';
+import type { Runner } from '../src/device/io/lane.ts';
 import { Scrub } from '../src/integrity/scrub.ts';
+import { walk } from '../src/integrity/walk.ts';
 import { ask, createDocroot, mountSmall, put, quiet, startNode } from './helpers.ts';
 
 const hash = (algorithm: string, body: string | Buffer) =>
@@ -247,4 +249,25 @@ test('I6: a file that cannot be read is told from a disk that fails as a whole',
     await scrub.round().catch(() => {});
     return scrub.report.findings.length === 0;
   });
+});
+
+test('a directory that cannot be listed is told of, and the others are gone over', async () => {
+  const docroot = await createDocroot(1);
+  const root = join(docroot, 'dev1');
+  for (const name of ['a', 'b', 'c']) {
+    await mkdir(join(root, name));
+    await writeFile(join(root, name, 'file'), name);
+  }
+  const unreadable: string[] = [];
+  const onUnreadable = (path: string) => unreadable.push(path);
+  // The third listing: the device, a, b.
+  let listings = 0;
+  const run: Runner = (call) => {
+    listings += 1;
+    if (listings !== 3) return call();
+    return Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' }));
+  };
+  const seen: string[] = [];
+  for await (const { path } of walk(root, '', { run, onUnreadable })) seen.push(path);
+  expect([seen, unreadable]).toEqual([['a', 'c'], ['b']]);
 });

@@ -130,7 +130,12 @@ export class Scrub {
     const report = this.#report;
     report.begin();
     try {
-      for await (const directory of walk(device.root, report.position, device.run)) {
+      const onUnreadable = (path: string, error: unknown) => {
+        const facts = { devid: device.devid, name: path, reason: String(error) };
+        this.#options.log.error(facts, 'directory.unreadable');
+      };
+      const places = { run: device.run, onUnreadable };
+      for await (const directory of walk(device.root, report.position, places)) {
         await this.#scrubDirectory(directory);
         if (device.state !== 'ready') return;
       }

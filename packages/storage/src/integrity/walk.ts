@@ -1,6 +1,7 @@
 /** Goes over the files of a device, directory by directory, in the order of their names. */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
+import { errnoOf } from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
 
 export interface Directory {
@@ -22,22 +23,29 @@ const readEntries = promisify(fs.readdir) as (
 export async function* walk(
   root: string,
   position: string,
-  run: Runner,
+  { run, onUnreadable }: Pick<Place, 'run' | 'onUnreadable'>,
 ): AsyncGenerator<Directory> {
-  yield* walkBelow({ root, path: '', run, after: position === '' ? [] : position.split('/') });
+  const after = position === '' ? [] : position.split('/');
+  yield* walkBelow({ root, path: '', run, onUnreadable, after });
 }
 
 interface Place {
   root: string;
   path: string;
   run: Runner;
+  /** Is told of directories that cannot be listed; the others are gone over. */
+  onUnreadable: (path: string, error: unknown) => void;
   /** The parts of the position below this directory. */
   after: readonly string[];
 }
 
-async function* walkBelow({ root, path, run, after }: Place): AsyncGenerator<Directory> {
+async function* walkBelow(place: Place): AsyncGenerator<Directory> {
+  const { root, path, run, onUnreadable, after } = place;
   const entries = await run(() => readEntries(`${root}/${path}`, { withFileTypes: true })).catch(
-    () => [],
+    (error: unknown) => {
+      if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error))) onUnreadable(path, error);
+      return [];
+    },
   );
   const [first = '', ...rest] = after;
   const visible = entries.filter(({ name }) => !name.startsWith('.'));
@@ -51,6 +59,6 @@ async function* walkBelow({ root, path, run, after }: Place): AsyncGenerator<Dir
   for (const { name } of visible.filter((entry) => entry.isDirectory())) {
     if (rest.length > 0 && name < first) continue;
     const below = path === '' ? name : `${path}/${name}`;
-    yield* walkBelow({ root, path: below, run, after: name === first ? rest : [] });
+    yield* walkBelow({ ...place, path: below, after: name === first ? rest : [] });
   }
 }

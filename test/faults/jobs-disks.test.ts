@@ -98,16 +98,38 @@ test('I2, I5: a replica with other bytes is no source, and fsck replaces it', as
   const args = { domain: site.cluster.domain, class: checkedClass };
   await site.call('update_class', { ...args, mindevcount: 3, hashtype: 'MD5' });
   await site.call('clear_cache', {}, 1);
-  await site.call('fsck_reset');
-  await site.call('fsck_start');
-  await until('fsck to be through', async () => {
-    const { running, queued } = await site.call('fsck_status');
-    return running === '0' && queued === undefined;
-  });
+  await site.fsck();
   await expectWhole();
   for (const fid of fids) expect((await devicesOf(fid)).length).toBeGreaterThanOrEqual(3);
   await site.call('update_class', { ...args, mindevcount: 2, hashtype: 'MD5' });
   await site.call('clear_cache', {}, 1);
+});
+
+test('I2, I5: a disk is emptied although copies on it, or the only others, rotted', async () => {
+  const emptied = site.cluster.hosts[1]?.devids[0] ?? 0;
+  const keys = Array.from({ length: 40 }, (_, number) => `emptied/${number}`);
+  for (const key of keys) await site.writers.put(key, Buffer.from(`body of ${key} `.repeat(500)));
+  await site.settle();
+  let rotten = 0;
+  for (const key of keys) {
+    const { fid } = await site.client.info(key);
+    const held = await devicesOf(fid);
+    if (rotten === 6 || !held.includes(emptied)) continue;
+    const devid = rotten % 2 === 0 ? emptied : (held.find((one) => one !== emptied) ?? 0);
+    rotten += 1;
+    writeFileSync(pathOf(devid, fid), readFileSync(pathOf(devid, fid)).fill('?', 0, 10));
+  }
+  // With chances of one to three each, 40 files are enough.
+  expect(rotten).toBe(6);
+  await site.empty(emptied, async () => {
+    // What is good only here stays, and why is told, until somebody sees to the other copy.
+    await until('the rest to wait', async () => {
+      const { dev1_replicas, dev1_waiting_1_reason } = await site.call('drain_status');
+      return dev1_replicas === '3' && dev1_waiting_1_reason === 'not_verified';
+    });
+    await site.fsck();
+  });
+  await expectWhole();
 });
 
 test('I1, I2, I8, I9: nodes find what rots, and trackers see to it although they die', async () => {

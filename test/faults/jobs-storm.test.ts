@@ -69,3 +69,37 @@ test('I1, I2, I5: the database is killed and comes back', async () => {
   await site.storm(() => server.restart());
   await expectWhole();
 });
+
+test('I1, I2, I5, I9: a node hangs and the database dies while a disk is emptied', async () => {
+  const [first, second] = site.cluster.hosts;
+  await site.storm(() =>
+    site.empty(first?.devids[0] ?? 0, async () => {
+      await freeze(second?.pid);
+      await server.restart().finally(() => process.kill(second?.pid ?? 0, 'SIGCONT'));
+    }),
+  );
+  await expectWhole();
+});
+
+test('I5, I9: the database and the tracker that looks are killed while fsck runs', async () => {
+  const rate = { key: 'queue_rate_for_fsck', value: '100' };
+  await site.call('set_server_setting', rate);
+  const status = await site.fsck(async () => {
+    const checked = async () => Number((await site.call('fsck_status')).checked) > 0;
+    await until('it to begin', checked);
+    await server.restart();
+    const [{ value } = { value: '' }] = await site.rows(
+      "SELECT value FROM server_settings WHERE field = 'omg_fsck_lease'",
+    );
+    const { trackerDaemons } = site.cluster;
+    const driver = trackerDaemons.find(({ pid }) => String(value).includes(`:${pid}:`));
+    await driver?.kill('SIGKILL');
+    await driver?.start();
+    await site.call('set_server_setting', { ...rate, value: '' });
+  });
+  const [files] = await site.rows('SELECT COUNT(*) AS n FROM file');
+  // Each once: the position and the counts move together.
+  expect(status.checked).toBe(String(files?.n));
+  expect(status.max_fid_checked).toBe(status.end_fid);
+  await expectWhole();
+});

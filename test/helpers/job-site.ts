@@ -179,6 +179,40 @@ export class JobSite {
     );
   }
 
+  /** Empties a device and gives it back its state; back-offs are cut short. */
+  async empty(devid: number, meanwhile: () => Promise<void>): Promise<void> {
+    await this.call('drain_device', { device: devid });
+    await meanwhile();
+    await until(
+      `dev${devid} to be empty`,
+      async () => {
+        await this.rows('UPDATE file_to_queue SET nexttry = 0 WHERE type = 2 AND flags > 0');
+        await this.rows('UPDATE file_to_delete2 SET nexttry = 0 WHERE failcount > 0');
+        const status = await this.call('drain_status', { device: devid });
+        if (status.dev1_replicas === '0' && status.dev1_moves_queued === '0') return true;
+        throw new Error(status.dev1_message);
+      },
+      { deadlineMs: 60_000, everyMs: 200 },
+    );
+    await this.call('drain_stop', { device: devid });
+  }
+
+  /**
+   * A fsck of everything, until its closer looks are over; those of killed trackers need not sit out
+   * their claims. @returns its status.
+   */
+  async fsck(meanwhile: () => Promise<void> = async () => {}): Promise<Fields> {
+    await this.call('fsck_reset');
+    await this.call('fsck_start');
+    await meanwhile();
+    await this.rows('UPDATE file_to_queue SET nexttry = 0 WHERE type = 1');
+    return until('fsck to be through', async () => {
+      const status = await this.call('fsck_status');
+      if (status.running === '0' && status.queued === undefined) return status;
+      throw new Error(JSON.stringify(status));
+    });
+  }
+
   /** What `omgfs admin verify` calls bad: all bytes, all acknowledged files, all disks. */
   async verify(): Promise<unknown[]> {
     const { dir, trackers, hosts } = this.cluster;

@@ -19,6 +19,8 @@ import type { CommandServices } from './services.ts';
 
 const countMax = 1_000_000;
 const uploadsMax = 10_000;
+/** So many replicas are looked at one by one, to say why they stay. */
+const lastReplicas = 1_000;
 
 export function drainCommands(services: CommandServices): Record<string, Command> {
   return {
@@ -172,6 +174,7 @@ async function describe(
   const moved = Math.max(0, drain.replicas - replicas);
   const seconds = Math.max(1, records.now - started);
   const isSafe = isDrain && replicas === 0 && queued === 0 && uploads === 0;
+  const deleted = queued === 0 ? await countDeleted(store, devid, replicas) : 0;
   return {
     devid,
     host: topology.host(topology.device(devid)?.hostid ?? 0)?.hostname ?? '',
@@ -182,23 +185,36 @@ async function describe(
     open_uploads: uploads,
     eta_seconds: replicas === 0 ? 0 : moved === 0 ? '' : Math.ceil((replicas * seconds) / moved),
     safe: isSafe ? 1 : 0,
-    message: sentence({ isSafe, isDrain, replicas, uploads, waiting }),
+    message: sentence({ isSafe, isDrain, replicas, deleted, uploads, waiting }),
     ...waitingFields(waiting),
   };
+}
+
+/** Of the last replicas on a device, those that nobody moves because their files are deleted. */
+async function countDeleted(
+  { rebalance }: CommandServices['store'],
+  devid: number,
+  replicas: number,
+): Promise<number> {
+  if (replicas === 0 || replicas > lastReplicas) return 0;
+  const request = { devid, after: 0, limit: lastReplicas, newestFirst: false };
+  return (await rebalance.filesOn(request)).filter(({ isFile }) => !isFile).length;
 }
 
 function sentence(seen: {
   isSafe: boolean;
   isDrain: boolean;
   replicas: number;
+  deleted: number;
   uploads: number;
   waiting: MoveCounts['waiting'];
 }): string {
-  const { isSafe, isDrain, replicas, uploads, waiting } = seen;
+  const { isSafe, isDrain, replicas, deleted, uploads, waiting } = seen;
   if (isSafe) return 'empty; it is safe to mark it dead and pull it';
   if (!isDrain) return 'its state was changed; it is not drained any more';
   const blocked = waiting.map(({ reason, count }) => `${count} wait: ${moveReasonTexts[reason]}`);
   const parts = [`${replicas} replicas are left`, ...blocked];
+  if (deleted > 0) parts.push(`${deleted} are of deleted files and wait for their deletion`);
   if (uploads > 0) parts.push(`${uploads} open uploads may still end here`);
   return parts.join('; ');
 }

@@ -10,7 +10,7 @@ export const moveReasonTexts: Readonly<Record<MoveReason, string>> = {
   no_target: 'no device with room is one that the policy of their class would take',
   source_down: 'the device cannot be read or deleted from now',
   copy_error: 'the copy failed, see the log',
-  not_verified: 'too few of their other copies can be verified now',
+  not_verified: 'too few of their other copies can be verified now; a fsck replaces bad ones',
   delete_failed: 'the device does not delete',
   policy_no_suggestions: 'the policy of their class has no place for them now',
   busy: 'another job works on them',

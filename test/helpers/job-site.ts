@@ -187,7 +187,8 @@ export class JobSite {
       `dev${devid} to be empty`,
       async () => {
         await this.rows('UPDATE file_to_queue SET nexttry = 0 WHERE type = 2 AND flags > 0');
-        await this.rows('UPDATE file_to_delete2 SET nexttry = 0 WHERE nexttry > UNIX_TIMESTAMP()');
+        const claimed = 'nexttry > UNIX_TIMESTAMP()';
+        await this.rows(`UPDATE file_to_delete2 SET nexttry = 0 WHERE ${claimed}`);
         const status = await this.call('drain_status', { device: devid });
         if (status.dev1_replicas === '0' && status.dev1_moves_queued === '0') return true;
         throw new Error(status.dev1_message);

@@ -199,8 +199,8 @@ export class JobSite {
   }
 
   /**
-   * A fsck of everything, until its closer looks are over; those of killed trackers need not sit out
-   * their claims. @returns its status.
+   * A fsck of everything, until its closer looks are over; those of killed trackers need not sit
+   * out their claims. @returns its status.
    */
   async fsck(meanwhile: () => Promise<void> = async () => {}): Promise<Fields> {
     await this.call('fsck_reset');

@@ -180,8 +180,7 @@ describe.each(engines)('fsck commands on %s', (engine) => {
     const [before = 0] = await uploadShort(cluster, 1, 'wanted');
     // More than a limited run passes over at once, and more replicas than one page.
     const many = Array.from({ length: 60_000 }, (_, index) => before + 1 + index);
-    const file = (fid: number, key: string) =>
-      `(${fid}, ${dmid}, x'${Buffer.from(key).toString('hex')}', 0, ${classid}, 2)`;
+    const file = (fid: number, key: string) => `(${fid}, ${dmid}, '${key}', 0, ${classid}, 2)`;
     const rows = many.map((fid) => file(fid, `other/${fid}`));
     await cluster.sql(
       `INSERT INTO file (fid, dmid, dkey, length, classid, devcount) VALUES ${rows.join()}`,

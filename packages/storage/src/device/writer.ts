@@ -38,6 +38,9 @@ export async function storeWhole(
   bytes: Buffer,
   { stamped = false }: { stamped?: boolean } = {},
 ): Promise<Stamp | undefined> {
+  // It may have been long on its way.
+  if (device.stale) await device.look();
+  device.assertWritable();
   await device.directories.ensure(parentOf(name));
   const paths = { temp: device.tempPath(), path: `${device.root}/${name}` };
   const thread = device.smallFiles.thread(bytes.length, paths.temp, paths.path);

@@ -201,6 +201,27 @@ test('a call that hangs keeps nobody but itself waiting', async () => {
   await expectStored(device, count);
 });
 
+/** Another disk is where that of the device was. */
+async function replaceDisk({ root }: Device): Promise<void> {
+  await rename(root, `${root}-removed`);
+  await mkdir(`${root}/.tmp`, { recursive: true });
+  const other = { uuid: 'another', devid: 1, created: '' };
+  await writeFile(`${root}/.omgfs-device.json`, JSON.stringify(other));
+}
+
+async function expectUntouched({ root }: Device): Promise<void> {
+  expect((await readdir(root)).sort()).toEqual(['.omgfs-device.json', '.tmp']);
+}
+
+test('I6: a file that was long on its way is not stored on the disk that came meanwhile', async () => {
+  const { device } = await createDevice();
+  await replaceDisk(device);
+  await until('the last look is some time ago', () => device.stale);
+  const late = storeWhole(device, 'some/dir/late', Buffer.from('late'));
+  await expect(late).rejects.toMatchObject({ code: 'DEVICE_REFUSED' });
+  await expectUntouched(device);
+});
+
 test('I6: what the thread could not do is not done to the disk that came instead', async () => {
   const gate = join(await createDocroot(), 'gate');
   const { device } = await createDevice({
@@ -211,13 +232,10 @@ test('I6: what the thread could not do is not done to the disk that came instead
     };`),
   });
   const stuck = storeWhole(device, 'stuck', Buffer.from('stuck'));
-  await rename(device.root, `${device.root}-removed`);
-  await mkdir(`${device.root}/.tmp`, { recursive: true });
-  const other = { uuid: 'another', devid: 1, created: '' };
-  await writeFile(`${device.root}/.omgfs-device.json`, JSON.stringify(other));
+  await replaceDisk(device);
   await writeFile(gate, '');
   await expect(stuck).rejects.toMatchObject({ code: 'DEVICE_REFUSED' });
-  expect((await readdir(device.root)).sort()).toEqual(['.omgfs-device.json', '.tmp']);
+  await expectUntouched(device);
 });
 
 test('a thread ends when it is not needed, and its place is free again', async () => {

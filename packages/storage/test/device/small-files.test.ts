@@ -213,7 +213,7 @@ async function expectUntouched({ root }: Device): Promise<void> {
   expect((await readdir(root)).sort()).toEqual(['.omgfs-device.json', '.tmp']);
 }
 
-test('I6: a file that was long on its way is not stored on the disk that came meanwhile', async () => {
+test('I6: a file that was long on its way is not stored on the disk that came since', async () => {
   const { device } = await createDevice();
   await replaceDisk(device);
   await until('the last look is some time ago', () => device.stale);

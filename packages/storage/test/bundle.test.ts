@@ -176,7 +176,7 @@ test('no more is read than there is memory for', async () => {
     hash: undefined,
   }));
   // For two files, besides what is read into.
-  const bytesMax = 256 * 1024 + 512 + 150_000;
+  const bytesMax = 64 * 1024 + 512 + 150_000;
   const buffers = new Buffers(bytesMax);
   const gone = new AbortController().signal;
   const files = await Promise.all(fetchBundle(orders, { buffers, stallMs: 10_000, gone }));

@@ -34,9 +34,9 @@ export type Bundled = WholeFile | 'alone';
 
 const connectionsPerNode = 16;
 /** Read from the network at once. */
-const readBytes = 256 * 1024;
+const readBytes = 64 * 1024;
 /** Bytes of a bundle that have come and are not stored yet. */
-const heldBytesMax = 2 * 1024 * 1024;
+const heldBytesMax = 1024 * 1024;
 /** A node that does not know bundles is not asked again for so long. */
 const rememberMs = 600_000;
 const rememberedMax = 1000;
@@ -120,6 +120,8 @@ class BundleFetch implements FrameSink {
       await this.#read(patience);
     } catch (error) {
       failure = failureOf(error);
+      // Whatever stands between, the next answer would be no better.
+      if (error instanceof RangeError) forget(this.#orders[0]?.source.origin ?? '');
     }
     if (this.#buffer !== undefined) this.#give(this.#buffer);
     for (const { resolve, reject } of this.#settles.values()) {

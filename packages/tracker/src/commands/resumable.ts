@@ -16,6 +16,8 @@ import type { CommandServices } from './services.ts';
 const idBytes = 16;
 /** Each is a row, a file, and some time of every later request. */
 const partsMax = 10_000;
+/** Each is a transaction. */
+const givenUpAtOnce = 16;
 /** How long a tracker that puts a file together may be silent before another does. */
 const leaseSeconds = 30;
 
@@ -164,10 +166,13 @@ async function giveUp(
   { store, wakeDelete }: CommandServices,
   parts: readonly UploadPart[],
 ): Promise<void> {
-  for (const { fid } of parts) {
+  const giveUpOne = async ({ fid }: UploadPart) => {
     // Whatever it was offered: bytes may be where they were not seen.
     const tempfile = await store.findTempfile(fid);
     if (tempfile !== undefined) await store.abandonTempfile({ fid, devids: tempfile.devids });
+  };
+  for (let at = 0; at < parts.length; at += givenUpAtOnce) {
+    await Promise.all(parts.slice(at, at + givenUpAtOnce).map(giveUpOne));
   }
   wakeDelete();
 }

@@ -45,8 +45,9 @@ export interface UploadStore {
   /** Says the length of an upload that had none. @returns false when it had one. */
   setLength(request: { id: string; length: number }): Promise<boolean>;
   /**
-   * Adds a part at the end, in one transaction, and puts the end of the upload off: that of its
-   * parts too, which count as abandoned `tempfileAgeSeconds` after they were opened.
+   * Adds a part at the end, in one transaction, and puts the end of the upload off, to `ttlSeconds`
+   * at least: that of its parts too, which count as abandoned `tempfileAgeSeconds` after they were
+   * opened.
    */
   addPart(
     request: { id: string; part: UploadPart },

@@ -69,6 +69,24 @@ export function resumableSuite(openFresh: OpenFresh): void {
       expect(Math.abs((found?.expires ?? 0) - created - 3_600)).toBeLessThan(2);
       const part = await partAt(0);
       expect(await store.uploads.addPart({ id: 'none', part }, options)).toBe('unknown');
+      // What comes later puts the end off, now and then for all parts.
+      const ends = [found?.expires ?? 0];
+      for (const pass of [0, 1_000]) {
+        const back = `SET expires = expires - ${pass} WHERE id = x'62'`;
+        await database.sql(`UPDATE omg_upload ${back}`);
+        await database.sql("UPDATE omg_upload SET length = NULL WHERE id = x'62'");
+        const next = await partAt(10 * ends.length);
+        expect(await store.uploads.addPart({ id: 'b', part: next }, options)).toBe('added');
+        const { expires = 0 } = (await store.uploads.find('b')) ?? {};
+        ends.push(expires);
+        const young = pass === 0 ? [next] : [next, taken];
+        for (const { fid } of young) {
+          const age = expires - ((await store.findTempfile(fid))?.createtime ?? 0);
+          expect(Math.abs(age - options.tempfileAgeSeconds)).toBeLessThan(5);
+        }
+      }
+      expect(ends[1]).toBe(ends[0]);
+      expect(ends[2]).toBeGreaterThanOrEqual(ends[0] ?? 0);
     });
 
     test('are put together by one at a time, and only once', async () => {

@@ -19,6 +19,9 @@ const partTable = `CREATE TABLE IF NOT EXISTS omg_upload_part (
   devids VARBINARY(255) NOT NULL, length BIGINT NOT NULL, PRIMARY KEY (id, start))`;
 const columns = 'id, dmid, dkey, classname, length, expires, busy, fid, ctype, name, meta';
 
+/** The end of an upload is put off when that much of its time has passed. */
+const stepsPerTtl = 20;
+
 export function createUploadStore(engine: Engine): UploadStore {
   const { now } = engine.dialect;
   const uploads = new OwnTable(engine, uploadTable);
@@ -132,10 +135,17 @@ function addPart(
       'INSERT INTO omg_upload_part (id, start, fid, devids, length) VALUES (?, ?, ?, ?, ?)',
       [bytes(id), start, fid, bytes(devids.join(',')), length],
     );
-    const expires = `${now} + ${integer(ttlSeconds)}`;
-    await session.run(`UPDATE omg_upload SET expires = ${expires} WHERE id = ?`, [bytes(id)]);
-    for (let at = 0; at < fids.length; at += 256) {
-      const list = padded(fids.slice(at, at + 256));
+    // In steps: with every part, its older ones would all be written again.
+    const step = Math.ceil(ttlSeconds / stepsPerTtl);
+    const later = `${now} + ${integer(ttlSeconds + step)}`;
+    const { changes } = await session.run(
+      `UPDATE omg_upload SET expires = ${later}
+       WHERE id = ? AND expires < ${now} + ${integer(ttlSeconds)}`,
+      [bytes(id)],
+    );
+    const [expires, young] = changes > 0 ? [later, fids] : [integer(upload.expires), [fid]];
+    for (let at = 0; at < young.length; at += 256) {
+      const list = padded(young.slice(at, at + 256));
       // Primary key. They are given up together with the upload, by whichever tracker.
       await session.run(
         `UPDATE tempfile SET createtime = ${expires} - ${integer(tempfileAgeSeconds)}

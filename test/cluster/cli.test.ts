@@ -145,6 +145,9 @@ describe('files', () => {
   });
 
   test('failures name the key, have a code and advice, and leave no file', async () => {
+    const nowhere = await run(['get', 'two.jpg', 'no/such/folder/x']);
+    expect(nowhere).toMatchObject({ code: 1 });
+    expect(nowhere.err).toMatch(/cannot write .*ENOENT.*check that its directory exists/);
     const missing = await run(['get', 'nothing', 'nothing.bin']);
     expect(missing.code).toBe(1);
     expect(missing.err).toMatch(/cannot fetch 'nothing': .*\[UNKNOWN_KEY\]\n.*omgfs ls/);

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Client, Download } from '@omgfs/client';
+import { OmgfsError } from '@omgfs/protocol';
 import { about, createProgress, formatBytes, printJson, printLine, shownKey } from '../output.ts';
 
 interface GetOptions {
@@ -57,8 +58,15 @@ export async function saveTo(
     await rename(part, path);
   } catch (error) {
     await rm(part, { force: true });
-    throw error;
+    throw signal.aborted || error instanceof OmgfsError ? error : unwritable(error);
   } finally {
     progress.stop();
   }
+}
+
+/** What the file system said. The bytes come with errors of their own. */
+function unwritable(cause: unknown): OmgfsError {
+  const reason = cause instanceof Error ? cause.message : cause;
+  const advice = 'check that its directory exists, may be written, and has room';
+  return new OmgfsError('FAILURE', { message: `${reason}; ${advice}`, cause });
 }

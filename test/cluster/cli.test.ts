@@ -94,6 +94,9 @@ describe('files', () => {
     expect((await run(['ls', 'album/'])).out.toString()).toBe('album/1.bin\n');
     expect((await run(['mv', 'album/1.bin', 'album/2.bin'])).code).toBe(0);
     expect((await run(['get', 'album/2.bin', 'back.bin'])).code).toBe(0);
+    const nowhere = await run(['get', 'album/2.bin', 'no/such/folder/x']);
+    expect(nowhere).toMatchObject({ code: 1 });
+    expect(nowhere.err).toMatch(/cannot write .*ENOENT.*check that its directory exists/);
     expect(readFileSync(join(dir, 'back.bin')).equals(body)).toBe(true);
     expect((await run(['rm', 'album/2.bin'])).code).toBe(0);
     expect((await run(['ls'])).out.toString()).toBe('');
@@ -145,9 +148,6 @@ describe('files', () => {
   });
 
   test('failures name the key, have a code and advice, and leave no file', async () => {
-    const nowhere = await run(['get', 'two.jpg', 'no/such/folder/x']);
-    expect(nowhere).toMatchObject({ code: 1 });
-    expect(nowhere.err).toMatch(/cannot write .*ENOENT.*check that its directory exists/);
     const missing = await run(['get', 'nothing', 'nothing.bin']);
     expect(missing.code).toBe(1);
     expect(missing.err).toMatch(/cannot fetch 'nothing': .*\[UNKNOWN_KEY\]\n.*omgfs ls/);

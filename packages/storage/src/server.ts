@@ -268,7 +268,14 @@ async function serve(
 }
 
 async function dispatch(options: ServerOptions, exchange: StreamExchange): Promise<void> {
-  if (options.dav !== undefined && (await options.dav.take(exchange))) return;
+  const { dav } = options;
+  if (dav === undefined) return dispatchPlain(options, exchange);
+  return dav.inTurn(exchange, async () => {
+    if (!(await dav.take(exchange))) await dispatchPlain(options, exchange);
+  });
+}
+
+async function dispatchPlain(options: ServerOptions, exchange: StreamExchange): Promise<void> {
   switch (exchange.req.method) {
     case 'POST':
       return dispatchPost(options, exchange);

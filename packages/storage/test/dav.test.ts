@@ -147,4 +147,7 @@ test('a PUT or DELETE with conditions leaves what others wrote', async () => {
   const { headers } = await ask(file, { method: 'HEAD' });
   expect(await write({ 'if-match': headers.etag ?? '' })).toBe(200);
   expect(await write({ 'if-match': '*' }, 'DELETE')).toBe(204);
+  // Of several at once one makes the file.
+  const racers = Array.from({ length: 8 }, () => write({ 'if-none-match': '*' }));
+  expect((await Promise.all(racers)).sort()).toEqual([200, ...Array(7).fill(412)]);
 });

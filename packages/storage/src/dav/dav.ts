@@ -13,6 +13,8 @@ const trackerPath =
 export class DeviceDav {
   readonly #dav: WebDav;
   readonly #files: DeviceFiles;
+  /** The last conditional write of each path. */
+  readonly #writes = new Map<string, Promise<void>>();
   /** Writes are allowed. */
   readonly full: boolean;
 
@@ -20,6 +22,24 @@ export class DeviceDav {
     this.full = full;
     this.#files = new DeviceFiles(devices);
     this.#dav = new WebDav({ files: this.#files, readonly: !full });
+  }
+
+  /**
+   * Runs `work`, which takes and serves a request. Those with conditions take turns at a path:
+   * nobody else's condition is judged by what is about to be replaced.
+   */
+  async inTurn({ req, target }: StreamExchange, work: () => Promise<void>): Promise<void> {
+    const isWrite = req.method === 'PUT' || req.method === 'DELETE';
+    if (!this.full || !isWrite || !isConditional(req.headers)) return work();
+    const [path = ''] = target.split('?');
+    const turn = (this.#writes.get(path) ?? Promise.resolve()).then(work);
+    const over = turn.catch(() => {});
+    this.#writes.set(path, over);
+    try {
+      await turn;
+    } finally {
+      if (this.#writes.get(path) === over) this.#writes.delete(path);
+    }
   }
 
   /** Serves what is WebDAV's; @returns whether it did. @throws what is answered with a status. */
@@ -50,9 +70,9 @@ export class DeviceDav {
 
   /** @throws DavError 412; trackers, which write each name once, send no conditions. */
   async #checkConditions(target: string, headers: IncomingHttpHeaders): Promise<void> {
+    if (!isConditional(headers)) return;
     const asked: IncomingHttpHeaders = {};
     for (const name of writeConditions) asked[name] = headers[name];
-    if (Object.values(asked).every((value) => value === undefined)) return;
     const facts = await this.#files.stat(this.#dav.pathOf(target));
     const { etag = '', modified = new Date(0) } = facts ?? {};
     const isMet =
@@ -66,6 +86,10 @@ export class DeviceDav {
 
 /** Of RFC 9110 §13, those by which clients keep what others wrote. */
 const writeConditions = ['if-match', 'if-none-match', 'if-unmodified-since'] as const;
+
+function isConditional(headers: IncomingHttpHeaders): boolean {
+  return writeConditions.some((name) => headers[name] !== undefined);
+}
 
 /** Requests that may go on for long, and of which nothing more is to be read. */
 function isWork({ method = '', headers }: StreamExchange['req']): boolean {

@@ -150,7 +150,10 @@ describe('a proxy that hangs up on an upload', () => {
       });
     }
     socket.destroy();
-    expect(await outcome).toMatchObject({ code: 'ECONNRESET' });
+    expect(await outcome).toMatchObject({
+      code: 'SOURCE_FAILED',
+      cause: { code: 'ECONNRESET' },
+    });
     expect(await client.info('cut')).toMatchObject({ fid: before.fid, length: 6 });
     await until('the temporary files to go', async () => {
       return !(await filesOn(roomy)).some((path) => path.startsWith('.tmp'));

@@ -14,7 +14,7 @@ import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 const idBytes = 16;
-/** Each is a row, a file, and some time of every later request. */
+/** Each is a row and a file. */
 const partsMax = 10_000;
 /** Each is a transaction. */
 const givenUpAtOnce = 16;
@@ -28,10 +28,10 @@ export function resumableCommands(services: CommandServices): Record<string, Com
     upload_info: info(services),
     upload_part: part(services),
     upload_length: async ({ args }) => {
-      const { id, parts } = await uploadOf(services, args);
+      const { id, bytes } = await uploadOf(services, args);
       const length = bytesOf(args.length);
-      if (length < endOf(parts)) {
-        const message = `The upload has ${endOf(parts)} bytes already, more than ${length}.`;
+      if (length < bytes) {
+        const message = `The upload has ${bytes} bytes already, more than ${length}.`;
         throw new OmgfsError('BAD_PARAMS', { message });
       }
       if (await store.uploads.setLength({ id, length })) return {};
@@ -53,8 +53,9 @@ export function resumableCommands(services: CommandServices): Record<string, Com
     },
     // The parts of one that became a file; the file may be one of them.
     upload_finish: async ({ args }) => {
-      const { id, fid, parts } = await uploadOf(services, args);
+      const { id, fid } = await uploadOf(services, args);
       if (fid === 0) throw new OmgfsError('BAD_PARAMS', { message: 'The upload goes on.' });
+      const parts = await store.uploads.parts(id);
       await giveUp(
         services,
         parts.filter((one) => one.fid !== fid),
@@ -63,7 +64,8 @@ export function resumableCommands(services: CommandServices): Record<string, Com
       return {};
     },
     upload_remove: async ({ args }) => {
-      const { id, parts } = await uploadOf(services, args);
+      const { id } = await uploadOf(services, args);
+      const parts = await store.uploads.parts(id);
       await store.uploads.remove(id);
       await giveUp(services, parts);
       return {};
@@ -89,29 +91,40 @@ function create({ store, topology, resumeSeconds }: CommandServices): Command {
   };
 }
 
+/** Its parts are told to who asks for them with `parts`: that costs more the more there are. */
 function info(services: CommandServices): Command {
-  const { topology, signUrl } = services;
   return async ({ args, address }) => {
     const upload = await uploadOf(services, args);
-    const { parts, length, dkey, className, fid, expires } = upload;
-    const fields: ReplyFields = { key: dkey, class: className, fid, expires };
-    if (length !== undefined) fields.length = length;
-    fields.offset = fid === 0 ? endOf(parts) : length;
-    fields.part_count = parts.length;
-    for (const [at, { start, length, fid, devids }] of parts.entries()) {
-      const client = { address, zone: args.zone };
-      const paths = devids.map((devid) => topology.writeUrl({ devid, fid }, client) ?? '-');
-      const urls = devids.flatMap((devid) => topology.readUrl({ devid, fid }, client) ?? []);
-      const all = {
-        ...{ start, length, fid },
-        devids: devids.join(' '),
-        paths: paths.join(' '),
-        urls: urls.map((url) => signUrl('GET', url)).join(' '),
-      };
-      for (const [name, value] of Object.entries(all)) fields[`part_${at + 1}_${name}`] = value;
-    }
-    return { ...fields, ...describedFields(upload) };
+    const { id, bytes, length, dkey, className, fid, expires } = upload;
+    const parts = isTrue(args.parts) ? await services.store.uploads.parts(id) : [];
+    return {
+      ...{ key: dkey, class: className, fid, expires, bytes },
+      ...(length === undefined ? {} : { length }),
+      offset: fid === 0 ? bytes : length,
+      ...partFields(services, parts, { address, zone: args.zone }),
+      ...describedFields(upload),
+    };
   };
+}
+
+function partFields(
+  { topology, signUrl }: CommandServices,
+  parts: readonly UploadPart[],
+  client: { address: string; zone: string | undefined },
+): ReplyFields {
+  const fields: ReplyFields = { part_count: parts.length };
+  for (const [at, { start, length, fid, devids }] of parts.entries()) {
+    const paths = devids.map((devid) => topology.writeUrl({ devid, fid }, client) ?? '-');
+    const urls = devids.flatMap((devid) => topology.readUrl({ devid, fid }, client) ?? []);
+    const all = {
+      ...{ start, length, fid },
+      devids: devids.join(' '),
+      paths: paths.join(' '),
+      urls: urls.map((url) => signUrl('GET', url)).join(' '),
+    };
+    for (const [name, value] of Object.entries(all)) fields[`part_${at + 1}_${name}`] = value;
+  }
+  return fields;
 }
 
 /** Verifies on its devices that a part is there, and adds it at the end of the upload. */
@@ -119,10 +132,6 @@ function part(services: CommandServices): Command {
   const { store, topology, devices, resumeSeconds, tempfileAgeSeconds } = services;
   return async ({ args, address }) => {
     const upload = await uploadOf(services, args);
-    if (upload.parts.length >= partsMax) {
-      const message = `The upload has ${partsMax} parts already; begin again with larger ones.`;
-      throw new OmgfsError('BAD_PARAMS', { message });
-    }
     const fid = idOf(args.fid);
     const named = (args.devids ?? '').split(' ').map(idOf);
     if (fid === undefined) throw new OmgfsError('BOGUS_ARGS');
@@ -145,8 +154,12 @@ function part(services: CommandServices): Command {
     }
     const outcome = await store.uploads.addPart(
       { id: upload.id, part: { start, fid, devids: holders, length } },
-      { ttlSeconds: resumeSeconds, tempfileAgeSeconds },
+      { ttlSeconds: resumeSeconds, tempfileAgeSeconds, partsMax },
     );
+    if (outcome === 'too_many') {
+      const message = `The upload has ${partsMax} parts already; begin again with larger ones.`;
+      throw new OmgfsError('BAD_PARAMS', { message });
+    }
     if (outcome === 'unknown') throw new OmgfsError('NO_TEMP_FILE');
     if (outcome === 'other_offset') throw new OmgfsError('OFFSET_MISMATCH');
     return {};
@@ -175,11 +188,6 @@ async function giveUp(
     await Promise.all(parts.slice(at, at + givenUpAtOnce).map(giveUpOne));
   }
   wakeDelete();
-}
-
-function endOf(parts: readonly UploadPart[]): number {
-  const last = parts[parts.length - 1];
-  return last === undefined ? 0 : last.start + last.length;
 }
 
 function bytesOf(text: string | undefined): number {

@@ -92,7 +92,7 @@ export class ResumableUploads {
     const found = await this.#find(upload);
     if (found.fid === 0 && found.offset === found.length) await this.#complete(upload);
     // A tracker was killed when the file was stored.
-    else if (found.fid !== 0 && found.parts.length > 0) await this.#finish(upload);
+    else if (found.fid !== 0 && found.bytes > 0) await this.#finish(upload);
     return found;
   }
 
@@ -183,7 +183,7 @@ export class ResumableUploads {
 
   async #store({ domain, id }: UploadId, only: Written | undefined): Promise<void> {
     const { run, put } = this.#options;
-    const found = await this.#find({ domain, id });
+    const found = await this.#find({ domain, id }, { parts: 1 });
     if (found.fid !== 0) return;
     const { key, parts, class: className, length = 0, description } = found;
     const [part] = parts;
@@ -224,8 +224,9 @@ export class ResumableUploads {
     }
   }
 
-  async #find(upload: UploadId): Promise<FoundState> {
-    return stateOf(await this.#options.run('upload_info', { ...upload }));
+  /** With `parts`, all of them too. */
+  async #find(upload: UploadId, more: { parts?: 1 } = {}): Promise<FoundState> {
+    return stateOf(await this.#options.run('upload_info', { ...upload, ...more }));
   }
 }
 
@@ -241,6 +242,9 @@ interface FoundPart {
 interface FoundState extends UploadState {
   /** The file that it became; 0 before. */
   fid: number;
+  /** In parts that are not let go yet. */
+  bytes: number;
+  /** Empty unless they were asked for. */
   parts: FoundPart[];
 }
 
@@ -262,6 +266,7 @@ function stateOf(reply: ReplyFields): FoundState {
     offset: Number(reply.offset),
     expires: new Date(Number(reply.expires) * 1000),
     fid: Number(reply.fid),
+    bytes: Number(reply.bytes),
     parts: parts.map(({ fid, length, devids, paths, urls }) => ({
       ...{ fid: Number(fid), length: Number(length), urls: words(urls) },
       places: words(devids).flatMap((devid, at) => {

@@ -33,8 +33,8 @@ export interface FoundUpload extends ResumableUpload {
   expires: number;
   /** The file that it became, by the transaction that stored it; 0 until then. */
   fid: number;
-  /** In order, without gaps. */
-  parts: UploadPart[];
+  /** Bytes that are there in parts, which have no gaps. */
+  bytes: number;
 }
 
 export interface UploadStore {
@@ -42,17 +42,19 @@ export interface UploadStore {
   create(upload: ResumableUpload, options: { ttlSeconds: number }): Promise<void>;
   /** Undefined for one that is unknown or has expired. */
   find(id: string): Promise<FoundUpload | undefined>;
+  /** All its parts, in order; apart from `find`, which costs the same however many there are. */
+  parts(id: string): Promise<UploadPart[]>;
   /** Says the length of an upload that had none. @returns false when it had one. */
   setLength(request: { id: string; length: number }): Promise<boolean>;
   /**
    * Adds a part at the end, in one transaction, and puts the end of the upload off, to `ttlSeconds`
    * at least: that of its parts too, which count as abandoned `tempfileAgeSeconds` after they were
-   * opened.
+   * opened. An upload has `partsMax` parts at most.
    */
   addPart(
     request: { id: string; part: UploadPart },
-    options: { ttlSeconds: number; tempfileAgeSeconds: number },
-  ): Promise<'added' | 'other_offset' | 'unknown'>;
+    options: { ttlSeconds: number; tempfileAgeSeconds: number; partsMax: number },
+  ): Promise<'added' | 'other_offset' | 'too_many' | 'unknown'>;
   /** Lets one caller at a time make the file. @returns false while another does, and afterwards. */
   claim(request: { id: string; leaseSeconds: number }): Promise<boolean>;
   /** Begins the lease of a claim anew; 0 seconds give it up. */

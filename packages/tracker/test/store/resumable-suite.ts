@@ -23,7 +23,7 @@ export function resumableSuite(openFresh: OpenFresh): void {
   const create = async (id: string, ttlSeconds = 100) => {
     await store.uploads.create({ id, dkey: 'key', ...row() }, { ttlSeconds });
   };
-  const options = { ttlSeconds: 5_000, tempfileAgeSeconds: 3_600 };
+  const options = { ttlSeconds: 5_000, tempfileAgeSeconds: 3_600, partsMax: 4 };
   const partAt = async (start: number) => {
     const request = { dmid, dkey: 'key', classid: 0, devids: [1] };
     return { start, fid: await store.openTempfile(request), devids: [1, 2], length: 10 };
@@ -35,7 +35,8 @@ export function resumableSuite(openFresh: OpenFresh): void {
       const dkey = allBytes[1] ?? '';
       const upload = { id: 'a', dkey, ...row(), length: undefined };
       await store.uploads.create(upload, { ttlSeconds: 100 });
-      const facts = { fid: 0, parts: [], expires: expect.any(Number) };
+      const facts = { fid: 0, bytes: 0, expires: expect.any(Number) };
+      expect(await store.uploads.parts('a')).toEqual([]);
       expect(await store.uploads.find('a')).toEqual({ ...upload, ...facts });
       expect(await store.uploads.setLength({ id: 'a', length: 5 })).toBe(true);
       expect(await store.uploads.setLength({ id: 'a', length: 6 })).toBe(false);
@@ -64,7 +65,8 @@ export function resumableSuite(openFresh: OpenFresh): void {
       // Again, as after a commit whose answer got lost.
       expect(await store.uploads.addPart({ id: 'b', part: taken }, options)).toBe('added');
       const found = await store.uploads.find('b');
-      expect(found?.parts).toEqual([taken]);
+      expect(found?.bytes).toBe(taken.length);
+      expect(await store.uploads.parts('b')).toEqual([taken]);
       const created = (await store.findTempfile(taken.fid))?.createtime ?? 0;
       expect(Math.abs((found?.expires ?? 0) - created - 3_600)).toBeLessThan(2);
       const part = await partAt(0);
@@ -85,6 +87,11 @@ export function resumableSuite(openFresh: OpenFresh): void {
           expect(Math.abs(age - options.tempfileAgeSeconds)).toBeLessThan(5);
         }
       }
+      // An earlier one again, and one too many.
+      expect(await store.uploads.addPart({ id: 'b', part: taken }, options)).toBe('added');
+      const many = { ...options, partsMax: 3 };
+      const further = await partAt(30);
+      expect(await store.uploads.addPart({ id: 'b', part: further }, many)).toBe('too_many');
       expect(ends[1]).toBe(ends[0]);
       expect(ends[2]).toBeGreaterThanOrEqual(ends[0] ?? 0);
     });
@@ -105,9 +112,10 @@ export function resumableSuite(openFresh: OpenFresh): void {
         return store.closeTempfile({ ...file, fid, upload });
       };
       expect(await close('c', part.fid)).toBe('stored');
-      expect(await store.uploads.find('c')).toMatchObject({ fid: part.fid, parts: [part] });
+      expect(await store.uploads.find('c')).toMatchObject({ fid: part.fid, bytes: 10 });
       await store.uploads.forgetParts('c');
-      expect(await store.uploads.find('c')).toMatchObject({ fid: part.fid, parts: [] });
+      expect(await store.uploads.find('c')).toMatchObject({ fid: part.fid, bytes: 0 });
+      expect(await store.uploads.parts('c')).toEqual([]);
       await store.uploads.renew({ id: 'c', leaseSeconds: 0 });
       expect(await claim(store)).toBe(false);
       // Nor does it come back when the key has gone on.

@@ -37,6 +37,7 @@ export function createUploadStore(engine: Engine): UploadStore {
       );
     },
     find: (id) => uploads.read(undefined, () => find(engine, engine, id)),
+    parts: (id) => parts.read([], () => partsOf(engine, id)),
     setLength: async ({ id, length }) => {
       const sql = 'UPDATE omg_upload SET length = ? WHERE id = ? AND length IS NULL';
       return (await engine.run(sql, [length, bytes(id)])).changes > 0;
@@ -87,14 +88,30 @@ async function find(
     [bytes(id)],
   );
   if (row === undefined) return undefined;
-  const parts = await session.rows(
+  const last = await lastPart(session, id);
+  return { ...uploadOf(row), bytes: last === undefined ? 0 : last.start + last.length };
+}
+
+/** Primary key, its end. */
+async function lastPart(session: Session, id: string): Promise<UploadPart | undefined> {
+  const [row] = await session.rows(
+    `SELECT start, fid, devids, length FROM omg_upload_part
+     WHERE id = ? ORDER BY start DESC LIMIT 1`,
+    [bytes(id)],
+  );
+  return row && partOf(row);
+}
+
+/** Primary key. */
+async function partsOf(session: Session, id: string): Promise<UploadPart[]> {
+  const rows = await session.rows(
     'SELECT start, fid, devids, length FROM omg_upload_part WHERE id = ? ORDER BY start',
     [bytes(id)],
   );
-  return { ...uploadOf(row), parts: parts.map(partOf) };
+  return rows.map(partOf);
 }
 
-function uploadOf(row: Row): Omit<FoundUpload, 'parts'> {
+function uploadOf(row: Row): Omit<FoundUpload, 'bytes'> {
   return {
     id: text(row, 'id'),
     dmid: int(row, 'dmid'),
@@ -117,20 +134,25 @@ function partOf(row: Row): UploadPart {
 function addPart(
   engine: Engine,
   { id, part }: Parameters<UploadStore['addPart']>[0],
-  { ttlSeconds, tempfileAgeSeconds }: Parameters<UploadStore['addPart']>[1],
-): Promise<'added' | 'other_offset' | 'unknown'> {
+  { ttlSeconds, tempfileAgeSeconds, partsMax }: Parameters<UploadStore['addPart']>[1],
+): ReturnType<UploadStore['addPart']> {
   const { now, forUpdate } = engine.dialect;
   return engine.transaction(async (session) => {
     const upload = await find(engine, session, id, forUpdate);
     if (upload === undefined) return 'unknown';
-    const fids = [...upload.parts, part].map(({ fid }) => fid);
-    // Run again after a commit whose answer got lost.
-    if (upload.parts.some(({ fid }) => fid === part.fid)) return 'added';
-    const last = upload.parts[upload.parts.length - 1];
-    const end = last === undefined ? 0 : last.start + last.length;
-    if (end !== part.start || upload.fid !== 0) return 'other_offset';
     const { start, fid, devids, length } = part;
-    if (upload.length !== undefined && start + length > upload.length) return 'other_offset';
+    const end = start + length;
+    const isNext = upload.bytes === start && upload.fid === 0 && end <= (upload.length ?? end);
+    if (!isNext) {
+      // It may be run again after a commit whose answer got lost. Primary key.
+      const sql = 'SELECT fid FROM omg_upload_part WHERE id = ? AND start = ?';
+      const [there] = await session.rows(sql, [bytes(id), start]);
+      return there !== undefined && int(there, 'fid') === fid ? 'added' : 'other_offset';
+    }
+    // Primary key. Of what a request costs, this alone grows with the parts: 0.1 ms for a thousand.
+    const count = 'SELECT COUNT(*) AS parts FROM omg_upload_part WHERE id = ?';
+    const [row] = await session.rows(count, [bytes(id)]);
+    if (row !== undefined && int(row, 'parts') >= partsMax) return 'too_many';
     await session.run(
       'INSERT INTO omg_upload_part (id, start, fid, devids, length) VALUES (?, ?, ?, ?, ?)',
       [bytes(id), start, fid, bytes(devids.join(',')), length],
@@ -143,7 +165,9 @@ function addPart(
        WHERE id = ? AND expires < ${now} + ${integer(ttlSeconds)}`,
       [bytes(id)],
     );
-    const [expires, young] = changes > 0 ? [later, fids] : [integer(upload.expires), [fid]];
+    const isLater = changes > 0;
+    const young = isLater ? (await partsOf(session, id)).map((one) => one.fid) : [fid];
+    const expires = isLater ? later : integer(upload.expires);
     for (let at = 0; at < young.length; at += 256) {
       const list = padded(young.slice(at, at + 256));
       // Primary key. They are given up together with the upload, by whichever tracker.

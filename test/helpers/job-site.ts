@@ -198,15 +198,11 @@ export class JobSite {
     await this.call('drain_stop', { device: devid });
   }
 
-  /**
-   * A fsck of everything, until its closer looks are over; those of killed trackers need not sit
-   * out their claims. @returns its status.
-   */
+  /** A fsck of everything, until its closer looks are over. @returns its status. */
   async fsck(meanwhile: () => Promise<void> = async () => {}): Promise<Fields> {
     await this.call('fsck_reset');
     await this.call('fsck_start');
     await meanwhile();
-    await this.rows('UPDATE file_to_queue SET nexttry = 0 WHERE type = 1');
     return until('fsck to be through', async () => {
       const status = await this.call('fsck_status');
       if (status.running === '0' && status.queued === undefined) return status;

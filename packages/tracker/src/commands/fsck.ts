@@ -82,17 +82,28 @@ async function status({ store, topology }: CommandServices): Promise<ReplyFields
   return fields;
 }
 
-/** Files looked at since the start, at what rate, and how long the rest takes at that rate. */
+/**
+ * Files looked at since the start, at what rate, and how long the rest takes. While it runs these
+ * are figures of the last half minute of running, when it is over those of the whole run.
+ */
 function progressOf(state: FsckState, isPaused: boolean): ReplyFields {
-  const { position, end, startFid, checked } = state;
-  const until = state.host === undefined ? state.stopTime : state.now;
-  const seconds = Math.max(1, until - state.startTime);
-  const passed = position - startFid;
-  const fields: ReplyFields = { checked, rate: (checked / seconds).toFixed(1) };
-  if (state.host !== undefined && passed > 0 && !isPaused) {
-    fields.eta_seconds = Math.max(0, Math.ceil(((end - position) * seconds) / passed));
+  const { position, end, checked } = state;
+  const { filesPerSecond, filesPerSecondNow, fidsPerSecondNow } = state.pace ?? clockPace(state);
+  const isMoving = state.host !== undefined && !isPaused;
+  const rate = state.host === undefined ? filesPerSecond : isMoving ? filesPerSecondNow : 0;
+  const fields: ReplyFields = { checked, rate: rate.toFixed(1) };
+  if (isMoving && fidsPerSecondNow > 0) {
+    fields.eta_seconds = Math.max(0, Math.ceil((end - position) / fidsPerSecondNow));
   }
   return fields;
+}
+
+/** What the clock says, for the run of a tracker of the original. */
+function clockPace({ position, startFid, checked, startTime, stopTime, ...run }: FsckState) {
+  const seconds = Math.max(1, (run.host === undefined ? stopTime : run.now) - startTime);
+  const filesPerSecond = checked / seconds;
+  const fidsPerSecondNow = Math.max(0, position - startFid) / seconds;
+  return { filesPerSecond, filesPerSecondNow: filesPerSecond, fidsPerSecondNow };
 }
 
 function limitFields(topology: Topology, { dmid, classid, prefix }: FsckLimits): ReplyFields {

@@ -13,7 +13,7 @@ import {
 } from '../store/rebalance-store.ts';
 import { idOf } from './arguments.ts';
 import { moveReasonTexts } from './explain/wait-reasons.ts';
-import { waitingFields } from './rebalance.ts';
+import { movesPerSecond, waitingFields } from './rebalance.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
@@ -147,7 +147,8 @@ async function status(services: CommandServices, args: Fields): Promise<ReplyFie
   const devid = isTrue(args.device) ? (await deviceOf(services, args)).devid : undefined;
   const host = isTrue(args.host) ? topology.hostByName(args.host ?? '')?.hostid : undefined;
   const uploads = await store.staleTempfiles({ ageSeconds: 0, limit: uploadsMax });
-  const drains = parseDrains(records.settings.get(field.drains)).filter((drain) => {
+  const all = parseDrains(records.settings.get(field.drains));
+  const drains = all.filter((drain) => {
     if (devid !== undefined) return drain.devid === devid;
     return !isTrue(args.host) || topology.device(drain.devid)?.hostid === host;
   });
@@ -155,24 +156,26 @@ async function status(services: CommandServices, args: Fields): Promise<ReplyFie
   for (const [index, drain] of drains.entries()) {
     const open = uploads.filter(({ devids }) => devids.includes(drain.devid)).length;
     const uploadCount = uploads.length < uploadsMax ? open : uploadsMax;
-    const one = await describe(services, { records, drain, uploads: uploadCount });
+    const shared = all.length;
+    const one = await describe(services, { records, drain, shared, uploads: uploadCount });
     for (const [name, value] of Object.entries(one)) fields[`dev${index + 1}_${name}`] = value;
   }
   return fields;
 }
 
 async function describe(
-  { store, topology }: CommandServices,
-  request: { records: RebalanceRecords; drain: Drain; uploads: number },
+  services: CommandServices,
+  request: { records: RebalanceRecords; drain: Drain; shared: number; uploads: number },
 ): Promise<ReplyFields> {
-  const { records, drain, uploads } = request;
+  const { store, topology } = services;
+  const { records, drain, shared, uploads } = request;
   const { devid, started } = drain;
   const { queued, waiting } = await store.rebalance.counts(devid);
   // Counted after the queue: a move that ends in between is then seen in neither.
   const replicas = await store.rebalance.countOn(devid, countMax);
   const isDrain = records.statuses.get(devid) === 'drain';
-  const moved = Math.max(0, drain.replicas - replicas);
-  const seconds = Math.max(1, records.now - started);
+  // Moves are taken in turn, so each of the devices that are emptied gets its share.
+  const perSecond = (await movesPerSecond(services, { queued, waiting })) / shared;
   const isSafe = isDrain && replicas === 0 && queued === 0 && uploads === 0;
   const deleted = queued === 0 ? await countDeleted(store, devid, replicas) : 0;
   return {
@@ -183,7 +186,7 @@ async function describe(
     replicas,
     moves_queued: queued,
     open_uploads: uploads,
-    eta_seconds: replicas === 0 ? 0 : moved === 0 ? '' : Math.ceil((replicas * seconds) / moved),
+    eta_seconds: replicas === 0 ? 0 : perSecond === 0 ? '' : Math.ceil(replicas / perSecond),
     safe: isSafe ? 1 : 0,
     message: sentence({ isSafe, isDrain, replicas, deleted, uploads, waiting }),
     ...waitingFields(waiting),

@@ -18,7 +18,11 @@ import {
   parseRebalanceState,
   type RebalanceState,
 } from '../placement/rebalance/state.ts';
-import { rebalanceField as field, type RebalanceRecords } from '../store/rebalance-store.ts';
+import {
+  rebalanceField as field,
+  type MoveCounts,
+  type RebalanceRecords,
+} from '../store/rebalance-store.ts';
 import { rebalanceDevices } from '../topology/rebalance-view.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
@@ -192,21 +196,35 @@ async function status(services: CommandServices, details: boolean): Promise<Repl
   const isRunning = isTrue(records.settings.get(field.host));
   const done = Math.max(0, state.fidsQueued - queued);
   const remaining = queued + (isRunning ? counts.reduce((sum, one) => sum + one, 0) : 0);
-  const seconds = Math.max(1, records.now - state.timeStarted);
+  const perSecond = await movesPerSecond(services, { queued, waiting });
   return {
     state: text,
     running: isRunning ? 1 : 0,
-    ...(isTrue(await services.store.findSetting('omg_pause_rebalance')) ? { paused: 1 } : {}),
+    ...((await isPaused(services)) ? { paused: 1 } : {}),
     host: records.settings.get(field.host) ?? '',
     policy: records.settings.get(field.policy) ?? '',
     moves_done: done,
     moves_queued: queued,
     // At most: a limit, or the policies of the files, may leave some where they are.
     moves_remaining_max: remaining,
-    eta_seconds_max: done === 0 ? '' : Math.ceil((remaining * seconds) / done),
+    eta_seconds_max: perSecond === 0 ? '' : Math.ceil(remaining / perSecond),
     message: notes.waiting,
     ...waitingFields(waiting),
   };
+}
+
+async function isPaused({ store }: CommandServices): Promise<boolean> {
+  return isTrue(await store.findSetting('omg_pause_rebalance'));
+}
+
+/** What all trackers move of late; 0 while they rest, or while all that is queued has to wait. */
+export async function movesPerSecond(
+  services: CommandServices,
+  { queued, waiting }: Pick<MoveCounts, 'queued' | 'waiting'>,
+): Promise<number> {
+  const isStuck = queued > 0 && waiting.reduce((sum, { count }) => sum + count, 0) >= queued;
+  if (isStuck || (await isPaused(services))) return 0;
+  return (await services.store.rates.total()).get('rebalance') ?? 0;
 }
 
 /** Why moves wait, with a file of each kind and when the next is tried. */

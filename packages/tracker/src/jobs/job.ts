@@ -17,6 +17,8 @@ export interface JobOptions<Unit> {
   idleMs: number;
   /** Claims up to `limit` due units. */
   claim: (limit: number) => Promise<Unit[]>;
+  /** Rows of the queue in a unit, where it is not one. */
+  rowsOf?: (unit: Unit) => number;
   /** Works on one unit; `stopping` fires when the tracker stops. */
   work: (unit: Unit, stopping: AbortSignal) => Promise<void>;
   /** Queues a unit whose work threw for another try, sooner than its claim would run out. */
@@ -29,6 +31,7 @@ export interface JobStatus {
   concurrency: number;
   /** Units in work now. */
   running: number;
+  /** Rows of the queue. */
   processed: number;
   failed: number;
   /** What failed last, unless something went well since. */
@@ -152,7 +155,7 @@ export class Job<Unit> {
   async #work(unit: Unit): Promise<void> {
     try {
       await this.#options.work(unit, this.#stopping.signal);
-      this.#processed += 1;
+      this.#processed += this.#options.rowsOf?.(unit) ?? 1;
       this.#faults.wentWell();
     } catch (error) {
       this.#failed += 1;

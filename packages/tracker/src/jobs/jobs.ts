@@ -37,6 +37,8 @@ export interface JobSettings extends Partial<MonitorOptions> {
   hostname: string;
   /** A run of fsck that stands still for so long is taken over. */
   fsckAbandonedMs?: number;
+  /** How long a claim of checks lasts when its tracker dies, in seconds. */
+  fsckLeaseSeconds?: number;
   /** How long the claim of a move lasts when its tracker dies, in seconds. */
   moveLeaseSeconds?: number;
   /** A driver of rebalance that stands still for so long is replaced, in seconds. */
@@ -180,7 +182,7 @@ function createParts(services: JobServices, settings: JobSettings) {
     concurrency: settings.fsckJobs,
     idleMs,
     host: settings.hostname,
-    renewEveryMs,
+    leaseSeconds: settings.fsckLeaseSeconds ?? 12,
     abandonedMs: settings.fsckAbandonedMs,
     reloadTopology: () => monitor.reload(),
   });

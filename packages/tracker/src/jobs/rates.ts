@@ -58,7 +58,7 @@ export class Rates {
     const rates = new Map<string, number>();
     for (const [job, status] of Object.entries(this.#options.jobs)) {
       const before = this.#measured.get(job);
-      const perSecond = this.#measure(job, status().processed);
+      const perSecond = this.#measure(job, status());
       // A job that rests is said to once, and no more.
       if (perSecond > 0 || (before?.perSecond ?? 0) > 0) rates.set(job, perSecond);
     }
@@ -73,9 +73,14 @@ export class Rates {
     }
   }
 
-  #measure(job: string, done: number): number {
+  #measure(job: string, { processed: done, state }: JobStatus): number {
     const atMs = performance.now();
     const before = this.#measured.get(job) ?? { done, atMs, perSecond: 0 };
+    // When it goes on it does so at the rate it had, and nobody is told of the rate meanwhile.
+    if (state === 'paused') {
+      this.#measured.set(job, { ...before, done, atMs });
+      return before.perSecond;
+    }
     const seconds = Math.max(0.001, (atMs - before.atMs) / 1000);
     const fresh = (done - before.done) / seconds;
     // The first measurement is all there is.

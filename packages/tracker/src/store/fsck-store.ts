@@ -59,9 +59,21 @@ export interface FsckState {
   /** Setting `fsck_checksum`: off, MD5 or SHA-1; undefined leaves it to the classes. */
   checksums: string | undefined;
   skipDevcount: boolean;
+  /** How fast it gets on; undefined before the first step, and in a run of the original. */
+  pace: FsckPace | undefined;
   /** Settings `queue_rate_for_fsck` and `queue_size_for_fsck`, where they are positive numbers. */
   ratePerSecondMax: number | undefined;
   queueMax: number | undefined;
+}
+
+/** Of the time in which the run was driven: not while it rests or waits for another tracker. */
+export interface FsckPace {
+  /** Since its start. */
+  filesPerSecond: number;
+  /** Of late. */
+  filesPerSecondNow: number;
+  /** How fast the position moves of late. */
+  fidsPerSecondNow: number;
 }
 
 /** A file as a fsck looks at it. */
@@ -82,8 +94,11 @@ export interface FsckRow {
   reported: boolean;
   /** Its devices are to be asked, also while a run goes on that asks none. */
   asksDevices: boolean;
-  /** The `nexttry` that the claim gave it. */
-  claim: number;
+  /**
+   * The `nexttry` that the claim gave it, and another while a renewal is on its way; none when the
+   * claim was lost.
+   */
+  claims: readonly number[];
 }
 
 /** A check that waits, for a closer look now or for a device. */
@@ -179,6 +194,8 @@ export interface FsckStore {
     from: number;
     to: number;
     checked: number;
+    /** Time the run was driven since the step before. */
+    activeMs: number;
     miscounted: readonly number[];
     waits: readonly FsckWait[];
   }): Promise<boolean>;
@@ -189,10 +206,13 @@ export interface FsckStore {
   files(fids: readonly number[]): Promise<FsckFile[]>;
   /** Those of the fids that have a checksum. */
   withChecksum(fids: readonly number[]): Promise<Set<number>>;
-  /** Claims due rows as in spec §3.6, of this type only (which fixes §11.1 no. 6). */
-  claim(limit: number): Promise<FsckRow[]>;
+  /**
+   * Claims due rows as in spec §3.6, of this type only (which fixes §11.1 no. 6), for so many
+   * seconds.
+   */
+  claim(limit: number, seconds: number): Promise<FsckRow[]>;
   /** Begins the lease of those claims anew that still hold, and notes it in the rows. */
-  renew(rows: readonly FsckRow[]): Promise<void>;
+  renew(rows: readonly FsckRow[], seconds: number): Promise<void>;
   /** Files that are looked at now, beside any run. */
   enqueue(fids: readonly number[]): Promise<void>;
   /** Ends rows in whose files nothing is wrong but the device count of some. */
@@ -201,7 +221,8 @@ export interface FsckStore {
     miscounted: readonly number[];
     waits: readonly FsckWait[];
   }): Promise<void>;
-  repair(repair: FsckRepair): Promise<void>;
+  /** @returns false when the row is claimed by another now: nothing changed. */
+  repair(repair: FsckRepair): Promise<boolean>;
   /** As `repair`, for a file that no row of the queue is claimed for. */
   amend(change: FsckChange & { fid: number }): Promise<void>;
   putOff(row: FsckRow, wait: FsckWait): Promise<void>;

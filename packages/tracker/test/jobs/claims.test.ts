@@ -46,11 +46,11 @@ describe.each(engines)('claims on %s', (engine) => {
   test('the claims of a long check are renewed, but for those that hold no more', async () => {
     const { store, sql } = await startCluster({ engine, hosts: 0, start: false });
     await sql('INSERT INTO file_to_queue (fid, type, nexttry) VALUES (7, 1, 0), (8, 1, 0)');
-    const rows = await store.fsck.claim(2);
-    for (const row of rows) row.claim = 5;
+    const rows = await store.fsck.claim(2, 30);
+    for (const row of rows) row.claims = [5];
     await sql('UPDATE file_to_queue SET nexttry = fid - 2');
-    await store.fsck.renew(rows);
-    const claims = rows.map(({ fid, claim }) => [fid, claim > 1_600_000_000]);
+    await store.fsck.renew(rows, 30);
+    const claims = rows.map(({ fid, claims: [claim = 0] }) => [fid, claim > 1_600_000_000]);
     expect(claims.toSorted()).toEqual([
       [7, true],
       [8, false],
@@ -58,6 +58,60 @@ describe.each(engines)('claims on %s', (engine) => {
     await store.fsck.settle({ rows, miscounted: [], waits: [] });
     expect((await store.fidRecords(7)).fsck).toBeUndefined();
     expect((await store.fidRecords(8)).fsck?.nexttry).toBe(6);
+  });
+
+  test('a check that ends while its claim is renewed is over', async () => {
+    const { store, sql } = await startCluster({ engine, hosts: 0, start: false });
+    await sql('INSERT INTO file_to_queue (fid, type, nexttry) VALUES (7, 1, 0), (8, 1, 0)');
+    const rows = await store.fsck.claim(2, 30);
+    // Nobody knows yet whether it was written: of one it was, of the other not.
+    for (const row of rows) row.claims = [5, 6];
+    await sql('UPDATE file_to_queue SET nexttry = fid - 2');
+    await store.fsck.settle({ rows, miscounted: [], waits: [] });
+    for (const fid of [7, 8]) expect((await store.fidRecords(fid)).fsck).toBeUndefined();
+  });
+
+  test('a row that another has claimed since is not repaired again', async () => {
+    const cluster = await startCluster({ engine, hosts: 1, settings: { fsckJobs: 0 } });
+    const { store, sql } = cluster;
+    const fid = await cluster.upload({ bytes: 'hello', on: [1], replicate: false });
+    await store.fsck.enqueue([fid]);
+    const [ours] = await store.fsck.claim(1, 30);
+    await sql(`UPDATE file_to_queue SET nexttry = 0 WHERE fid = ${fid}`);
+    const [theirs] = await store.fsck.claim(1, 60);
+    const change = { forget: [], replicate: true, recount: true };
+    const events = [{ code: 'POVI' }] as const;
+    expect(await store.fsck.repair({ ...change, events, row: ours! })).toBe(false);
+    expect(await store.fsck.log({ after: 0, limit: 9 })).toEqual([]);
+    expect(await store.fsck.repair({ ...change, events, row: theirs! })).toBe(true);
+    expect(await store.fsck.log({ after: 0, limit: 9 })).toHaveLength(1);
+    expect((await store.fidRecords(fid)).fsck).toBeUndefined();
+  });
+
+  test('I9: the checks of a tracker that died are soon those of another', async () => {
+    const cluster = await startCluster({ engine, hosts: 1, mindevcount: 1 });
+    const { store, sql, jobs } = cluster;
+    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+    await jobs.stop();
+    const nexttry = async () => (await store.fidRecords(fid)).fsck?.nexttry;
+    await store.fsck.enqueue([fid]);
+    await store.fsck.claim(1, 1);
+    const another = await cluster.anotherTracker();
+    another.jobs.wakeFsck();
+    await until('it is done', async () => (await nexttry()) === undefined);
+    // What a tracker claims by itself is not held for longer than others can wait.
+    await another.jobs.stop();
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await cluster.anotherTracker({
+      devices: (real) => ({ ...real, size: (url) => held.then(() => real.size(url)) }),
+    });
+    await sql(`INSERT INTO file_to_queue (fid, type, nexttry) VALUES (${fid}, 1, 0)`);
+    const claim = await until('it is claimed', nexttry);
+    expect(claim).toBeLessThan(Date.now() / 1000 + 120);
+    release();
   });
 
   test('a check that takes long renews its claim', async () => {
@@ -69,7 +123,7 @@ describe.each(engines)('claims on %s', (engine) => {
       engine,
       hosts: 1,
       mindevcount: 1,
-      settings: { renewEveryMs: 20 },
+      settings: { fsckLeaseSeconds: 2 },
       devices: (real) => ({
         ...real,
         size: async (url, options) => {

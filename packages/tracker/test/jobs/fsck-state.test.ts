@@ -100,6 +100,11 @@ describe.each(engines)('fsck commands on %s', (engine) => {
     const status = await call('fsck_status');
     expect(status).toMatchObject({ running: 0, num_POVI: 60, num_REPL: 60, checked: 60 });
     expect(status.max_fid_checked).toBe(status.end_fid);
+    // It rested for an hour, which is no part of its rate.
+    await cluster.sql(
+      "UPDATE server_settings SET value = value + 3600 WHERE field = 'fsck_stop_time'",
+    );
+    expect(Number((await call('fsck_status')).rate)).toBeGreaterThan(1);
     const page = await call('fsck_getlog');
     expect(page).toMatchObject({ row_count: 100, row_1_evcode: 'POVI' });
     expect(fids).toContain(page.row_1_fid);
@@ -271,11 +276,11 @@ describe.each(engines)('fsck of several trackers on %s', (engine) => {
     await cluster.sql(
       `INSERT INTO file_to_queue (fid, type, nexttry, failcount, flags) VALUES ${values}`,
     );
-    expect(await cluster.store.fsck.claim(10)).toMatchObject([{ fid: 5 }]);
+    expect(await cluster.store.fsck.claim(10, 1000)).toMatchObject([{ fid: 5 }]);
     const { fsck, rebalance } = await cluster.store.fidRecords(5);
     expect(fsck?.nexttry).toBeGreaterThan(Date.now() / 1000 + 900);
     expect(rebalance?.nexttry).toBe(0);
-    expect(await cluster.store.fsck.claim(10)).toEqual([]);
+    expect(await cluster.store.fsck.claim(10, 1000)).toEqual([]);
   });
 
   test('I9: a run whose tracker vanished is taken over, position and counters kept', async () => {
@@ -287,7 +292,7 @@ describe.each(engines)('fsck of several trackers on %s', (engine) => {
     const owner = 'gone:1';
     expect(await fsck.lease({ owner, host: 'gone', abandoned: false })).toBe(true);
     const half = fids[9] ?? 0;
-    const step = { owner, from: 0, to: half, checked: 10, miscounted: [], waits: [] };
+    const step = { owner, from: 0, to: half, checked: 10, activeMs: 1, miscounted: [], waits: [] };
     expect(await fsck.advance(step)).toBe(true);
     // While its lease lasts nobody else drives the run.
     const request = { owner: 'tracker:2', host: 'tracker', abandoned: true };

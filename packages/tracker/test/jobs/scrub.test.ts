@@ -209,3 +209,48 @@ describe.each(engines)('%s', (engine) => {
     await rate(own);
   });
 });
+
+test('what is read to verify copies keeps to the limit of their device', async () => {
+  const reading = { now: 0, most: 0, all: 0 };
+  const devices = (real: DeviceClient): DeviceClient => ({
+    ...real,
+    digest: async (url, type, options) => {
+      if (!url.includes('/dev2/')) return real.digest(url, type, options);
+      reading.now += 1;
+      reading.all += 1;
+      reading.most = Math.max(reading.most, reading.now);
+      // Long enough that those who do not wait for their turn meet here.
+      for (let turn = 0; turn < 50; turn += 1) await new Promise(setImmediate);
+      return real.digest(url, type, options).finally(() => {
+        reading.now -= 1;
+      });
+    },
+  });
+  const cluster = await startCluster({ engine: 'sqlite', hosts: 4, settings, devices });
+  await cluster.store.setSetting({ field: 'omg_device_copies', value: '1' });
+  await cluster.jobs.monitor.refresh();
+  const stored = async (key: string, on: number[]): Promise<number> => {
+    const fid = await store(cluster, key, on);
+    const hex = createHash('md5').update(`the bytes of ${key}`).digest('hex');
+    await cluster.store.saveChecksum({ fid, checksum: { type: 'MD5', hex } });
+    return fid;
+  };
+  const trimmed: number[] = [];
+  for (const number of [1, 2, 3, 4]) {
+    rot(cluster, 1, await stored(`first/${number}`, [1, 2]));
+    rot(cluster, 3, await stored(`third/${number}`, [3, 2]));
+    trimmed.push(await stored(`many/${number}`, [1, 2, 4]));
+  }
+  await scrubAt(cluster, 1000);
+  for (const fid of trimmed) await cluster.store.enqueueReplication({ fid, nexttry: 0 });
+  cluster.jobs.wakeReplicate();
+  await until('all to be seen to', async () => {
+    const repaired = cluster.lines.filter(({ event }) => event === 'scrub.repaired');
+    const left = await Promise.all(
+      trimmed.map(async (fid) => (await cluster.replicas(fid)).length),
+    );
+    return repaired.length === 8 && left.every((count) => count === 2);
+  });
+  expect(reading.all).toBeGreaterThanOrEqual(12);
+  expect(reading.most).toBe(1);
+});

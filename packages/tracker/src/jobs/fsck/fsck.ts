@@ -20,8 +20,8 @@ export interface FsckOptions {
   /** Name of this tracker as `fsck_host` keeps it. */
   host: string;
   abandonedMs?: number | undefined;
-  /** The wait between two renewals of what is in work, well below the lease of a claim. */
-  renewEveryMs: number;
+  /** How long a claim of checks lasts when its tracker dies, in seconds. */
+  leaseSeconds: number;
   reloadTopology: () => Promise<void>;
 }
 
@@ -48,7 +48,7 @@ export function createFsck(services: JobServices, options: FsckOptions): Fsck {
   const inspector = new Inspector({ services, reach, judge, slots });
   const job = createQueueJob(
     { services, reach, judge, inspector, reloadTopology },
-    { concurrency, idleMs, renewEveryMs: options.renewEveryMs },
+    { concurrency, idleMs, leaseSeconds: options.leaseSeconds },
   );
   const scan = new Scan(
     { services, inspector },

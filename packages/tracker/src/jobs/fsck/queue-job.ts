@@ -1,5 +1,5 @@
 /** Works off the queue of checks, whoever filled it: a run of ours or that of a Perl tracker. */
-import type { FsckRow } from '../../store/fsck-store.ts';
+import type { FsckRow, FsckState } from '../../store/fsck-store.ts';
 import { FaultLog } from '../fault-log.ts';
 import { Job } from '../job.ts';
 import { renewing } from '../renewing.ts';
@@ -14,9 +14,10 @@ const errorDelaySeconds = 60;
 
 export function createQueueJob(
   parts: RepairParts & { inspector: Inspector },
-  options: { concurrency: number; idleMs: number; renewEveryMs: number },
+  options: { concurrency: number; idleMs: number; leaseSeconds: number },
 ): Job<FsckRow[]> {
   const { store, log } = parts.services;
+  const { leaseSeconds } = options;
   const faults = new FaultLog(log, 'fsck-claims');
   return new Job<FsckRow[]>({
     name: 'fsck',
@@ -24,17 +25,20 @@ export function createQueueJob(
     concurrency: options.concurrency,
     idleMs: options.idleMs,
     claim: async (limit) => {
-      const rows = await store.fsck.claim(limit * unitRowsMax);
+      const rows = await store.fsck.claim(limit * unitRowsMax, leaseSeconds);
       const units: FsckRow[][] = [];
       for (let at = 0; at < rows.length; at += unitRowsMax) {
         units.push(rows.slice(at, at + unitRowsMax));
       }
       return units;
     },
+    rowsOf: (rows) => rows.length,
     work: (rows, stopping) => {
       // A check that reads large files may take longer than its claim would last.
-      const renew = () => store.fsck.renew(rows).catch((error: unknown) => faults.failed(error));
-      return renewing(renew, options.renewEveryMs, () => work(parts, rows, stopping));
+      const renew = () => {
+        return store.fsck.renew(rows, leaseSeconds).catch((error) => faults.failed(error));
+      };
+      return renewing(renew, (leaseSeconds * 1000) / 3, () => work(parts, rows, stopping));
     },
     putOff: async (rows) => {
       const reason = 'the check failed; the log of the tracker says why';
@@ -52,18 +56,25 @@ async function work(
   rows: readonly FsckRow[],
   stopping: AbortSignal,
 ): Promise<void> {
-  const mode = modeOf(await parts.services.store.fsck.state());
+  const state = await parts.services.store.fsck.state();
+  const mode = modeOf(state);
   const asking = mode.policyOnly ? rows.filter((row) => row.asksDevices) : rows;
   const others = rows.filter((row) => !asking.includes(row));
   const full = { ...mode, policyOnly: false };
-  if (asking.length > 0) await workInMode(parts, { rows: asking, mode: full, stopping });
-  if (others.length > 0) await workInMode(parts, { rows: others, mode, stopping });
+  if (asking.length > 0) await workInMode(parts, { rows: asking, mode: full, state, stopping });
+  if (others.length > 0) await workInMode(parts, { rows: others, mode, state, stopping });
 }
 
 async function workInMode(
   parts: RepairParts & { inspector: Inspector },
-  { rows, mode, stopping }: { rows: readonly FsckRow[]; mode: FsckMode; stopping: AbortSignal },
+  request: {
+    rows: readonly FsckRow[];
+    mode: FsckMode;
+    state: FsckState;
+    stopping: AbortSignal;
+  },
 ): Promise<void> {
+  const { rows, mode, state, stopping } = request;
   const { fsck } = parts.services.store;
   const byFid = new Map(rows.map((row) => [row.fid, row]));
   const files = await fsck.files([...byFid.keys()]);
@@ -82,6 +93,6 @@ async function workInMode(
   parts.inspector.report(findings);
   await forEachOf(suspects, repairsAtOnce, async (fid) => {
     const row = byFid.get(fid);
-    if (row !== undefined) await repair(parts, { row, mode, stopping });
+    if (row !== undefined) await repair(parts, { row, mode, run: state, stopping });
   });
 }

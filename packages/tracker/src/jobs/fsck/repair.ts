@@ -6,11 +6,18 @@
  */
 
 import { fidLock } from '../../store/fid-lock.ts';
-import type { FsckEvent, FsckFile, FsckRepair, FsckRow } from '../../store/fsck-store.ts';
+import type {
+  FsckEvent,
+  FsckFile,
+  FsckRepair,
+  FsckRow,
+  FsckState,
+} from '../../store/fsck-store.ts';
 import type { JobServices } from '../services.ts';
 import { type ChecksumFindings, compareChecksums } from './checksums.ts';
 import { type FsckMode, waitSeconds } from './inspect.ts';
 import type { Judge } from './judge.ts';
+import { isAhead, newsOf } from './news.ts';
 import type { Reach } from './reach.ts';
 import { searchDevices } from './search.ts';
 
@@ -25,6 +32,8 @@ export interface RepairParts {
 interface RepairRequest {
   row: FsckRow;
   mode: FsckMode;
+  /** As it was after the row was claimed. */
+  run: FsckState;
   stopping: AbortSignal;
 }
 
@@ -44,8 +53,6 @@ interface Replicas {
 }
 
 const busyDelaySeconds = 15;
-/** Findings that a check repeats until its end; the others say what was changed. */
-const repeatedCodes: ReadonlySet<string> = new Set(['NOPA', 'POVI', 'BSUM', 'MSUM', 'BALG']);
 
 export async function repair(parts: RepairParts, request: RepairRequest): Promise<void> {
   const { store } = parts.services;
@@ -101,17 +108,18 @@ async function repairFile(
   const replicate = holding.length > 0 && judge.isViolated(file, holding);
   if (replicate && (!row.reported || forget.length > 0)) events.push({ code: 'REPL' });
   const first = unsure[0];
+  const run = (await isAhead(services.store, request.run, file)) ? request.run : undefined;
+  const news = newsOf(events, { row, run });
+  const reported = row.reported || (run === undefined && news.length > 0);
   await write(services, {
     row,
-    events: row.reported ? events.filter(({ code }) => !repeatedCodes.has(code)) : events,
+    events: news,
     forget,
     ...(found === undefined ? {} : { found }),
     ...(sums.checksum === undefined ? {} : { checksum: sums.checksum }),
     replicate,
     recount: !mode.skipDevcount,
-    ...(first === undefined
-      ? {}
-      : { wait: waitFor(row, first, row.reported || events.length > 0) }),
+    ...(first === undefined ? {} : { wait: waitFor(row, first, reported) }),
   });
 }
 
@@ -180,7 +188,7 @@ async function putOff(
 }
 
 async function write({ store, log }: JobServices, result: FsckRepair): Promise<void> {
-  await store.fsck.repair(result);
+  if (!(await store.fsck.repair(result))) return;
   const { row, events, forget, found, wait } = result;
   const codes = events.map(({ code }) => code);
   if (codes.length === 0 && forget.length === 0 && wait === undefined) return;

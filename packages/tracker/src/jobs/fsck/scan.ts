@@ -50,6 +50,8 @@ export class Scan {
   readonly #faults: FaultLog;
   readonly #stopping = new AbortController();
   #seen = { position: -1, sinceMs: 0 };
+  /** Since when the time of driving is not counted yet, on the clock of `performance`. */
+  #uncountedSinceMs = 0;
 
   constructor(parts: { services: JobServices; inspector: Inspector }, options: ScanOptions) {
     this.#services = parts.services;
@@ -118,6 +120,7 @@ export class Scan {
         this.#faults.failed(error);
       });
     }, renewEveryMs);
+    this.#uncountedSinceMs = performance.now();
     try {
       let state = await this.#fsck.state();
       log.info({ position: state.position, end: state.end }, 'fsck.started');
@@ -181,14 +184,17 @@ export class Scan {
   async #commit({ from, to, files, asksDevices, findings }: Step): Promise<boolean> {
     const found = await findings;
     const { suspects, miscounted } = found;
+    const nowMs = performance.now();
     const moved = await this.#fsck.advance({
       owner: this.#options.owner,
       from,
       to,
       checked: files,
+      activeMs: nowMs - this.#uncountedSinceMs,
       miscounted,
       waits: waitsOf(found, { asksDevices }),
     });
+    this.#uncountedSinceMs = nowMs;
     if (moved) this.#inspector.report(found);
     if (suspects.length > 0) this.#options.onSuspects();
     return moved;

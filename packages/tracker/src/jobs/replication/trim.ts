@@ -47,7 +47,7 @@ export async function removeReplica(
 
 /** Those replicas that their devices show right now, by length, or checksum where there is one. */
 export async function verifiedReplicas(
-  { store, topology, devices, log }: JobServices,
+  { store, topology, devices, slots, log }: JobServices,
   { fid, length, devids }: FileWithReplicas,
 ): Promise<number[]> {
   const checksum = await store.findChecksum(fid);
@@ -56,7 +56,10 @@ export async function verifiedReplicas(
     readable.map(async (devid) => {
       const url = topology.readUrl({ devid, fid });
       if (url === undefined) return [];
-      const fault = await findReplicaFault(devices, { url, length, checksum });
+      const bytes = checksum === undefined ? 0 : length;
+      const fault = await slots.run({ devids: [devid], bytes, signals: [] }, () =>
+        findReplicaFault(devices, { url, length, checksum }),
+      );
       if (fault === undefined) return [devid];
       log.warn({ fid, devid, reason: fault }, 'replica.faulty');
       return [];

@@ -99,7 +99,10 @@ async function lookAgain(
   const url = services.topology.readUrl({ devid, fid: file.fid });
   if (url === undefined) return { state: 'unsure', reason: 'its host is unknown' };
   const type = expected?.type ?? 'MD5';
-  const digest = await services.devices.digest(url, type, { signal, background: true });
+  const use = { devids: [devid], bytes: file.length, signals: [signal] };
+  const digest = await services.slots.run(use, () =>
+    services.devices.digest(url, type, { signal, background: true }),
+  );
   // No answer says nothing about the file (I6): its node may be busy, or away for a moment.
   if (digest.state === 'unreachable') return { state: 'unsure', reason: digest.reason };
   const isGood =
@@ -112,7 +115,7 @@ async function lookAgain(
 
 /** Reads other replicas until one is right. */
 async function findVerified(
-  { topology, devices }: JobServices,
+  { topology, devices, slots }: JobServices,
   { file, devid, expected, signal }: Suspect,
 ): Promise<{ verified: number } | { verified: undefined; reason: string }> {
   let reason = 'there is none';
@@ -123,7 +126,9 @@ async function findVerified(
       continue;
     }
     const replica = { url, length: file.length, checksum: expected, signal };
-    const fault = await findReplicaFault(devices, replica);
+    const bytes = expected === undefined ? 0 : file.length;
+    const use = { devids: [other], bytes, signals: [signal] };
+    const fault = await slots.run(use, () => findReplicaFault(devices, replica));
     if (fault === undefined) return { verified: other };
     reason = `dev${other}: ${fault}`;
   }

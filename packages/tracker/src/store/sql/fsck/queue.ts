@@ -4,7 +4,6 @@
  * and, in words, `arg`.
  */
 import type { FsckQueue, FsckRepair, FsckRow, FsckWait } from '../../fsck-store.ts';
-import { claimLeaseSeconds } from '../../store.ts';
 import type { Dialect, Engine, Row, Session } from '../engine.ts';
 import { int, text } from '../row.ts';
 import { bytes, chunks, integer, marks, padded, Raw, tuples } from '../statements.ts';
@@ -21,13 +20,16 @@ const reportedFlag = 1;
 const asksFlag = 2;
 const reasonBytesMax = 200;
 
-export async function claimRows(engine: Engine, limit: number): Promise<FsckRow[]> {
+export async function claimRows(
+  engine: Engine,
+  { limit, seconds }: { limit: number; seconds: number },
+): Promise<FsckRow[]> {
   const { now, forUpdate } = engine.dialect;
   const claimed = await engine.withLock({ name: 'mfsd:file_to_queue', waitMs: claimWaitMs }, () =>
     engine.transaction(async (session) => {
       // Index type_nexttry; locks the rows it returns.
       const rows = await session.rows(
-        `SELECT fid, failcount, flags, ${now} + ${claimLeaseSeconds} AS until
+        `SELECT fid, failcount, flags, ${now} + ${integer(seconds)} AS until
            FROM file_to_queue WHERE type = ${fsckType} AND nexttry <= ${now}
            ORDER BY nexttry LIMIT ${integer(limit)}${forUpdate}`,
       );
@@ -48,21 +50,26 @@ export async function claimRows(engine: Engine, limit: number): Promise<FsckRow[
     failcount: int(row, 'failcount'),
     reported: (int(row, 'flags') & reportedFlag) !== 0,
     asksDevices: (int(row, 'flags') & asksFlag) !== 0,
-    claim: int(row, 'until'),
+    claims: [int(row, 'until')],
   }));
 }
 
 /** Rows that ended or were enqueued again meanwhile are left alone. Primary key. */
-export async function renewRows(engine: Engine, rows: readonly FsckRow[]): Promise<void> {
+export async function renewRows(
+  engine: Engine,
+  rows: readonly FsckRow[],
+  seconds: number,
+): Promise<void> {
   const { now } = engine.dialect;
   for (const part of chunks(rows)) {
-    const [clock] = await engine.rows(`SELECT ${now} + ${claimLeaseSeconds} AS until`);
+    const [clock] = await engine.rows(`SELECT ${now} + ${integer(seconds)} AS until`);
     const until = int(clock as Row, 'until');
-    const list = padded(part);
-    const same = list.map(() => '(fid = ? AND nexttry = ?)').join(' OR ');
+    const same = claimsOf(part);
+    // What the row is worked on for may end it while the next statement is on its way.
+    for (const row of part) if (row.claims.length > 0) row.claims = [...row.claims, until];
     await engine.run(
-      `UPDATE file_to_queue SET nexttry = ? WHERE type = ${fsckType} AND (${same})`,
-      [until, ...list.flatMap(({ fid, claim }) => [fid, claim])],
+      `UPDATE file_to_queue SET nexttry = ? WHERE type = ${fsckType} AND ${same.sql}`,
+      [until, ...same.values],
     );
     // Asked, not counted: a write repeated on a new connection changes nothing the second time.
     const fids = padded(part.map(({ fid }) => fid));
@@ -72,8 +79,17 @@ export async function renewRows(engine: Engine, rows: readonly FsckRow[]): Promi
       [until, ...fids],
     );
     const renewed = new Set(mine.map((row) => int(row, 'fid')));
-    for (const row of part) if (renewed.has(row.fid)) row.claim = until;
+    for (const row of part) row.claims = renewed.has(row.fid) ? [until] : [];
   }
+}
+
+/** Condition for rows that still are as their claims left them. */
+function claimsOf(rows: readonly FsckRow[]): { sql: string; values: number[] } {
+  const pairs = rows.flatMap(({ fid, claims }) => claims.map((claim) => [fid, claim] as const));
+  if (pairs.length === 0) return { sql: '0 = 1', values: [] };
+  const list = padded(pairs);
+  const sql = `(${list.map(() => '(fid = ? AND nexttry = ?)').join(' OR ')})`;
+  return { sql, values: list.flat() };
 }
 
 /**
@@ -149,12 +165,8 @@ export function settleRows(
 /** Rows that were enqueued again since they were claimed stay. Primary key. */
 async function endRows(session: Session, rows: readonly FsckRow[]): Promise<void> {
   for (const part of chunks(rows)) {
-    const list = padded(part);
-    const same = list.map(() => '(fid = ? AND nexttry = ?)').join(' OR ');
-    await session.run(
-      `DELETE FROM file_to_queue WHERE type = ${fsckType} AND (${same})`,
-      list.flatMap(({ fid, claim }) => [fid, claim]),
-    );
+    const { sql, values } = claimsOf(part);
+    await session.run(`DELETE FROM file_to_queue WHERE type = ${fsckType} AND ${sql}`, values);
   }
 }
 
@@ -169,17 +181,17 @@ async function deferRow(
   row: FsckRow,
   wait: FsckWait,
 ): Promise<void> {
+  const same = claimsOf([row]);
   await session.run(
     `UPDATE file_to_queue SET nexttry = ${engine.dialect.now} + ?, failcount = ?, flags = ?,
-     devid = ?, arg = ? WHERE fid = ? AND type = ${fsckType} AND nexttry = ?`,
+     devid = ?, arg = ? WHERE type = ${fsckType} AND ${same.sql}`,
     [
       wait.delaySeconds,
       Math.min(wait.failcount ?? row.failcount, 255),
       flagsOf({ reported: wait.reported ?? row.reported, asksDevices: row.asksDevices }),
       wait.devid ?? null,
       wait.reason === undefined ? null : reasonBytes(wait.reason),
-      row.fid,
-      row.claim,
+      ...same.values,
     ],
   );
 }
@@ -193,10 +205,10 @@ export function closeRow(engine: Engine, session: Session, repair: FsckRepair): 
 
 /** Whether a row still is as its claim left it. Primary key. */
 export async function isClaimed(engine: Engine, session: Session, row: FsckRow): Promise<boolean> {
+  const { sql, values } = claimsOf([row]);
   const rows = await session.rows(
-    `SELECT fid FROM file_to_queue WHERE fid = ? AND type = ${fsckType} AND nexttry = ?` +
-      engine.dialect.forUpdate,
-    [row.fid, row.claim],
+    `SELECT fid FROM file_to_queue WHERE type = ${fsckType} AND ${sql}${engine.dialect.forUpdate}`,
+    values,
   );
   return rows.length > 0;
 }

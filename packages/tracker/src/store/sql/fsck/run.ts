@@ -5,6 +5,7 @@ import type { FsckLimits, FsckState, FsckStore } from '../../fsck-store.ts';
 import type { Dialect, Engine, Session } from '../engine.ts';
 import { intOrNull, text } from '../row.ts';
 import { fixCounts } from './findings.ts';
+import { paceOf, paceText } from './pace.ts';
 import { enqueueWaits } from './queue.ts';
 import {
   countPrefix,
@@ -34,6 +35,7 @@ export async function fsckState(engine: Engine): Promise<FsckState> {
     startFid: settings.number(field.startFid),
     checked: settings.number(field.checked),
     startTime: settings.number(field.startTime),
+    pace: paceOf(settings.text(field.pace), runOf(settings)),
     stopTime: settings.number(field.stopTime),
     now: settings.now,
     checksums: settings.text(field.checksums),
@@ -61,6 +63,7 @@ export function startFsck(engine: Engine, host: string): Promise<void> {
         [field.startTime]: settings.now,
         [field.stopTime]: undefined,
         [field.checked]: 0,
+        [field.pace]: undefined,
         [field.startFid]: position,
         [field.lease]: leaseText({ expires: 0, owner, host }),
         [field.host]: host,
@@ -176,13 +179,20 @@ export function advanceFsck(
     await fixCounts(engine, session, request.miscounted);
     await enqueueWaits(session, dialect, request.waits);
     const expires = settings.now + leaseSeconds;
+    const checked = settings.number(field.checked) + request.checked;
     await writeSettings(session, dialect, {
       [field.position]: request.to,
-      [field.checked]: settings.number(field.checked) + request.checked,
+      [field.checked]: checked,
+      [field.pace]: paceText(settings.text(field.pace), runOf(settings), { ...request, checked }),
       [field.lease]: leaseText({ ...held, expires }),
     });
     return true;
   });
+}
+
+function runOf(settings: Settings): { started: number; startFid: number; now: number } {
+  const started = settings.number(field.startTime);
+  return { started, startFid: settings.number(field.startFid), now: settings.now };
 }
 
 export function finishFsck(

@@ -24,6 +24,7 @@ export const field = {
   /** Rows of ours. */
   lease: 'omg_fsck_lease',
   limits: 'omg_fsck_limits',
+  pace: 'omg_fsck_pace',
   /** Always there, so that a locking read finds it and the clock comes with it. */
   schema: 'schema_version',
 } as const;

@@ -12,9 +12,10 @@ export function createFsckStore(
   engine: Engine,
   forget: (fids: readonly number[]) => Promise<void>,
 ): FsckStore {
-  const forgotten = async (work: Promise<void>, fid: number, change: FsckChange) => {
-    await work;
+  const forgotten = async <T>(work: Promise<T>, fid: number, change: FsckChange) => {
+    const done = await work;
     if (change.forget.length > 0 || change.found !== undefined) await forget([fid]);
+    return done;
   };
   return {
     state: () => run.fsckState(engine),
@@ -31,8 +32,8 @@ export function createFsckStore(
     finish: (request) => run.finishFsck(engine, request),
     files: (fids) => readFiles(engine, fids),
     withChecksum: (fids) => withChecksum(engine, fids),
-    claim: (limit) => queue.claimRows(engine, limit),
-    renew: (rows) => queue.renewRows(engine, rows),
+    claim: (limit, seconds) => queue.claimRows(engine, { limit, seconds }),
+    renew: (rows, seconds) => queue.renewRows(engine, rows, seconds),
     enqueue: (fids) =>
       engine.transaction((session) => {
         const waits = fids.map((fid) => ({ fid, delaySeconds: 0 }));
@@ -51,19 +52,31 @@ export function createFsckStore(
   };
 }
 
-function applyRepair(engine: Engine, repair: FsckRepair): Promise<void> {
+/** One that was claimed by another or enqueued again is theirs, so that findings come once. */
+function applyRepair(engine: Engine, repair: FsckRepair): Promise<boolean> {
   const { row } = repair;
   return engine.transaction(
     async (session) => {
-      await writeChange(engine, session, { ...repair, fid: row.fid });
+      const isFile = await lockFile(engine, session, row.fid);
+      if (!(await queue.isClaimed(engine, session, row))) return false;
+      if (isFile) await writeChange(engine, session, { ...repair, fid: row.fid });
       await queue.closeRow(engine, session, repair);
+      return true;
     },
     async (session) => !(await queue.isClaimed(engine, session, row)),
   );
 }
 
 function applyChange(engine: Engine, change: FsckChange & { fid: number }): Promise<void> {
-  return engine.transaction((session) => writeChange(engine, session, change));
+  return engine.transaction(async (session) => {
+    if (await lockFile(engine, session, change.fid)) await writeChange(engine, session, change);
+  });
+}
+
+/** A file that was deleted meanwhile is none of ours any more. */
+async function lockFile(engine: Engine, session: Session, fid: number): Promise<boolean> {
+  const sql = `SELECT fid FROM file WHERE fid = ?${engine.dialect.forUpdate}`;
+  return (await session.rows(sql, [fid])).length > 0;
 }
 
 async function writeChange(
@@ -72,9 +85,6 @@ async function writeChange(
   change: FsckChange & { fid: number },
 ): Promise<void> {
   const { fid, forget, found, checksum, replicate, recount } = change;
-  const locked = `SELECT fid FROM file WHERE fid = ?${engine.dialect.forUpdate}`;
-  // A file that was deleted meanwhile is none of ours any more.
-  if ((await session.rows(locked, [fid])).length === 0) return;
   const { keepRow, keepEarlierTry, now } = engine.dialect;
   for (const devid of forget) {
     await session.run('DELETE FROM file_on WHERE fid = ? AND devid = ?', [fid, devid]);

@@ -47,7 +47,10 @@ function renameKey({ store, lookups, topology, wakeDelete }: CommandServices): C
   };
 }
 
-/** All keys that begin with a prefix, or none: a folder changes its name in one instant. */
+/**
+ * All keys that begin with a prefix, or none: a folder changes its name in one instant. With `free`
+ * only while no key begins with the new one, so that two folders never become one.
+ */
 function renamePrefix({ store, topology }: CommandServices): Command {
   return async ({ args }) => {
     const { dmid } = domainOf(topology, args);
@@ -56,7 +59,8 @@ function renamePrefix({ store, topology }: CommandServices): Command {
     if (from.startsWith(to) || to.startsWith(from)) {
       throw new OmgfsError('BAD_PARAMS', { message: 'One prefix must not begin with the other.' });
     }
-    const count = await store.renamePrefix({ dmid, from, to, max: limits.renameKeysMax });
+    const max = limits.renameKeysMax;
+    const count = await store.renamePrefix({ dmid, from, to, max, free: isTrue(args.free) });
     if (count === 0) throw new OmgfsError('UNKNOWN_KEY');
     return { count };
   };

@@ -108,7 +108,7 @@ export interface FileStore {
   /** With `overwrite`, readers see the old file or this one. @throws UNKNOWN_KEY, KEY_EXISTS. */
   rename(request: { domain: string; from: string; to: string; overwrite?: boolean }): Promise<void>;
   /**
-   * Renames all files whose keys begin with `from`, or none.
+   * Renames all files whose keys begin with `from`, or none; only onto a prefix of no file.
    * @throws UNKNOWN_KEY, KEY_EXISTS, KEY_TOO_LONG, TOO_MANY_KEYS.
    */
   renamePrefix(request: { domain: string; from: string; to: string }): Promise<void>;
@@ -243,7 +243,7 @@ class CommandFileStore implements FileStore {
 
   async renamePrefix(request: { domain: string; from: string; to: string }): Promise<void> {
     const { domain, from, to } = request;
-    await this.#run('rename_prefix', { domain, from_prefix: from, to_prefix: to });
+    await this.#run('rename_prefix', { domain, from_prefix: from, to_prefix: to, free: 1 });
   }
 
   async domains(): Promise<string[]> {

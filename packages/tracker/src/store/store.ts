@@ -242,9 +242,16 @@ export interface FilesStore {
   }): Promise<'renamed' | 'unknown_key' | 'key_exists'>;
   /**
    * Gives all keys that begin with `from` a name that begins with `to` instead, in one transaction.
+   * With `free` only while no key begins with `to`, whoever else renames.
    * @returns how many. @throws KEY_EXISTS, KEY_TOO_LONG, and TOO_MANY_KEYS for more than `max`.
    */
-  renamePrefix(request: { dmid: number; from: string; to: string; max: number }): Promise<number>;
+  renamePrefix(request: {
+    dmid: number;
+    from: string;
+    to: string;
+    max: number;
+    free?: boolean;
+  }): Promise<number>;
   /** Changes the class of a fid and queues it for replication, in one transaction. */
   changeClass(request: { fid: number; classid: number }): Promise<void>;
   /**

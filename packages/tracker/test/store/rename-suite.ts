@@ -57,6 +57,21 @@ export function renameSuite(openFresh: OpenFresh): void {
       expect(await store.renamePrefix({ dmid, from: 'none/', to: 'x/', max: 1 })).toBe(0);
     });
 
+    test('of two prefixes onto one free name, at two trackers at once: one (I8)', async () => {
+      const other = await database.open();
+      for (let round = 0; round < 3; round += 1) {
+        const [a, b, to] = [`a${round}/`, `b${round}/`, `to${round}/`];
+        await putAll([`${a}x`, `${b}y`]);
+        const both = [store, other].map((by, at) => {
+          const request = { dmid, from: at === 0 ? a : b, to, max: 9, free: true };
+          return codeOf(by.renamePrefix(request));
+        });
+        expect((await Promise.all(both)).sort()).toEqual(['KEY_EXISTS', 'none']);
+        const left = (await keys()).filter((key) => key.startsWith(to));
+        expect(left).toHaveLength(1);
+      }
+    });
+
     test('of a prefix renames nothing when one key cannot be', async () => {
       const many = Array.from({ length: 300 }, (_, index) => `dir/n${index}`);
       await putAll([...many, 'to/n99']);

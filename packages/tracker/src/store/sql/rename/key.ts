@@ -29,7 +29,7 @@ export async function renameKey(
         },
       );
     } catch (error) {
-      if (!isTaken(error)) throw error;
+      if (!isDuplicate(error)) throw error;
       if (request.replace !== true || attempt === attemptsMax) return 'key_exists';
     }
   }
@@ -69,6 +69,6 @@ export async function hasKey(
   return row !== undefined && text(row, 'dkey') === key;
 }
 
-export function isTaken(error: unknown): boolean {
+export function isDuplicate(error: unknown): boolean {
   return error instanceof OmgfsError && error.code === 'DUPLICATE';
 }

@@ -6,7 +6,12 @@ import type { Key } from '../files.ts';
 import { keyRange } from '../keys.ts';
 import { int, text } from '../row.ts';
 import { bytes, integer, listMax } from '../statements.ts';
-import { hasKey, isTaken } from './key.ts';
+import { hasKey, isDuplicate } from './key.ts';
+
+type Request = Parameters<FilesStore['renamePrefix']>[0];
+
+/** As long as a client may wait for others that rename. */
+const othersMs = 30_000;
 
 /**
  * See the contract. A page of keys is in memory at a time, however many there are, unless `changed`
@@ -14,9 +19,24 @@ import { hasKey, isTaken } from './key.ts';
  */
 export async function renamePrefix(
   engine: Engine,
-  request: Parameters<FilesStore['renamePrefix']>[0],
+  request: Request,
   changed?: Key[],
-): ReturnType<FilesStore['renamePrefix']> {
+): Promise<number> {
+  if (request.free !== true) return renameAll(engine, request, { changed });
+  // No row says that a prefix is free, so that two could find it so: one at a time in each domain.
+  const lock = { name: `omg:rename:${request.dmid}`, waitMs: othersMs };
+  const count = await engine.withLock(lock, (lost) => {
+    return renameAll(engine, request, { changed, lost });
+  });
+  if (count !== undefined) return count;
+  throw new OmgfsError('DB_BUSY', { message: 'Other folders are renamed; ask again.' });
+}
+
+async function renameAll(
+  engine: Engine,
+  request: Request,
+  { changed, lost }: { changed?: Key[] | undefined; lost?: AbortSignal },
+): Promise<number> {
   const { dmid, from, to, max } = request;
   let first: { fid: number; key: string } | undefined;
   const keyOf = (row: Row) => to + text(row, 'dkey').slice(from.length);
@@ -25,11 +45,17 @@ export async function renamePrefix(
       async (session) => {
         first = undefined;
         changed?.splice(0);
+        if (request.free && (await isTaken(engine, session, { dmid, prefix: to }))) {
+          throw new OmgfsError('KEY_EXISTS', { message: 'There are files below the new name.' });
+        }
         let count = 0;
         for (let after = ''; ; ) {
           const rows = await keyPage(engine, session, { ...request, after });
           const last = rows.at(-1);
-          if (last === undefined) return count;
+          if (last === undefined) {
+            if (lost?.aborted) throw new OmgfsError('DB_BUSY');
+            return count;
+          }
           first ??= { fid: int(last, 'fid'), key: keyOf(last) };
           count += rows.length;
           if (count > max) throw new OmgfsError('TOO_MANY_KEYS');
@@ -48,9 +74,23 @@ export async function renamePrefix(
       },
     );
   } catch (error) {
-    if (isTaken(error)) throw new OmgfsError('KEY_EXISTS', { cause: error });
+    if (isDuplicate(error)) throw new OmgfsError('KEY_EXISTS', { cause: error });
     throw error;
   }
+}
+
+async function isTaken(
+  { dialect }: Engine,
+  session: Session,
+  { dmid, prefix }: { dmid: number; prefix: string },
+): Promise<boolean> {
+  const { sql, values } = keyRange(dialect, { prefix, caseSensitive: true });
+  // Unique key (dmid, dkey).
+  const found = await session.rows(`SELECT f.fid FROM file f WHERE f.dmid = ?${sql} LIMIT 1`, [
+    dmid,
+    ...values,
+  ]);
+  return found.length > 0;
 }
 
 /** Rows of keys with the prefix, locked; those renamed already are not among them. */

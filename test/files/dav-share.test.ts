@@ -187,6 +187,35 @@ describe('desktops', () => {
     expect([part.status, part.text]).toEqual([206, 'text']);
   });
 
+  test('Windows: a lock makes the file, its times are kept; macOS: two files, in chunks', async () => {
+    const windows = { Translate: 'f', 'User-Agent': 'Microsoft-WebDAV-MiniRedir/10.0' };
+    const lock = await dav('LOCK', '/w.txt', { ...windows, Timeout: 'Second-3600' }, lockBody);
+    expect(lock.status).toBe(201);
+    const locked = { ...windows, If: `(${lock.headers.get('lock-token')})` };
+    expect((await dav('PUT', '/w.txt', locked, 'text')).status).toBe(204);
+    const time = 'Sat, 21 Nov 2026 10:00:00 GMT';
+    const space = 'xmlns:D="DAV:" xmlns:Z="urn:schemas-microsoft-com:"';
+    const names = ['Win32CreationTime', 'Win32LastAccessTime', 'Win32LastModifiedTime'];
+    const times = names.map((name) => `<Z:${name}>${time}</Z:${name}>`).join('');
+    const set = `<D:set><D:prop>${times}</D:prop></D:set>`;
+    const update = `<D:propertyupdate ${space}>${set}</D:propertyupdate>`;
+    expect((await dav('PROPPATCH', '/w.txt', locked, update)).text).toContain('200 OK');
+    const again = await dav('LOCK', '/w.txt', { ...locked, Timeout: 'Second-60' });
+    expect([again.status, again.text]).toEqual([200, expect.stringContaining('Second-60')]);
+    const { text } = await dav('PROPFIND', '/w.txt', { ...windows, Depth: '0' });
+    expect(text.split(time)).toHaveLength(4);
+    const token = lock.headers.get('lock-token') ?? '';
+    expect((await dav('UNLOCK', '/w.txt', { ...windows, 'Lock-Token': token })).status).toBe(204);
+    const head = 'HTTP/1.1\r\nHost: x\r\nUser-Agent: WebDAVFS/3.0.0\r\nConnection: close\r\n';
+    const chunked = `${head}Transfer-Encoding: chunked\r\nX-Expected-Entity-Length: 8\r\n\r\n`;
+    for (const name of ['._mac.txt', 'mac.txt', '.DS_Store']) {
+      const chunks = '4\r\nfour\r\n4\r\nmore\r\n0\r\n\r\n';
+      const put = await raw(port, `PUT /dav/main/${name} ${chunked}${chunks}`);
+      expect(put).toMatch(/^HTTP\/1\.1 201 /);
+      expect((await dav('GET', `/${name}`)).text).toBe('fourmore');
+    }
+  });
+
   test('editors: a lock makes the file, a temporary name is moved over it', async () => {
     await dav('MKCOL', '/office/');
     const lock = await dav('LOCK', '/office/report.odt', {}, lockBody);

@@ -238,6 +238,27 @@ describe('forms', () => {
   });
 });
 
+test('what failed names storage nodes to who has the token, and to nobody else', async () => {
+  await site.ask('PUT', 'main/inside', { body: 'x' });
+  const reader = new FilesSite(site.base, { authorization: 'Bearer look' });
+  const [node, other] = cluster.hosts;
+  await Promise.all([node?.kill('SIGKILL'), other?.kill('SIGKILL')]);
+  const address = /127\.0\.0\.1|dev\d/;
+  const told = async (by: FilesSite) => {
+    const { status, body } = await by.ask('GET', 'main/inside');
+    expect([status, body.toString()]).toEqual([503, expect.stringContaining('NO_REPLICA_UP')]);
+    return body.toString();
+  };
+  expect(await told(reader)).not.toMatch(address);
+  const { error } = json(await site.ask('GET', 'main/inside'));
+  expect(error.message).not.toMatch(address);
+  // Nothing is tried once the tracker has noticed that the nodes are gone.
+  expect(error.tried.every((text: string) => address.test(text))).toBe(true);
+  const put = await site.ask('PUT', 'main/inside', { body: 'y' });
+  expect(json(put).error.message).not.toMatch(address);
+  await Promise.all([node?.start(), other?.start()]);
+});
+
 test('an unfinished upload expires, and its bytes go', async () => {
   // One on each of two nodes.
   expect(abandoned.parts).toHaveLength(2);

@@ -41,8 +41,8 @@ export class FanOut {
   /**
    * Writes the whole body.
    * @returns the targets that have stored it, at least one.
-   * @throws DEVICE_DOWN, or DEVICE_FULL when all were full, with the reason of each target; what
-   * `body` and `verify` throw.
+   * @throws DEVICE_DOWN, or DEVICE_FULL when all were full; `details.tried` has the reason of each
+   * target, with addresses that are not for everyone; what `body` and `verify` throw.
    */
   async write(body: AsyncIterable<Uint8Array>): Promise<PutTarget[]> {
     try {
@@ -132,9 +132,12 @@ export class FanOut {
   }
 
   #noneTook(): OmgfsError {
-    const tried = this.#failures.map(({ reason }) => reason).join('; ') || 'none was offered';
-    const full = this.#failures.length > 0 && this.#failures.every(({ isFull }) => isFull);
-    const message = `No storage node took the file: ${tried}`;
-    return new OmgfsError(full ? 'DEVICE_FULL' : 'DEVICE_DOWN', { message });
+    const tried = this.#failures.map(({ reason }) => reason);
+    const full = this.#failures.filter(({ isFull }) => isFull).length;
+    const all = full > 0 && full === tried.length;
+    const words = all ? 'all are full' : `${full} full, ${tried.length - full} failed`;
+    const advice = all ? 'free space or add devices' : 'send it again';
+    const message = `No storage node took the file (${tried.length} tried, ${words}); ${advice}.`;
+    return new OmgfsError(all ? 'DEVICE_FULL' : 'DEVICE_DOWN', { message, details: { tried } });
   }
 }

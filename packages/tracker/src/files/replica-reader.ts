@@ -32,8 +32,8 @@ const resumesMax = 16;
 
 /**
  * Opens the first replica that answers.
- * @throws NO_REPLICA_UP with the reason of each; the stream fails with it when all break on the
- * way.
+ * @throws NO_REPLICA_UP, `details.tried` has the reason of each, with addresses that are not for
+ * everyone; the stream fails with it when all break on the way.
  */
 export async function openReplicas(
   agent: Dispatcher,
@@ -73,8 +73,10 @@ class Replicas {
         this.#failures.push(`${url.replace(/\?.*/s, '')}: ${reasonOf(error)}`);
       }
     }
-    const tried = this.#failures.join('; ') || 'no device that can be read holds it';
-    throw new OmgfsError('NO_REPLICA_UP', { message: `No replica could be read: ${tried}` });
+    const tried = this.#failures;
+    const what = tried.length > 0 ? `${tried.length} tried` : 'no device that holds it can be read';
+    const message = `No replica could be read (${what}); ask again.`;
+    throw new OmgfsError('NO_REPLICA_UP', { message, details: { tried } });
   }
 
   /** The bytes from the first replica on, across replicas. */

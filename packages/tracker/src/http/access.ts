@@ -48,6 +48,14 @@ export function checkAccess(rules: AccessRules, request: AccessRequest): void {
   }
 }
 
+/** Whether the request carries the token for everything, and so may see the network inside. */
+export function isOperator(
+  { token }: AccessRules,
+  request: Pick<AccessRequest, 'authorization' | 'basic'>,
+): boolean {
+  return token !== undefined && isEqual(token, tokenIn(request));
+}
+
 /** @throws ADDRESS_REFUSED. */
 export function checkNetwork({ networks }: AccessRules, address: string): void {
   if (networks.length === 0) return;
@@ -76,7 +84,10 @@ function isOwnName({ hostname }: AccessRules, host = ''): boolean {
   return isIP(name) === 4 || /^[\w-]*$/.test(name) || name === hostname.toLowerCase();
 }
 
-function tokenIn({ authorization = '', basic = false }: AccessRequest): string {
+function tokenIn({
+  authorization = '',
+  basic = false,
+}: Pick<AccessRequest, 'authorization' | 'basic'>): string {
   const [, scheme = '', text = ''] = /^(\w+) +(\S+) *$/.exec(authorization) ?? [];
   if (/^bearer$/i.test(scheme)) return text;
   if (!basic || !/^basic$/i.test(scheme)) return '';

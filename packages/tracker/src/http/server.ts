@@ -9,7 +9,7 @@ import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } f
 import type { CallCommand } from '../commands/registry.ts';
 import type { Survey } from '../figures/survey.ts';
 import type { Log } from '../log.ts';
-import { type AccessRules, checkAccess, checkNetwork } from './access.ts';
+import { type AccessRules, checkAccess, checkNetwork, isOperator } from './access.ts';
 import { Api, type ApiRoute, Input, scalar } from './api.ts';
 import { addDavMethods, isDav, routeOf } from './dav/route.ts';
 import type { DavShare } from './dav/share.ts';
@@ -99,7 +99,9 @@ function createApp(options: HttpServerOptions): FastifyInstance {
   app.server.maxConnections = options.connectionsMax;
   lingerAfterRefusals(app, { bodyBytesMax: options.files.uploadBytesMax });
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
-    const { status, body } = failureOf(thrown);
+    const { authorization } = request.headers;
+    const inside = isOperator(options.access, { authorization, basic: isDav(request) });
+    const { status, body } = failureOf(thrown, { inside });
     if (status >= 500) {
       const facts = { method: request.method, url: request.url, err: thrown };
       options.log.error(facts, 'http.failed');
@@ -219,8 +221,14 @@ function schemaOf(route: ApiRoute): Record<string, unknown> {
   };
 }
 
-/** What a client is told; the inner trouble of the tracker goes to the log only. */
-function failureOf(thrown: FastifyError): { status: number; body: unknown } {
+/**
+ * What a client is told; the inner trouble of the tracker goes to the log only, and what names
+ * storage nodes to those `inside`, too.
+ */
+function failureOf(
+  thrown: FastifyError,
+  { inside = false }: { inside?: boolean } = {},
+): { status: number; body: unknown } {
   if (!(thrown instanceof OmgfsError) && (thrown.statusCode ?? 500) < 500) {
     const { message, statusCode = 400 } = thrown;
     return {
@@ -228,7 +236,8 @@ function failureOf(thrown: FastifyError): { status: number; body: unknown } {
       body: { error: { code: 'BAD_REQUEST', message, retry: 'never' } },
     };
   }
-  const { code, status, retry, message } = toOmgfsError(thrown);
+  const { code, status, retry, message, details } = toOmgfsError(thrown);
+  const tried = inside ? details.tried : undefined;
   const told = thrown instanceof OmgfsError ? message : errorTable[code].message;
-  return { status, body: { error: { code, message: told, retry } } };
+  return { status, body: { error: { code, message: told, retry, tried } } };
 }

@@ -22,13 +22,15 @@ import {
   sendMutations,
   usageOf,
 } from '../helpers/hostile-dav.ts';
-import { putBody, RawClient } from '../helpers/raw-client.ts';
+import { RawClient } from '../helpers/raw-client.ts';
+import { DavSite } from './dav-site.ts';
 
 const exec = promisify(execFile);
 let cluster: LocalCluster;
 let client: RawClient;
 let directory: string;
 let port: number;
+let share: DavSite;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'omgfs-share-'));
@@ -41,6 +43,7 @@ beforeAll(async () => {
   });
   client = new RawClient(cluster.trackers[0] ?? '');
   port = Number(new URL(cluster.apis[0] ?? '').port);
+  share = new DavSite(port, client);
 });
 
 afterAll(async () => {
@@ -49,41 +52,11 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-const url = (path: string) => `http://127.0.0.1:${port}/dav/main${path}`;
-
-async function dav(
-  method: string,
-  path: string,
-  headers: Record<string, string> = {},
-  body?: string,
-) {
-  const init = body === undefined ? {} : { body };
-  const answer = await fetch(url(path), { method, headers, ...init });
-  return { status: answer.status, text: await answer.text(), headers: answer.headers };
-}
-
-/** Stores a file as an application does that knows nothing of folders. */
-async function putKey(key: string, body: string): Promise<void> {
-  const { fid, devid, path } = await client.call('create_open', { domain: 'main', key });
-  await putBody(path ?? '', body);
-  await client.call('create_close', { domain: 'main', key, fid, devid, path, size: body.length });
-}
-
-async function keys(prefix: string): Promise<string[]> {
-  const reply = await client.call('list_files', { domain: 'main', prefix });
-  return Array.from({ length: Number(reply.file_count) }, (_, at) => {
-    return reply[`file_${at + 1}_key`] ?? '';
-  });
-}
-
-/** What a folder lists, without itself. */
-async function members(path: string): Promise<string[]> {
-  const { status, text } = await dav('PROPFIND', path, { Depth: '1' });
-  expect(status).toBe(207);
-  const hrefs = [...text.matchAll(/<D:response><D:href>([^<]*)/g)].map((match) => match[1] ?? '');
-  expect(hrefs.shift()).toBe(`/dav/main${path}`);
-  return hrefs.map((href) => href.slice(`/dav/main${path}`.length));
-}
+const url = (path: string) => share.url(path);
+const dav = (...request: Parameters<DavSite['dav']>) => share.dav(...request);
+const putKey = (key: string, body: string) => share.putKey(key, body);
+const keys = (prefix: string) => share.keys(prefix);
+const members = (path: string) => share.members(path);
 
 const rclone = async (...args: string[]) => {
   const { stderr } = await exec('rclone', ['--config', '/dev/null', ...args]);
@@ -166,46 +139,38 @@ const lockBody =
   '<D:locktype><D:write/></D:locktype><D:owner>me</D:owner></D:lockinfo>';
 
 describe('desktops', () => {
-  test('Windows and macOS: an empty file first, a lock, then the bytes', async () => {
+  test('Windows: an empty file or a lock first, then its times, then the bytes', async () => {
     const root = await fetch(new URL('/', url('/')), { method: 'OPTIONS' });
     expect(root.headers.get('dav')).toBe('1, 2');
-    expect((await dav('PROPFIND', '/new.doc', { Depth: '0' })).status).toBe(404);
-    expect((await dav('PUT', '/new.doc', {}, '')).status).toBe(201);
-    const lock = await dav('LOCK', '/new.doc', { Timeout: 'Second-3600' }, lockBody);
-    const token = lock.headers.get('lock-token') ?? '';
+    const windows = { Translate: 'f', 'User-Agent': 'Microsoft-WebDAV-MiniRedir/10.0' };
+    const time = 'Sat, 21 Nov 2026 10:00:00 GMT';
     const property =
       '<D:propertyupdate xmlns:D="DAV:" xmlns:Z="urn:schemas-microsoft-com:"><D:set><D:prop>' +
-      '<Z:Win32FileAttributes>00000020</Z:Win32FileAttributes></D:prop></D:set></D:propertyupdate>';
-    const locked = { If: `(${token})` };
-    expect((await dav('PROPPATCH', '/new.doc', locked, property)).status).toBe(207);
-    expect((await dav('HEAD', '/new.doc')).headers.get('content-length')).toBe('0');
-    expect((await dav('PUT', '/new.doc', {}, 'of another')).status).toBe(423);
-    expect((await dav('PUT', '/new.doc', locked, 'the text')).status).toBe(204);
-    expect((await dav('UNLOCK', '/new.doc', { 'Lock-Token': token })).status).toBe(204);
-    expect((await dav('GET', '/new.doc')).text).toBe('the text');
+      '<Z:Win32FileAttributes>00000020</Z:Win32FileAttributes>' +
+      `<Z:Win32LastModifiedTime>${time}</Z:Win32LastModifiedTime>` +
+      '</D:prop></D:set></D:propertyupdate>';
+    for (const [path, first] of Object.entries({ '/new.doc': 201, '/locked.doc': 0 })) {
+      expect((await dav('PROPFIND', path, { ...windows, Depth: '0' })).status).toBe(404);
+      if (first !== 0) expect((await dav('PUT', path, windows, '')).status).toBe(first);
+      const lock = await dav('LOCK', path, { ...windows, Timeout: 'Second-3600' }, lockBody);
+      expect(lock.status).toBe(first === 0 ? 201 : 200);
+      const token = lock.headers.get('lock-token') ?? '';
+      const locked = { ...windows, If: `(${token})` };
+      expect((await dav('PROPPATCH', path, locked, property)).text).toContain('200 OK');
+      expect((await dav('HEAD', path)).headers.get('content-length')).toBe('0');
+      expect((await dav('PUT', path, {}, 'of another')).status).toBe(423);
+      const again = await dav('LOCK', path, { ...locked, Timeout: 'Second-60' });
+      expect([again.status, again.text]).toEqual([200, expect.stringContaining('Second-60')]);
+      expect((await dav('PUT', path, locked, 'the text')).status).toBe(204);
+      expect((await dav('PROPFIND', path, { Depth: '0' })).text).toContain(time);
+      expect((await dav('UNLOCK', path, { 'Lock-Token': token })).status).toBe(204);
+      expect((await dav('GET', path)).text).toBe('the text');
+    }
     const part = await dav('GET', '/new.doc', { Range: 'bytes=4-' });
     expect([part.status, part.text]).toEqual([206, 'text']);
   });
 
-  test('Windows: a lock makes the file, its times are kept; macOS: two files, in chunks', async () => {
-    const windows = { Translate: 'f', 'User-Agent': 'Microsoft-WebDAV-MiniRedir/10.0' };
-    const lock = await dav('LOCK', '/w.txt', { ...windows, Timeout: 'Second-3600' }, lockBody);
-    expect(lock.status).toBe(201);
-    const locked = { ...windows, If: `(${lock.headers.get('lock-token')})` };
-    expect((await dav('PUT', '/w.txt', locked, 'text')).status).toBe(204);
-    const time = 'Sat, 21 Nov 2026 10:00:00 GMT';
-    const space = 'xmlns:D="DAV:" xmlns:Z="urn:schemas-microsoft-com:"';
-    const names = ['Win32CreationTime', 'Win32LastAccessTime', 'Win32LastModifiedTime'];
-    const times = names.map((name) => `<Z:${name}>${time}</Z:${name}>`).join('');
-    const set = `<D:set><D:prop>${times}</D:prop></D:set>`;
-    const update = `<D:propertyupdate ${space}>${set}</D:propertyupdate>`;
-    expect((await dav('PROPPATCH', '/w.txt', locked, update)).text).toContain('200 OK');
-    const again = await dav('LOCK', '/w.txt', { ...locked, Timeout: 'Second-60' });
-    expect([again.status, again.text]).toEqual([200, expect.stringContaining('Second-60')]);
-    const { text } = await dav('PROPFIND', '/w.txt', { ...windows, Depth: '0' });
-    expect(text.split(time)).toHaveLength(4);
-    const token = lock.headers.get('lock-token') ?? '';
-    expect((await dav('UNLOCK', '/w.txt', { ...windows, 'Lock-Token': token })).status).toBe(204);
+  test('macOS: bytes in chunks, and what belongs to a file in one beside it', async () => {
     const head = 'HTTP/1.1\r\nHost: x\r\nUser-Agent: WebDAVFS/3.0.0\r\nConnection: close\r\n';
     const chunked = `${head}Transfer-Encoding: chunked\r\nX-Expected-Entity-Length: 8\r\n\r\n`;
     for (const name of ['._mac.txt', 'mac.txt', '.DS_Store']) {

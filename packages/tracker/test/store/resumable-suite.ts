@@ -6,6 +6,18 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Store } from '../../src/store/store.ts';
 import { allBytes, atOnce, type FreshDatabase, type OpenFresh } from './fixture.ts';
 
+/** As they were made on 2026-11-20, with an upload that had begun; `old` and `k` in hexadecimal. */
+const earlierTables = [
+  `CREATE TABLE omg_upload (id VARBINARY(64) NOT NULL, dmid BIGINT NOT NULL,
+   dkey VARBINARY(255) NOT NULL, classname VARBINARY(255) NOT NULL, length BIGINT,
+   expires BIGINT NOT NULL, busy BIGINT NOT NULL, fid BIGINT NOT NULL, target BIGINT NOT NULL,
+   ctype VARBINARY(255), name VARBINARY(255), meta VARBINARY(8192), PRIMARY KEY (id))`,
+  `CREATE TABLE omg_upload_part (id VARBINARY(64) NOT NULL, start BIGINT NOT NULL,
+   fid BIGINT NOT NULL, devid BIGINT NOT NULL, length BIGINT NOT NULL, PRIMARY KEY (id, start))`,
+  "INSERT INTO omg_upload VALUES (x'6f6c64', 1, x'6b', x'', 9, 9999999999, 0, 0, 0, x'', x'', x'')",
+  "INSERT INTO omg_upload_part VALUES (x'6f6c64', 0, 7, 1, 5)",
+];
+
 export function resumableSuite(openFresh: OpenFresh): void {
   let database: FreshDatabase;
   let store: Store;
@@ -125,6 +137,27 @@ export function resumableSuite(openFresh: OpenFresh): void {
       const both = await Promise.all([close('d'), store.uploads.remove('d')]);
       expect(['stored', 'no_upload']).toContain(both[0]);
       expect(await close('d')).toBe('no_upload');
+    });
+
+    test('tables of earlier builds are brought up to date, by two trackers at once', async () => {
+      const earlier = await openFresh();
+      try {
+        const stores = await Promise.all([earlier.open(), earlier.open()]);
+        for (const table of earlierTables) await earlier.sql(table);
+        const found = await Promise.all(stores.map((by) => by.uploads.find('old')));
+        expect(found).toEqual(Array(2).fill(expect.objectContaining({ dkey: 'k', bytes: 0 })));
+        await Promise.all(
+          stores.map(async (by, at) => {
+            const id = `new${at}`;
+            await by.uploads.create({ id, dkey: 'key', ...row() }, { ttlSeconds: 100 });
+            const part = { start: 0, fid: 10 + at, devids: [1, 2], length: 10 };
+            expect(await by.uploads.addPart({ id, part }, options)).toBe('added');
+            expect(await by.uploads.parts(id)).toEqual([part]);
+          }),
+        );
+      } finally {
+        await earlier.drop();
+      }
     });
 
     test('an open upload that takes long is made young again', async () => {

@@ -17,6 +17,20 @@ const uploadTable = `CREATE TABLE IF NOT EXISTS omg_upload (
 const partTable = `CREATE TABLE IF NOT EXISTS omg_upload_part (
   id VARBINARY(64) NOT NULL, start BIGINT NOT NULL, fid BIGINT NOT NULL,
   devids VARBINARY(255) NOT NULL, length BIGINT NOT NULL, PRIMARY KEY (id, start))`;
+/** Before 2026-11-21 there was a column more. */
+const earlierUploads = {
+  probe: 'SELECT target FROM omg_upload LIMIT 0',
+  steps: ['ALTER TABLE omg_upload DROP COLUMN target'],
+};
+/** Parts were on one device: their uploads begin anew, as those of a tracker that was lost. */
+const earlierParts = {
+  probe: 'SELECT devid FROM omg_upload_part LIMIT 0',
+  steps: [
+    "ALTER TABLE omg_upload_part ADD COLUMN devids VARBINARY(255) NOT NULL DEFAULT ''",
+    'DELETE FROM omg_upload_part WHERE devid IS NOT NULL',
+    'ALTER TABLE omg_upload_part DROP COLUMN devid',
+  ],
+};
 const columns = 'id, dmid, dkey, classname, length, expires, busy, fid, ctype, name, meta';
 
 /** The end of an upload is put off when that much of its time has passed. */
@@ -24,8 +38,8 @@ const stepsPerTtl = 20;
 
 export function createUploadStore(engine: Engine): UploadStore {
   const { now } = engine.dialect;
-  const uploads = new OwnTable(engine, uploadTable);
-  const parts = new OwnTable(engine, partTable);
+  const uploads = new OwnTable(engine, uploadTable, earlierUploads);
+  const parts = new OwnTable(engine, partTable, earlierParts);
   return {
     create: async (upload, { ttlSeconds }) => {
       const values = tuples([valuesOf(upload, new Raw(`${now} + ${integer(ttlSeconds)}`))]);
@@ -36,7 +50,8 @@ export function createUploadStore(engine: Engine): UploadStore {
         ),
       );
     },
-    find: (id) => uploads.read(undefined, () => find(engine, engine, id)),
+    find: (id) =>
+      uploads.read(undefined, () => parts.read(undefined, () => find(engine, engine, id))),
     parts: (id) => parts.read([], () => partsOf(engine, id)),
     setLength: async ({ id, length }) => {
       const sql = 'UPDATE omg_upload SET length = ? WHERE id = ? AND length IS NULL';

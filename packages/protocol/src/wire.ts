@@ -18,15 +18,16 @@ export interface Request {
 
 const commandPattern = /^ *([A-Za-z0-9_]+)/;
 const escapePattern = /%([0-9A-Fa-f]{2})/g;
-const unsafePattern = /[^A-Za-z0-9_,\-./\\: ]/;
+const changedPattern = /[^A-Za-z0-9_,\-./\\:]/;
 const unsafeBytes = /[^A-Za-z0-9_,\-./\\: ]/g;
 
 /** Takes one request line without its line end apart; never throws (spec §1.2). */
 export function decodeRequest(line: string): Request {
   const match = commandPattern.exec(line);
   if (match === null) return { command: '', args: decodeArgs(line) };
-  const args = decodeArgs(line.slice(match[0].length).replace(/^[ \t]+/, ''));
-  return { command: (match[1] as string).toLowerCase(), args };
+  let from = match[0].length;
+  while (line[from] === ' ' || line[from] === '\t') from += 1;
+  return { command: (match[1] as string).toLowerCase(), args: decodeArgs(line.slice(from)) };
 }
 
 /** Decodes `a=b&c=d` with all the habits of the original, which clients rely on (spec §1.3). */
@@ -70,8 +71,8 @@ export function decodeText(text: string): string {
 
 /** Escapes a byte string for a reply or a request (spec §1.4). */
 export function encodeText(text: string): string {
-  const escaped = unsafePattern.test(text) ? text.replace(unsafeBytes, escapeByte) : text;
-  return escaped.includes(' ') ? escaped.replaceAll(' ', '+') : escaped;
+  if (!changedPattern.test(text)) return text;
+  return text.replace(unsafeBytes, escapeByte).replaceAll(' ', '+');
 }
 
 function escapeByte(char: string): string {

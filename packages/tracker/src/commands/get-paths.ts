@@ -5,7 +5,7 @@
 import { isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import { orderPaths } from '../placement/order-paths.ts';
 import type { FileWithReplicas } from '../store/store.ts';
-import type { ClientView, Topology } from '../topology/topology.ts';
+import type { Topology } from '../topology/topology.ts';
 import { domainOf, integerOf, keyOf } from './arguments.ts';
 import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
@@ -23,14 +23,18 @@ export function getPaths(services: CommandServices): Command {
     const count = Math.max(pathCountMin, integerOf(args.pathcount));
     const client = { address, zone: args.zone };
     const devids = orderedDevids(topology, file, random);
-    devids.readable = topology.nearFirst(devids.readable, address);
+    const readable = topology.nearFirst(devids.readable, address);
     const good = isTrue(args.noverify)
-      ? devids.readable
-      : await dropUntilVerified({ devices, topology, file }, devids.readable);
+      ? readable
+      : await dropUntilVerified({ devices, topology, file }, readable);
     // A path that cannot be read now is better than none.
     const chosen = good.length > 0 ? good.slice(0, count) : devids.unreadable.slice(-1);
-    const paths = urls(topology, { file, devids: chosen, client });
-    return pathFields(paths.map((path) => signUrl('GET', path)));
+    const paths: string[] = [];
+    for (const devid of chosen) {
+      const url = topology.readUrl({ devid, fid: file.fid }, client);
+      if (url !== undefined) paths.push(signUrl('GET', url));
+    }
+    return pathFields(paths);
   };
 }
 
@@ -74,21 +78,16 @@ async function dropUntilVerified(
   return [];
 }
 
-function urls(
-  topology: Topology,
-  place: { file: FileWithReplicas; devids: readonly number[]; client: ClientView },
-): string[] {
-  const paths = [];
-  for (const devid of place.devids) {
-    const url = topology.readUrl({ devid, fid: place.file.fid }, place.client);
-    if (url !== undefined) paths.push(url);
-  }
-  return paths;
+/** A name that is made anew each time is looked up among all names of the process each time. */
+const pathNames: readonly string[] = Array.from({ length: 16 }, (_, index) => `path${index + 1}`);
+
+function pathName(index: number): string {
+  return pathNames[index] ?? `path${index + 1}`;
 }
 
 /** No path at all is a success with `paths=0`. */
 function pathFields(paths: readonly string[]): ReplyFields {
   const fields: ReplyFields = { paths: paths.length };
-  for (let index = 0; index < paths.length; index += 1) fields[`path${index + 1}`] = paths[index];
+  for (const [index, path] of paths.entries()) fields[pathName(index)] = path;
   return fields;
 }

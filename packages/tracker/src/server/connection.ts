@@ -320,12 +320,16 @@ export class Connection implements Holder {
   #await(line: string, reply: Promise<string>): void {
     this.#busy = true;
     this.#asked = line;
-    void reply.catch(failure).then((text) => {
-      this.#busy = false;
-      this.#asked = undefined;
-      this.#run(text);
-    });
+    void reply.then(this.#answered, this.#failed);
   }
+
+  readonly #answered = (text: string): void => {
+    this.#busy = false;
+    this.#asked = undefined;
+    this.#run(text);
+  };
+
+  readonly #failed = (): void => this.#answered(failure());
 
   #yieldTurn(): void {
     this.#busy = true;

@@ -255,7 +255,8 @@ export class Topology {
   }
 
   /** Devices in the zone of a client first, in their order; without ZoneLocal all as they are. */
-  nearFirst(devids: readonly number[], address: string | undefined): number[] {
+  nearFirst(devids: readonly number[], address: string | undefined): readonly number[] {
+    if (!this.#options.zoneLocal) return devids;
     const near = this.nearOnly(devids, address);
     return [...near, ...devids.filter((devid) => !near.includes(devid))];
   }

@@ -53,12 +53,10 @@ export class Lookups {
   }
 
   /** @throws DB_DOWN when neither the master nor a replica can tell. */
-  async findFile(key: Key): Promise<FileWithReplicas | undefined> {
-    if (this.#replicas.length > 0 && !this.#isFresh(key)) {
-      const file = await this.#findInReplica(key);
-      if (file !== undefined) return file;
-    }
-    return this.#master.findFile(key);
+  findFile(key: Key): Promise<FileWithReplicas | undefined> {
+    // Without replicas, as nearly always, not even a promise more.
+    if (this.#replicas.length === 0 || this.#isFresh(key)) return this.#master.findFile(key);
+    return this.#findInReplica(key).then((file) => file ?? this.#master.findFile(key));
   }
 
   /** Notes that the file of a key changes. */

@@ -6,7 +6,7 @@
 import { type Checksum, hashTypeOf } from '@omgfs/protocol';
 import type { FileRow, FileWithReplicas, TempfileRow } from '../store.ts';
 import type { Dialect, Engine, Row, Session, SqlValue } from './engine.ts';
-import { int, intOrNull, text } from './row.ts';
+import { int, integerOf, intOrNull, text, textOf } from './row.ts';
 import { bytes, chunks, integer, marks, padded } from './statements.ts';
 
 export interface Key {
@@ -47,14 +47,22 @@ async function findInDomain(
   for (const dkey of list) values.push(bytes(dkey));
   const files = new Map<string, FileWithReplicas>();
   for (const row of await engine.rows(findText(engine.dialect, list.length), values)) {
-    const dkey = text(row, 'dkey');
+    const { fid, length, classid, devcount, devid } = row;
+    const dkey = textOf(row.dkey, 'dkey') ?? '';
     let file = files.get(dkey);
     if (file === undefined) {
-      file = { ...toFile(row), devids: [] };
+      file = {
+        fid: integerOf(fid, 'fid'),
+        dmid,
+        dkey,
+        length: length === null ? 0 : integerOf(length, 'length'),
+        classid: integerOf(classid, 'classid'),
+        devcount: integerOf(devcount, 'devcount'),
+        devids: [],
+      };
       files.set(dkey, file);
     }
-    const devid = intOrNull(row, 'devid');
-    if (devid !== null) file.devids.push(devid);
+    if (devid !== null) file.devids.push(integerOf(devid, 'devid'));
   }
   return files;
 }
@@ -83,7 +91,7 @@ function findText(dialect: Dialect, count: number): string {
     const keyMarks = Array(count).fill(dialect.keyMark).join(', ');
     // Unique key (dmid, dkey), then the primary key of file_on. A list of keys in one domain costs
     // the server less than a list of pairs.
-    sql = `SELECT ${fileColumns}, ${dialect.keyColumn} AS dkey, o.devid
+    sql = `SELECT f.fid, f.length, f.classid, f.devcount, ${dialect.keyColumn} AS dkey, o.devid
      FROM file f LEFT JOIN file_on o ON o.fid = f.fid
      WHERE f.dmid = ? AND f.dkey IN (${keyMarks})`;
     texts.set(count, sql);

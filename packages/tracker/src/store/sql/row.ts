@@ -7,7 +7,11 @@ import type { Row } from './engine.ts';
  * @throws FAILURE for NULL and for what a JavaScript number cannot hold exactly.
  */
 export function int(row: Row, column: string): number {
-  const value = row[column];
+  return integerOf(row[column], column);
+}
+
+/** The same of a value: hot loops read columns by their names in the text, which V8 does faster. */
+export function integerOf(value: unknown, column: string): number {
   // Aggregates arrive as decimal text, large integers as text or bigint.
   const number = typeof value === 'number' ? value : value === null ? Number.NaN : Number(value);
   if (Number.isSafeInteger(number)) return number;
@@ -27,7 +31,11 @@ export function text(row: Row, column: string): string {
 }
 
 export function textOrNull(row: Row, column: string): string | null {
-  const value = row[column];
+  return textOf(row[column], column);
+}
+
+/** The same of a value. */
+export function textOf(value: unknown, column: string): string | null {
   if (value === null || value === undefined) return null;
   if (typeof value === 'string') return value;
   if (Buffer.isBuffer(value)) return value.toString('latin1');

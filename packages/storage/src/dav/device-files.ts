@@ -127,7 +127,7 @@ export class DeviceFiles implements DavFileSystem {
     }
     const digests = await knownDigests(source);
     await device.run(() => rename(source.path, target.path));
-    device.directories.forget();
+    device.forgetPlaces();
     // Those of a collection lie in its directories and have moved with them.
     if (digests !== undefined) device.digests.record(target.name, digests.stats, digests.known);
     await device.directories.sync(parentOf(target.name));
@@ -241,5 +241,5 @@ async function removeDirectory({ device, name, path }: Place): Promise<void> {
     await device.digests.drop(name);
     await device.run(() => rmdir(path));
   }
-  device.directories.forget();
+  device.forgetPlaces();
 }

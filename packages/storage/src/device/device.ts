@@ -4,6 +4,7 @@
  * second while there are requests, and after every file that was not found.
  */
 import type { StatsFs } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError } from '@omgfs/protocol';
 import { settleAsides } from '../dav/asides.ts';
 import { DigestLog } from '../integrity/digest-log.ts';
@@ -13,6 +14,7 @@ import { errnoOf, mkdir, realpath, stat, statfs } from './files.ts';
 import { HotFiles } from './hot-files.ts';
 import { type Identity, identityStamp, readIdentity, writeIdentity } from './identity.ts';
 import { createFileSync, type FileSync, type SyncMode } from './io/file-sync.ts';
+import { KeptFiles, type KeptShare } from './io/kept-files.ts';
 import { Lane, type Runner } from './io/lane.ts';
 import { SmallFiles, type ThreadShare } from './io/small-files.ts';
 import type { NodeMemory } from './node-memory.ts';
@@ -36,6 +38,7 @@ export interface DeviceContext {
   laneWidth: number;
   reserveBytes: number;
   fileThreads: ThreadShare;
+  keptFiles: KeptShare;
   /** Begins the name of every temporary file of this process. */
   tempPrefix: string;
 }
@@ -54,7 +57,7 @@ export class Device {
   readonly #context: DeviceContext;
   readonly space: Space;
   readonly syncsEachFile: boolean;
-  readonly hotFiles = new HotFiles();
+  readonly hotFiles: HotFiles;
   readonly usageFile = new UsageFile();
   readonly smallFiles: SmallFiles;
   #condition: Condition = { state: 'refused', reason: 'it has not been looked at yet' };
@@ -81,6 +84,7 @@ export class Device {
     this.#slot = `${context.docroot}/dev${devid}`;
     this.#root = this.#slot;
     this.#lane = new Lane(context.laneWidth);
+    this.hotFiles = new HotFiles(new KeptFiles(context.keptFiles, this.run));
     this.#directories = this.#createDirectories();
     this.#digests = new DigestLog(this.#root, this.run);
     this.smallFiles = new SmallFiles({ devid, log: context.log, share: context.fileThreads });
@@ -175,8 +179,15 @@ export class Device {
     });
   }
 
+  /** To be called when what names lead to may have changed: a directory was moved or removed. */
+  forgetPlaces(): void {
+    this.#directories.forget();
+    this.hotFiles.close();
+  }
+
   /** Ends what runs besides this process, and writes what waits to be written. */
   async close(): Promise<void> {
+    this.hotFiles.close();
     await Promise.all([this.smallFiles.close(), this.#digests.flush()]);
     this.#fileSync?.close();
   }
@@ -221,16 +232,10 @@ export class Device {
     this.#probing = this.#probe().finally(() => {
       this.#probing = undefined;
     });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        const seconds = answerMsMax / 1000;
-        this.#become(refused(`its disk has not answered for ${seconds} s`));
-        resolve();
-      }, answerMsMax);
-    });
-    await Promise.race([this.#probing, late]);
-    clearTimeout(timer);
+    const late = delay(answerMsMax, 'late', { ref: false });
+    if ((await Promise.race([this.#probing, late])) === 'late') {
+      this.#become(refused(`its disk has not answered for ${answerMsMax / 1000} s`));
+    }
     this.#checkedAtMs = performance.now();
   }
 
@@ -355,6 +360,7 @@ export class Device {
   #changeRoot(root: string): void {
     // Another disk may be under the same path: what was known of its directories is void.
     this.#root = root;
+    this.hotFiles.close();
     this.#directories = this.#createDirectories();
     this.#digests = new DigestLog(root, this.run);
     this.#fileSync?.close();
@@ -374,6 +380,7 @@ export class Device {
     } else if (condition.state === 'readable') {
       this.#context.log.warn({ devid, reason }, 'device.readonly');
     } else {
+      this.hotFiles.close();
       for (const waits of [this.#lane, this.smallFiles]) waits.failWaiting(this.#refusal(reason));
       this.#context.log.error({ devid, reason }, 'device.refused');
     }

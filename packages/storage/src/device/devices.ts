@@ -10,6 +10,7 @@ import type { Log } from '../log.ts';
 import { Device, type DeviceContext } from './device.ts';
 import { errnoOf, readdir, realpath, stat } from './files.ts';
 import type { SyncMode } from './io/file-sync.ts';
+import { keptFilesMax } from './io/kept-files.ts';
 import { threadsMax } from './io/small-files.ts';
 import { NodeMemory } from './node-memory.ts';
 import { readMounts } from './usage.ts';
@@ -58,7 +59,8 @@ export class Devices {
     const devids = new Set([...present, ...memory.devids]);
     const laneWidth = laneWidthOf({ threads: options.threads, devices: devids.size });
     const fileThreads = { free: threadsMax };
-    const rest = { sync, laneWidth, fileThreads, reserveBytes, tempPrefix };
+    const keptFiles = { free: keptFilesMax };
+    const rest = { sync, laneWidth, fileThreads, keptFiles, reserveBytes, tempPrefix };
     const devices = new Devices({ docroot, memory, log, ...rest });
     for (const devid of present) devices.#add(devid);
     for (const devid of options.adopt) {

@@ -2,7 +2,8 @@
  * Small files that were read a short while ago, so that the kernel has them in memory: they may be
  * read again without a trip to the thread pool, which costs more than the calls themselves (12
  * against 30 thousand GETs of 4 KiB a second, 2026-11). Nothing is served from here: the file is
- * opened, looked at and read each time; only its headers are kept while it is unchanged.
+ * looked at and read each time; its headers are kept while it is unchanged, and its descriptor for
+ * a blink (see KeptFiles).
  *
  * A call that has to wait for the disk would stop the whole node, so this is left at once, for a
  * while, when a disk shows any sign of being slow.
@@ -10,6 +11,7 @@
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs';
 import { headStart } from '../http/plain-head.ts';
+import { isAsKept, type KeptFile, type KeptFiles, keptMs } from './io/kept-files.ts';
 
 export interface HotFile {
   ino: number;
@@ -20,6 +22,13 @@ export interface HotFile {
   /** The same as text. */
   headStart: string;
   untilMs: number;
+  kept: KeptFile | undefined;
+}
+
+/** Where a file is read to. */
+interface Room {
+  buffer: Buffer;
+  at: number;
 }
 
 /** What the kernel read this recently it still has, unless memory is very short. */
@@ -43,12 +52,23 @@ export class HotFiles {
   #coldUntilMs = 0;
   /** Grows with each read that was slow, falls by one with each that was not. */
   #slowness = 0;
+  readonly #kept: KeptFiles;
+
+  constructor(kept: KeptFiles) {
+    this.#kept = kept;
+  }
+
+  /** Closes what is open: the disk is not what it was, or names lead elsewhere. */
+  close(): void {
+    this.#kept.closeAll();
+  }
 
   /** Remembers a file that has just been read whole through the thread pool. */
   add(name: string, { ino, size, mtimeMs }: Stats, head: string[]): void {
     this.#files.delete(name);
     const untilMs = performance.now() + hotForMs;
-    this.#files.set(name, { ino, size, mtimeMs, head, headStart: headStart(200, head), untilMs });
+    const text = headStart(200, head);
+    this.#files.set(name, { ino, size, mtimeMs, head, headStart: text, untilMs, kept: undefined });
     if (this.#files.size <= filesMax) return;
     for (const oldest of this.#files.keys()) {
       this.#files.delete(oldest);
@@ -68,20 +88,31 @@ export class HotFiles {
   }
 
   /** Reads the file into a buffer. @returns false when it is not what it was. */
-  read(path: string, file: HotFile, { buffer, at }: { buffer: Buffer; at: number }): boolean {
+  read(path: string, file: HotFile, to: Room): boolean {
     const startMs = performance.now();
-    let fd = -1;
     try {
-      fd = fs.openSync(path, flags);
-      const { ino, size, mtimeMs } = fs.fstatSync(fd);
-      if (ino !== file.ino || size !== file.size || mtimeMs !== file.mtimeMs) return false;
-      return size === 0 || fs.readSync(fd, buffer, at, size, 0) === size;
+      if (file.kept !== undefined && isAsKept(file.kept)) return readNow(file.kept.fd, file, to);
+      return this.#open(path, file, { startMs, to });
     } catch {
       // The ordinary way says what is wrong.
       return false;
     } finally {
-      if (fd >= 0) fs.closeSync(fd);
       this.#judge(file, startMs);
+    }
+  }
+
+  #open(path: string, file: HotFile, { startMs, to }: { startMs: number; to: Room }): boolean {
+    const fd = fs.openSync(path, flags);
+    file.kept = undefined;
+    try {
+      const { ino, size, mtimeMs, ctimeMs } = fs.fstatSync(fd);
+      if (ino !== file.ino || size !== file.size || mtimeMs !== file.mtimeMs) return false;
+      // Only what is read more often than it would be closed.
+      const readAtMs = file.untilMs - hotForMs;
+      if (startMs - readAtMs < keptMs) file.kept = this.#kept.keep(fd, ctimeMs);
+      return readNow(fd, file, to);
+    } finally {
+      if (file.kept === undefined) fs.closeSync(fd);
     }
   }
 
@@ -98,4 +129,8 @@ export class HotFiles {
     this.#slowness = 0;
     this.#coldUntilMs = endMs + coolOffMs;
   }
+}
+
+function readNow(fd: number, { size }: HotFile, { buffer, at }: Room): boolean {
+  return size === 0 || fs.readSync(fd, buffer, at, size, 0) === size;
 }

@@ -12,6 +12,7 @@ async function createDevice(docroot: string, tempPrefix: string): Promise<Device
   const device = new Device(1, {
     ...{ docroot, tempPrefix, log: quiet, memory: await NodeMemory.load(docroot) },
     ...{ sync: 'never', laneWidth: 4, fileThreads: { free: 0 }, reserveBytes: 0 },
+    keptFiles: { free: 0 },
   });
   await device.look();
   return device;

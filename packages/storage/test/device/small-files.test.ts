@@ -42,6 +42,7 @@ async function createDevice({ sync = 'never', program }: { sync?: Sync; program?
     sync,
     laneWidth: 4,
     fileThreads: { free: 1, ...(program && { program }) },
+    keptFiles: { free: 0 },
     reserveBytes: 0,
     tempPrefix: 'test-',
   });

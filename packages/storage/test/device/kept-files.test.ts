@@ -1,4 +1,4 @@
-/** Goal: a file that is read over and over is always the one under its name, and no descriptor of it
+/** Goal: a file that is read over and over is always the one under its name, and no descriptor
  *  stays. Method: real files of a device, changed in each way there is while they are kept open. */
 import { lstatSync, openSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';

@@ -61,7 +61,7 @@ export class KeptFiles {
     }
   }
 
-  /** The last close of a deleted file frees its blocks, which may take as long as the disk likes. */
+  /** The last close of a deleted file frees its blocks, for which the disk may take long. */
   #close(fd: number): void {
     if (fs.fstatSync(fd).nlink > 0) fs.closeSync(fd);
     else void this.#run(() => close(fd)).catch(() => fs.close(fd));

@@ -14,6 +14,7 @@ const wanted = [
   { programs: ['rsync'], apt: 'rsync' },
   { programs: ['openssl'], apt: 'openssl' },
   { programs: ['ss'], apt: 'iproute2' },
+  { programs: ['strace'], apt: 'strace' },
   { programs: ['/usr/lib/galera/libgalera_smm.so', '/usr/lib/libgalera_smm.so'], apt: 'galera-4' },
   { programs: ['chromium'], apt: 'chromium' },
 ];

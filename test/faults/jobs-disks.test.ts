@@ -2,7 +2,7 @@
  * Goal: I1, I2, I5, I9. Bad disks take nothing from replicate and the reaper: a full disk, a
  * replica with other bytes than were stored, and a directory that is gone for good lose no
  * acknowledged file, and every class gets its copies again.
- * Method: real processes; a disk of a few MiB in memory where mounting is allowed, bytes changed
+ * Method: real processes; a disk of a few MiB in memory, bytes changed
  * and directories removed behind the back of the nodes, and the tracker that reaps killed.
  */
 import { execFileSync } from 'node:child_process';
@@ -15,21 +15,17 @@ import { fidPath } from '@omgfs/protocol';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { checkedClass, JobSite } from '../helpers/job-site.ts';
 import { rotFile } from '../helpers/rot.ts';
+import { mountSmall, type Unmount } from '../helpers/small-disk.ts';
 import { until } from '../helpers/wait.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-jobs-disks-'));
 const smallDisk = join(dir, 'node1', 'dev1');
-let mounted = false;
+let unmount: Unmount = async () => {};
 let site: JobSite;
 
 beforeAll(async () => {
   mkdirSync(smallDisk, { recursive: true });
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'omgfs-test', smallDisk]);
-    mounted = true;
-  } catch {
-    // Not allowed here: the disk is a directory like the others, and never full.
-  }
+  unmount = await mountSmall(smallDisk, 8);
   // So that the disk is offered until it is really full.
   const limits = {
     extraTrackerArgs: ['--min_free_space', '0'],
@@ -39,7 +35,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await site?.stop();
-  if (mounted) execFileSync('umount', ['-l', smallDisk]);
+  await unmount();
   rmSync(dir, { recursive: true, force: true });
 });
 
@@ -71,8 +67,7 @@ async function expectWhole(): Promise<void> {
 test('I1, I2, I5: a disk becomes full and gets room again', async () => {
   const filler = join(smallDisk, 'filler');
   await site.storm(async () => {
-    if (mounted)
-      execFileSync('sh', ['-c', `head -c 100M /dev/zero > ${filler} 2> /dev/null || true`]);
+    execFileSync('sh', ['-c', `head -c 100M /dev/zero > ${filler} 2> /dev/null || true`]);
     const before = site.writers.done;
     await until('writers to go on beside it', () => site.writers.done > before + 60);
   });

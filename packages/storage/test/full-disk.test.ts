@@ -1,11 +1,11 @@
 /** Goal: a full disk is said with 507 and leaves nothing, and what is on it stays usable. Method:
- *  small file systems in memory where mounting is allowed, and the reserve everywhere. */
+ *  small file systems in memory, and the reserve. */
 import { readFile, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { fidPath } from '@omgfs/protocol';
 import { expect, test } from 'vitest';
-import { ask, createDocroot, filesOf, mountSmall, put, startNode, Wire } from './helpers.ts';
+import { ask, createDocroot, filesOf, put, putSmallDisk, startNode, Wire } from './helpers.ts';
 
 /** A reserve that leaves about `bytes` of the file system below the docroot to uploads. */
 async function reserveBut(docroot: string, mib: number): Promise<number> {
@@ -67,7 +67,7 @@ test('below the reserve: reads, deletions and the write test of trackers, no upl
 
 test('a disk that fills up in the middle of an upload: 507 and nothing left', async () => {
   const docroot = await createDocroot(1);
-  if (!mountSmall(join(docroot, 'dev1'), '2m')) return;
+  await putSmallDisk(join(docroot, 'dev1'), 2);
   const { url } = await startNode({ docroot });
   await put(`${url}/dev1/old`, 'old');
   const pieces = () => Readable.from(Array.from({ length: 80 }, () => Buffer.alloc(65_536, 'a')));
@@ -89,7 +89,7 @@ test('a disk that fills up in the middle of an upload: 507 and nothing left', as
 test('a disk that is full when it is first seen can be read and deleted from', async () => {
   const docroot = await createDocroot(1);
   const device = join(docroot, 'dev1');
-  if (!mountSmall(device, '1m')) return;
+  await putSmallDisk(device, 1);
   await writeFile(join(device, 'old'), 'old');
   await writeFile(join(device, 'filler'), Buffer.alloc(2_000_000)).catch(() => {});
   const { url } = await startNode({ docroot });

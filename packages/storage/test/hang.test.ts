@@ -1,66 +1,51 @@
-/** Goal: a disk that hangs stops neither the other devices nor the process. Method: a real file
- *  system that is frozen under the built mogstored, so that every write to it blocks a thread; the
- *  share of threads also where mounting is not allowed. */
-import { execFileSync } from 'node:child_process';
-import { truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+/** Goal: a disk that hangs stops neither the other devices nor the process. Method: the built
+ *  mogstored with calls that block its threads, as those to a frozen file system do. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { launchMogstored } from '../../../test/helpers/mogstored.ts';
 import { until } from '../../../test/helpers/wait.ts';
 import { Lane } from '../src/device/io/lane.ts';
-import { ask, createDocroot, launch, put, startNode } from './helpers.ts';
-
-function tool(name: string, ...args: string[]): boolean {
-  try {
-    execFileSync(name, args, { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Mounts a small ext4 that can be frozen; false where this is not allowed. */
-async function mountFreezable(image: string, directory: string): Promise<boolean> {
-  await writeFile(image, '');
-  await truncate(image, 16 * 1024 * 1024);
-  if (!tool('mkfs.ext4', '-q', image) || !tool('mount', '-o', 'loop', image, directory)) {
-    return false;
-  }
-  onTestFinished(() => {
-    tool('fsfreeze', '-u', directory);
-    tool('umount', '-l', directory);
-  });
-  return true;
-}
+import { type Answer, ask, createDocroot, put, startNode } from './helpers.ts';
 
 const threads = { 'the thread pool': 0, 'a thread of its own': 100 };
 
 test.each(Object.entries(threads))('a disk that hangs stops only %s', async (_, files) => {
   const docroot = await createDocroot(1, 2);
-  const slot = join(docroot, 'dev1');
-  if (!(await mountFreezable(join(docroot, 'image'), slot))) return;
-  const options = ['--free-reserve-mb', '0', '--log-level', 'debug', '--sync', 'never'];
-  const { url, output } = await launch(docroot, ...options);
+  // Many more than the process has threads: files that are there, and new ones in new directories.
+  const stored = Array.from({ length: 100 }, (_, index) => fidPath(1, 100 + index));
+  const fresh = Array.from({ length: 100 }, (_, index) => fidPath(1, 1000 * (1 + index)));
+  await mkdir(dirname(docroot + stored[0]), { recursive: true });
+  for (const path of stored) await writeFile(docroot + path, 'x');
+  const paths = [...stored, ...fresh.map((path) => dirname(path))].map((path) => docroot + path);
+  const { url, output, mend } = await launchMogstored({
+    docroot,
+    args: ['--free-reserve-mb', '0', '--log-level', 'debug', '--sync', 'never'],
+    bad: { calls: ['openat', 'mkdir'], paths },
+  });
   expect((await put(url + fidPath(1, 1), 'x')).status).toBe(200);
   // So many at once that the device gets a thread for them, if need be at a second attempt.
   const many = () =>
-    Promise.all(Array.from({ length: files }, (_, fid) => put(url + fidPath(1, 1000 + fid), 'x')));
+    Promise.all(Array.from({ length: files }, (_, fid) => put(url + fidPath(1, 500 + fid), 'x')));
   const started = async () => (await many()) && output().includes('thread.started');
   if (files > 0) await until('it has one', started);
-  expect(tool('fsfreeze', '-f', slot)).toBe(true);
   let answered = 0;
-  // Many more than the process has threads.
-  const stuck = Array.from({ length: 200 }, async (_, index) => {
-    const { status } = await put(url + fidPath(1, 10 + index), 'x');
+  const wait = async (answer: Promise<Answer>) => {
+    const { status } = await answer;
     answered += 1;
     return status;
-  });
+  };
+  const stuck = [
+    ...stored.map((path) => wait(ask(url + path))),
+    ...fresh.map((path) => wait(put(url + path, 'x'))),
+  ];
   for (let fid = 1; fid <= 50; fid += 1) {
     expect((await put(url + fidPath(2, fid), 'y')).status).toBe(200);
     expect((await ask(url + fidPath(2, fid))).text).toBe('y');
   }
   expect(answered).toBe(0);
-  expect(tool('fsfreeze', '-u', slot)).toBe(true);
+  await mend();
   expect(new Set(await Promise.all(stuck))).toEqual(new Set([200]));
 });
 

@@ -1,14 +1,13 @@
 /** What the tests of the storage node share: nodes on temporary directories, and raw sockets. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Dispatcher, request } from 'undici';
 import { onTestFinished } from 'vitest';
-import { until } from '../../../test/helpers/wait.ts';
+import { launchMogstored, type Mogstored } from '../../../test/helpers/mogstored.ts';
+import { mountSmall, type Unmount } from '../../../test/helpers/small-disk.ts';
 import {
   createStorageNode,
   endLeftoverNginx,
@@ -28,38 +27,10 @@ export async function createDocroot(...devids: number[]): Promise<string> {
   return docroot;
 }
 
-const program = fileURLToPath(new URL('../bin/mogstored.js', import.meta.url));
-
-export interface Process {
-  child: ChildProcess;
-  url: string;
-  port: number;
-  output: () => string;
-}
-
 /** Starts the built mogstored; it is killed when the test ends. */
-export async function launch(docroot: string, ...more: string[]): Promise<Process> {
-  const listen = ['--httplisten', '127.0.0.1:0', '--mgmtlisten', 'none'];
-  const args = [program, '--skipconfig', '--docroot', docroot, ...listen];
-  const child = spawn(process.execPath, [...args, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
-  onTestFinished(async () => {
-    child.kill('SIGKILL');
-    await endLeftoverNginx(join(docroot, '.omgfs-nginx'));
-  });
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  const port = await until('mogstored listens or ends', () => {
-    const line = output.split('\n').find((text) => text.includes('"storage.listening"'));
-    if (line !== undefined) return (JSON.parse(line) as { httpPort: number }).httpPort;
-    return child.exitCode === null ? undefined : -1;
-  });
-  if (port < 0) throw new Error(`it ended: ${output}`);
-  return { child, url: `http://127.0.0.1:${port}`, port, output: () => output };
+export async function launch(docroot: string, ...args: string[]): Promise<Mogstored> {
+  onTestFinished(() => endLeftoverNginx(join(docroot, '.omgfs-nginx')));
+  return launchMogstored({ docroot, args });
 }
 
 export interface RunningNode {
@@ -210,21 +181,14 @@ export function openFilesBelow(directory: string): number {
   }).length;
 }
 
-/** Mounts a small file system in memory; false where this is not allowed. */
-export function mountSmall(directory: string, size: string): boolean {
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'omgfs-test', directory], {
-      stdio: 'ignore',
-    });
-  } catch {
-    return false;
-  }
-  onTestFinished(() => {
-    try {
-      execFileSync('umount', ['-l', directory], { stdio: 'ignore' });
-    } catch {
-      // Unmounted by the test.
-    }
-  });
-  return true;
+/** A small file system in the place of a directory until the test ends, or `unmount` before. */
+export async function putSmallDisk(directory: string, sizeMib: number): Promise<Unmount> {
+  const unmount = await mountSmall(directory, sizeMib);
+  let mounted = true;
+  const once = async () => {
+    if (mounted) await unmount();
+    mounted = false;
+  };
+  onTestFinished(once);
+  return once;
 }

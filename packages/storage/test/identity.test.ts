@@ -1,6 +1,5 @@
 /** Goal: I6, a wrong disk is refused. Method: device directories are swapped, emptied and replaced
- *  under a running or restarted node, as mounts do; real mounts where the system lets us. */
-import { execFileSync } from 'node:child_process';
+ *  under a running or restarted node, as mounts do; and a real mount. */
 import { cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
@@ -8,7 +7,7 @@ import { expect, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
 import { Devices } from '../src/device/devices.ts';
 import { createStorageNode } from '../src/index.ts';
-import { ask, createDocroot, launch, mountSmall, put, quiet, startNode } from './helpers.ts';
+import { ask, createDocroot, launch, put, putSmallDisk, quiet, startNode } from './helpers.ts';
 
 const identityOf = async (docroot: string, devid: number) =>
   JSON.parse(await readFile(join(docroot, `dev${devid}/.omgfs-device.json`), 'utf8')) as {
@@ -172,14 +171,14 @@ test('adopting a device that does not exist refuses the start', async () => {
 test('I6: a real file system that is unmounted and mounted again', async () => {
   const docroot = await createDocroot(1);
   const slot = join(docroot, 'dev1');
-  if (!mountSmall(slot, '4m')) return;
+  await putSmallDisk(slot, 4);
   const { url } = await startNode({ docroot });
   expect((await put(url + fidPath(1, 5), 'x')).status).toBe(200);
   // Hidden below another mount, as when the wrong disk is mounted over it.
-  expect(mountSmall(slot, '2m')).toBe(true);
+  const unmount = await putSmallDisk(slot, 2);
   expect((await ask(url + fidPath(1, 5))).status).toBe(503);
   expect(await statusesOf(url, 1)).toEqual(allRefused);
-  execFileSync('umount', [slot]);
+  await unmount();
   await until('the disk is back', async () => (await ask(url + fidPath(1, 5))).text === 'x');
 });
 

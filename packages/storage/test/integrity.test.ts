@@ -1,6 +1,5 @@
 /** Goal: a file that rots is found, moved aside and reported, and nothing else is. Method: files
  *  are changed on the disk behind the back of a node, and a device is scrubbed with its state. */
-import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFile,
@@ -8,20 +7,21 @@ import {
   open,
   readdir,
   readFile,
+  rename,
   rm,
   utimes,
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fidPath } from '@omgfs/protocol';
+import { fidPath, type ScrubAnswer, scrubHeader, scrubPath } from '@omgfs/protocol';
 import { expect, onTestFinished, test } from 'vitest';
-import { makeUnreadable } from '../../../test/helpers/unreadable.ts';
+import { launchMogstored, readCalls } from '../../../test/helpers/mogstored.ts';
 import { until } from '../../../test/helpers/wait.ts';
 import { Devices } from '../src/device/devices.ts';
 import type { Runner } from '../src/device/io/lane.ts';
 import { Scrub } from '../src/integrity/scrub.ts';
 import { walk } from '../src/integrity/walk.ts';
-import { ask, createDocroot, mountSmall, put, quiet, startNode } from './helpers.ts';
+import { ask, createDocroot, put, quiet, startNode } from './helpers.ts';
 
 const hash = (algorithm: string, body: string | Buffer) =>
   createHash(algorithm).update(body).digest('base64');
@@ -228,27 +228,36 @@ test('digests for whoever asks: of what is sent, and of the whole file', async (
 });
 
 test('I6: a file that cannot be read is told from a disk that fails as a whole', async () => {
-  const docroot = await createDocroot(1);
-  if (!mountSmall(join(docroot, 'dev1'), '4m')) return;
-  const { url } = await startNode({ docroot });
-  const [bad, good] = [fidPath(1, 8), fidPath(1, 9)];
-  for (const path of [bad, good]) await put(url + path, 'x');
-  if (!makeUnreadable(join(docroot, bad))) return;
+  const docroot = await createDocroot(1, 2);
+  const [bad, good, other] = [fidPath(1, 8), fidPath(1, 9), fidPath(2, 8)];
+  const { url, output } = await launchMogstored({
+    docroot,
+    args: ['--free-reserve-mb', '0', '--metrics-listen', '127.0.0.1:0'],
+    bad: { calls: readCalls, paths: [docroot + bad, docroot + other], errno: 'EIO' },
+  });
+  for (const path of [bad, good, other]) await put(url + path, 'x');
   const answer = await ask(url + bad);
   expect([answer.status, answer.headers['omgfs-error']]).toEqual([500, 'FILE_UNREADABLE']);
   expect(answer.text).toMatch(/dev1 works, but 0\/000\/000\/0000000008\.fid on it cannot be read/);
   expect((await ask(url + bad, { method: 'HEAD' })).status).toBe(200);
   expect((await ask(url + good)).text).toBe('x');
-  const { scrub } = await openDevice(docroot);
-  await scrub.round();
-  expect(scrub.report.findings).toMatchObject([{ name: bad.slice(6), kind: 'unreadable' }]);
-  execFileSync('mount', ['-o', 'remount,ro', join(docroot, 'dev1')]);
-  await until('the disk to be blamed', async () => (await ask(url + bad)).status === 503);
-  await until('no file to be blamed', async () => {
-    scrub.report.findings = [];
-    await scrub.round().catch(() => {});
-    return scrub.report.findings.length === 0;
-  });
+  const metrics = `http://127.0.0.1:${/"metricsPort":(\d+)/.exec(output())?.[1]}/metrics`;
+  expect((await ask(metrics)).text).toMatch(/^omgfs_node_device_errors_total\{devid="1"\} [1-9]/m);
+  // This disk takes no file, not even one that is tried out.
+  await rename(join(docroot, 'dev2/.tmp'), join(docroot, 'dev2/away'));
+  await writeFile(join(docroot, 'dev2/.tmp'), '');
+  expect((await ask(url + other)).status).toBe(503);
+  const scrubbed = async (devid: number): Promise<ScrubAnswer> => {
+    const order = { method: 'POST', body: '{"bytesPerSecond":1e9}' };
+    const headers = { [scrubHeader]: '1' };
+    return until('a whole round', async () => {
+      const { text } = await ask(url + scrubPath(devid), { ...order, headers });
+      const report = JSON.parse(text) as ScrubAnswer;
+      return report.rounds > 0 && report;
+    });
+  };
+  expect((await scrubbed(1)).pending).toMatchObject([{ name: bad.slice(6), kind: 'unreadable' }]);
+  expect((await scrubbed(2)).pending).toEqual([]);
 });
 
 test('a directory that cannot be listed is told of, and the others are gone over', async () => {

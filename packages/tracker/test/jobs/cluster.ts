@@ -10,6 +10,7 @@ import { createStorageNode, type StorageNode } from '@omgfs/storage';
 import { type Logger, pino } from 'pino';
 import { inject, onTestFinished } from 'vitest';
 import { connectTo, createDatabaseOn, dsnOf } from '../../../../test/helpers/mariadb.ts';
+import { launchMogstored, readCalls } from '../../../../test/helpers/mogstored.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { createDeviceClient, type DeviceClient } from '../../src/devices/device-client.ts';
 import { createJobs, type JobSettings, type Jobs } from '../../src/jobs/jobs.ts';
@@ -71,6 +72,8 @@ export interface TestNode {
   docroot: string;
   stop: () => Promise<void>;
   start: () => Promise<void>;
+  /** Starts it again, with a disk from which these files of its device cannot be read. */
+  restartUnable: (fids: number[]) => Promise<void>;
 }
 
 export interface TrackerOptions {
@@ -214,9 +217,19 @@ async function startNode(
     await running?.close();
     running = undefined;
   };
+  const restartUnable = async (fids: number[]): Promise<void> => {
+    await stop();
+    const paths = fids.map((fid) => docroot + fidPath(number, fid));
+    await launchMogstored({
+      docroot,
+      listen: `127.0.0.${number}:${httpPort}`,
+      args: ['--free-reserve-mb', '0'],
+      bad: { calls: readCalls, paths, errno: 'EIO' },
+    });
+  };
   await start();
   onTestFinished(stop);
-  return { node: { docroot, start, stop }, httpPort };
+  return { node: { docroot, start, stop, restartUnable }, httpPort };
 }
 
 async function startTracker(

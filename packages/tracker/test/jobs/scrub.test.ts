@@ -9,7 +9,6 @@ import { join } from 'node:path';
 import { fidPath, type ScrubAnswer, scrubHeader, scrubPath } from '@omgfs/protocol';
 import { describe, expect, test } from 'vitest';
 import { rotFile } from '../../../../test/helpers/rot.ts';
-import { makeUnreadable, unreadableBytes } from '../../../../test/helpers/unreadable.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import type { DeviceClient } from '../../src/devices/device-client.ts';
 import { scrubRateField } from '../../src/topology/scrub-view.ts';
@@ -103,12 +102,13 @@ describe.each(engines)('%s', (engine) => {
 
   test('I2: what cannot be read is replaced from another copy, and the last one kept', async () => {
     const cluster = await startCluster({ engine, hosts: 3, settings });
-    const bytes = 'x'.repeat(unreadableBytes);
+    const bytes = 'x'.repeat(4096);
     const upload = (key: string, on: number[]) =>
       cluster.upload({ bytes, on, key, replicate: false });
     const [two, one] = [await upload('two', [1, 2]), await upload('one', [1])];
-    const places = [two, one].map((fid) => cluster.node(1).docroot + fidPath(1, fid));
-    if (!places.every(makeUnreadable)) return;
+    await cluster.node(1).restartUnable([two, one]);
+    // The new copy must not come to lie where it cannot be read either.
+    await cluster.sql("UPDATE device SET status = 'readonly' WHERE devid = 1");
     await scrubAt(cluster, 1000);
     await cluster.logged('scrub.repaired', { fid: two, devid: 1, kind: 'unreadable', verified: 2 });
     await until('the other copy', async () => (await cluster.replicas(two)).includes(3));

@@ -41,8 +41,9 @@ async function borrow(directory: string, sizeMib: number): Promise<Unmount> {
   const whole = borrowable.find((path) => existsSync(path) && freeMib(path) <= borrowedMibMax);
   if (whole === undefined) {
     throw new Error(
-      'This test needs a small file system. Run it as root where mounting is allowed (containers: ' +
-        `CAP_SYS_ADMIN), or with at most ${borrowedMibMax} MiB at ${borrowable.join(' or ')}.`,
+      'This test needs a small file system. Run it as root where mounting is allowed ' +
+        `(containers: CAP_SYS_ADMIN), or with at most ${borrowedMibMax} MiB free at ` +
+        `${borrowable.join(' or ')}.`,
     );
   }
   if (borrowers === 0) await fillUp(whole, sizeMib);

@@ -29,14 +29,15 @@ export function storeFile(
 }
 
 /**
- * The same for a file that is there as a whole, which takes fewer trips between threads.
+ * The same for a file that is there as a whole, which takes fewer trips between threads. One that
+ * is `gathered` may come into place a little later, together with others: for who has many.
  * @returns what the file is, if it is to be `stamped`.
  */
 export async function storeWhole(
   device: Device,
   name: string,
   bytes: Buffer,
-  { stamped = false }: { stamped?: boolean } = {},
+  { stamped = false, gathered = false }: { stamped?: boolean; gathered?: boolean } = {},
 ): Promise<Stamp | undefined> {
   // It may have been long on its way.
   if (device.stale) await device.look();
@@ -45,7 +46,8 @@ export async function storeWhole(
   const paths = { temp: device.tempPath(), path: `${device.root}/${name}` };
   const thread = device.smallFiles.thread(bytes.length, paths.temp, paths.path);
   if (thread !== undefined) {
-    const done = await storeByThread(thread, { ...paths, device, bytes, stamped });
+    const file = { ...paths, device, bytes, stamped, gathered };
+    const done = await storeByThread(thread, file);
     if (done !== undefined) {
       await device.directories.sync(parentOf(name));
       return done.stamp;
@@ -66,9 +68,16 @@ export async function storeWhole(
 /** @returns undefined when it is to be done again the other way, which also knows what is wrong. */
 async function storeByThread(
   thread: FileThread,
-  file: { device: Device; temp: string; path: string; bytes: Buffer; stamped: boolean },
+  file: {
+    device: Device;
+    temp: string;
+    path: string;
+    bytes: Buffer;
+    stamped: boolean;
+    gathered: boolean;
+  },
 ): Promise<{ stamp: Stamp | undefined } | undefined> {
-  const { device, temp, path, bytes: body, stamped } = file;
+  const { device, temp, path, bytes: body, stamped, gathered } = file;
   const { sync, run } = device;
   let opened = false;
   try {
@@ -76,7 +85,7 @@ async function storeByThread(
     const { fd, stamp } = await thread.order({ temp, body, stamped });
     opened = true;
     try {
-      await sync(fd);
+      await (gathered ? device.smallFiles.synced.run(() => sync(fd)) : sync(fd));
     } finally {
       closeNow(fd);
     }

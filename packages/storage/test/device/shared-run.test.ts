@@ -2,6 +2,9 @@
 import { expect, test } from 'vitest';
 import { SharedRun } from '../../src/device/shared-run.ts';
 
+/** A run begins when the code that asked for it has come to its end. */
+const begun = () => Promise.resolve();
+
 function createGate() {
   const runs: { finish: () => void; fail: (error: Error) => void }[] = [];
   const shared = new SharedRun(
@@ -12,7 +15,9 @@ function createGate() {
 
 test('callers during a run share the one after it, and no two runs overlap', async () => {
   const { runs, shared } = createGate();
-  const first = shared.run();
+  const first = Promise.all([shared.run(), shared.run()]);
+  expect(runs).toHaveLength(0);
+  await begun();
   let secondDone = false;
   const second = Promise.all([shared.run(), shared.run()]).then(() => {
     secondDone = true;
@@ -37,6 +42,7 @@ test('callers during a run share the one after it, and no two runs overlap', asy
 test('a failure reaches those who waited for that run and nobody else', async () => {
   const { runs, shared } = createGate();
   const first = shared.run();
+  await begun();
   const second = shared.run();
   runs[0]!.fail(new Error('disk on fire'));
   await expect(first).rejects.toThrow('disk on fire');

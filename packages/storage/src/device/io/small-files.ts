@@ -6,6 +6,7 @@
  */
 import type { Log } from '../../log.ts';
 import { FileThread } from './file-thread.ts';
+import { Gather } from './gather.ts';
 
 /** What the devices of a node share. */
 export interface ThreadShare {
@@ -26,6 +27,8 @@ const pauseMs = 60_000;
 
 export class SmallFiles {
   readonly #options: { devid: number; log: Log; share: ThreadShare };
+  /** Where files wait for others after their sync. */
+  readonly synced = new Gather();
   #thread: FileThread | undefined;
   #files = 0;
   #sinceMs = 0;

@@ -19,6 +19,8 @@ interface Close {
   bytes: number;
   checksum: Checksum | undefined;
   replacing: number | undefined;
+  /** Devices that may have the file without having said so; the tracker sees to them. */
+  left: readonly string[];
   signal: AbortSignal | undefined;
 }
 
@@ -32,10 +34,11 @@ const waitsMs = [0, 100, 400, 1_500, 3_000];
  * @throws the refusal of the tracker; the error of the lost try when its outcome stays unknown.
  */
 export async function closeUpload({ pool, domain }: CloseContext, close: Close): Promise<void> {
-  const { key, fid, devid, path, bytes, checksum, replacing, signal } = close;
+  const { key, fid, devid, path, bytes, checksum, replacing, left, signal } = close;
   const sum = checksum === undefined ? {} : { checksum: formatChecksum(checksum) };
   const only = replacing === undefined ? {} : { replacing };
-  const args = { domain, key, fid, devid, path, size: bytes, ...sum, ...only };
+  const rest = left.length === 0 ? {} : { left: left.join(' ') };
+  const args = { domain, key, fid, devid, path, size: bytes, ...sum, ...only, ...rest };
   let lost: OmgfsError | undefined;
   let last: OmgfsError | undefined;
   for (const waitMs of waitsMs) {

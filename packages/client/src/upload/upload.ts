@@ -105,6 +105,7 @@ async function uploadOnce(
   );
   const fid = opened.fid ?? '';
   const destinations = destinationsOf(opened);
+  const left: string[] = [];
   let current = destinations[0];
   try {
     for (const destination of destinations) {
@@ -114,13 +115,15 @@ async function uploadOnce(
         if (!(error instanceof PutFailure)) throw error;
         const message = `dev${devid} at ${path}: ${error.message}`;
         tried.push({ message, full: error.status === 507 });
+        if (error.status === undefined) left.push(devid);
         if (!source.replayable()) throw noneTook('the stream cannot be read again');
         return undefined;
       });
       if (uploaded === undefined) continue;
       const { bytes, checksum } = uploaded;
       const { replacing } = request;
-      await closeUpload(context, { key, fid, devid, path, bytes, checksum, replacing, signal });
+      const close = { key, fid, devid, path, bytes, checksum, replacing, left, signal };
+      await closeUpload(context, close);
       return { fid: Number(fid), bytes, ...(checksum === undefined ? {} : { checksum }) };
     }
     throw noneTook(`${destinations.length} were offered`);

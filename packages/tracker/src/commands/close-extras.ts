@@ -2,8 +2,8 @@
  * What `create_close` can do beyond the original, each by an argument that old clients never send:
  * record an upload on several devices (`devid_2`, `path_2` and so on), answer when `replicas` of
  * them have the file or `wait` seconds passed, store only in the place of a certain file
- * (`replacing`), keep what the client says of the file (`described`), and be what becomes of an
- * upload in parts, once (`upload`).
+ * (`replacing`), keep what the client says of the file (`described`), be what becomes of an upload
+ * in parts, once (`upload`), and see to copies that may have been left on other devices (`left`).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Fields, limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
@@ -26,6 +26,8 @@ export interface CloseExtras {
   /** Id of the upload in parts that becomes this file. */
   upload: string | undefined;
   description: Omit<DescriptionRow, 'fid'> | undefined;
+  /** Devices that the client wrote to without being told how it ended. */
+  left: readonly number[];
 }
 
 /** How long a close waits for copies; the file is stored by then whatever comes. */
@@ -60,6 +62,7 @@ export function closeExtras(
     replacing: replaced,
     upload: args.upload,
     description: descriptionArguments(args),
+    left: (args.left ?? '').split(' ').flatMap((devid) => idOf(devid) ?? []),
   };
 }
 
@@ -86,8 +89,10 @@ function otherPlaces(
 interface OtherPlaces {
   /** Devices that show the file. */
   good: number[];
-  /** Places that show something else; what does not answer is left to the replicator. */
+  /** Places that show something else. */
   wrong: { devid: number; path: string }[];
+  /** Devices that did not answer. */
+  silent: number[];
 }
 
 /** Looks at the further places. */
@@ -100,10 +105,11 @@ export async function verifiedOthers(
   const offered = [...known.values()].filter(({ devid }) => {
     return devid !== first && tempfile.devids.includes(devid);
   });
-  const found: OtherPlaces = { good: [], wrong: [] };
+  const found: OtherPlaces = { good: [], wrong: [], silent: [] };
   await Promise.all(
     offered.map(async (place) => {
       const size = await devices.size(place.path);
+      if (size.state === 'unreachable') found.silent.push(place.devid);
       if (size.state !== 'present') return;
       if (size.bytes === length) found.good.push(place.devid);
       else found.wrong.push(place);
@@ -131,6 +137,27 @@ export async function removeWrong(
       await devices.remove(path);
     }
   });
+}
+
+/**
+ * Notes where copies may have been left, so that they go unless they become replicas. Before the
+ * close: a tracker that ends right after it has noted them.
+ */
+export async function noteStrays(
+  { strays }: Store,
+  { fid, left, silent }: { fid: number } & Pick<CloseExtras, 'left'> & Pick<OtherPlaces, 'silent'>,
+  { tempfile, holders }: { tempfile: OpenUpload; holders: readonly number[] },
+): Promise<void> {
+  const devids = tempfile.devids.filter((devid) => {
+    return (left.includes(devid) || silent.includes(devid)) && !holders.includes(devid);
+  });
+  if (devids.length === 0) return;
+  try {
+    await strays.add(devids.map((devid) => ({ fid, devid })));
+  } catch (error) {
+    // Without the right to make the table they stay, as with MogileFS, until strays are looked for.
+    if (!(error instanceof OmgfsError) || error.code !== 'FAILURE') throw error;
+  }
 }
 
 /**

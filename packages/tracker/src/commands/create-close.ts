@@ -18,6 +18,7 @@ import {
   checkUpload,
   closeExtras,
   describe,
+  noteStrays,
   removeWrong,
   verifiedOthers,
   waitForReplicas,
@@ -52,7 +53,10 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       wakeDelete();
       return {};
     }
-    const { good, wrong } = await verifiedOthers(services, close, { tempfile, length });
+    const others = await verifiedOthers(services, close, { tempfile, length });
+    const { good, wrong, silent } = others;
+    const holders = [close.devid, ...good];
+    await noteStrays(store, { ...close, silent }, { tempfile, holders });
     await describe(store, close);
     const fileClass = topology.classOf(close.dmid, tempfile.classid);
     lookups.wrote(close);
@@ -61,7 +65,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
       dmid: close.dmid,
       dkey: close.dkey,
       classid: tempfile.classid,
-      devids: [close.devid, ...good],
+      devids: holders,
       length,
       // Also for a class that looks content: this tracker's picture of it may be seconds old.
       replicate: true,

@@ -29,6 +29,8 @@ export class FanOut {
   readonly #spare: PutTarget[];
   readonly #failures: { reason: string; isFull: boolean }[] = [];
   #streams: PutStream[] = [];
+  /** Devices that may have the file although they did not say so. */
+  readonly left: string[] = [];
   /** Everything written so far; undefined when that was too much. */
   #head: Uint8Array[] | undefined = [];
   #headBytes = 0;
@@ -121,6 +123,7 @@ export class FanOut {
           stream.cut();
           this.#streams = this.#streams.filter((other) => other !== stream);
           const { devid, url } = stream.target;
+          if (stream.mayBeStored) this.left.push(devid);
           const reason = error instanceof Error ? error.message : String(error);
           this.#failures.push({
             reason: `dev${devid} at ${url.replace(/\?.*/s, '')}: ${reason}`,

@@ -271,7 +271,7 @@ class CommandFileStore implements FileStore {
   /** Makes the upload the file of its key. @returns on how many devices it is. */
   async #close(
     { domain, key }: FilePlace,
-    { fid, stored, bytes, checksum }: Written,
+    { fid, stored, left, bytes, checksum }: Written,
     options: PutOptions,
   ): Promise<number> {
     const [first, ...others] = stored;
@@ -282,6 +282,7 @@ class CommandFileStore implements FileStore {
     const { devcount } = await this.#run('create_close', {
       ...{ domain, key, fid, devid: first?.devid, path: first?.url, size: bytes },
       ...{ replicas, wait, replacing, upload, checksum: checksum && formatChecksum(checksum) },
+      left: left.join(' ') || undefined,
       ...Object.assign({}, describingArguments(options), ...places),
     });
     return Number(devcount);

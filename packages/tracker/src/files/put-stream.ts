@@ -29,6 +29,8 @@ export class PutStream {
   readonly target: PutTarget;
   /** The node said that it has no room. */
   isFull = false;
+  /** The node said no, so it keeps nothing. */
+  #refused = false;
   readonly #body = new PassThrough({ highWaterMark: bufferBytes });
   readonly #abort = new AbortController();
   readonly #stallMs: number;
@@ -50,6 +52,11 @@ export class PutStream {
       },
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  /** Whether the node may have the whole body although this failed: its answer was lost. */
+  get mayBeStored(): boolean {
+    return this.#body.writableEnded && !this.#refused;
   }
 
   /** Takes a piece. Rejects when the node failed or takes nothing for too long. */
@@ -136,6 +143,7 @@ export class PutStream {
     const said = (await body.text()).trim().slice(0, saidCharsMax);
     if (statusCode < 200 || statusCode >= 300) {
       this.isFull = statusCode === 507;
+      this.#refused = true;
       throw new Error(`PUT answered ${statusCode} ${said}`.trim());
     }
     // A node that answers before it has seen the end has not stored the file.

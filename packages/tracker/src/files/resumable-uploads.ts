@@ -195,6 +195,8 @@ export class ResumableUploads {
     const file = {
       ...{ domain, key, fid: part.fid, size: length, upload: id },
       checksum: only?.checksum && formatChecksum(only.checksum),
+      // Those that are among the places of the part are none.
+      left: only && [...only.left, ...only.stored.map(({ devid }) => devid)].join(' '),
       ...describingArguments(description),
     };
     let failure: unknown;

@@ -30,6 +30,8 @@ export interface Written {
   fid: number;
   /** Those that have stored it, at least one. */
   stored: readonly PutTarget[];
+  /** Devices that may have it, too, without having said so. */
+  left: readonly string[];
   bytes: number;
   checksum: Measure['checksum'];
 }
@@ -64,13 +66,14 @@ export async function writeUpload<T>(
   }, renewEveryMs);
   try {
     const measure = new Measure({ ...options, hashtype: opened.hashtype });
-    const stored = await new FanOut({
+    const fan = new FanOut({
       ...{ agent, targets, copies, length, stallMs },
       onBytes: (chunk) => measure.add(chunk),
       verify: () => measure.verify(),
-    }).write(body);
+    });
+    const stored = await fan.write(body);
     const { bytes, checksum } = measure;
-    return await close({ fid, stored, bytes, checksum });
+    return await close({ fid, stored, left: fan.left, bytes, checksum });
   } catch (error) {
     await abandon(run, { domain: place.domain, fid, targets });
     throw error;

@@ -23,6 +23,7 @@ import type { JobServices } from './services.ts';
 import { Healer } from './upkeep/healer.ts';
 import { Leftovers } from './upkeep/leftovers.ts';
 import { Reaper } from './upkeep/reaper.ts';
+import { Strays } from './upkeep/strays.ts';
 
 export interface JobSettings extends Partial<MonitorOptions> {
   /** Whether jobs that work queues off run at the start; operators can change it (spec §5.6). */
@@ -285,13 +286,15 @@ function createScrubCollector(
 }
 
 function createTempfileReaper(
-  { store, log }: JobServices,
+  services: JobServices,
   settings: JobSettings,
   { deleteJob, stopping }: { deleteJob: Job<DeletionRow>; stopping: AbortSignal },
 ): Repeater {
+  const { store, log } = services;
   const faults = new FaultLog(log, 'tempfiles');
   const ageSeconds = settings.tempfileAgeSeconds;
   const leftovers = new Leftovers(store);
+  const strays = new Strays(services);
   return new Repeater({
     everyMs: settings.tempfileEveryMs ?? 5_000,
     onError: (error) => faults.failed(error),
@@ -301,6 +304,7 @@ function createTempfileReaper(
       const onAbandoned = () => deleteJob.wake();
       await reapTempfiles({ store, log, ageSeconds, stopping, onAbandoned });
       await leftovers.step();
+      await strays.step();
       faults.wentWell();
     },
   });

@@ -16,6 +16,7 @@ import type { FsckStore } from './fsck-store.ts';
 import type { NoteStore } from './note-store.ts';
 import type { RateStore } from './rate-store.ts';
 import type { RebalanceStore } from './rebalance-store.ts';
+import type { StrayStore } from './stray-store.ts';
 import type { UpkeepStore } from './upkeep-store.ts';
 import type { UploadStore } from './upload-store.ts';
 
@@ -356,6 +357,7 @@ export interface Store extends FilesStore, QueueStore, TopologyStore, LockStore 
   readonly rates: RateStore;
   readonly descriptions: DescriptionStore;
   readonly uploads: UploadStore;
+  readonly strays: StrayStore;
   readonly upkeep: UpkeepStore;
   /** Resolves when the database answers. */
   ping(): Promise<void>;

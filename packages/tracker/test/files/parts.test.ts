@@ -4,12 +4,14 @@
  * trackers that run its commands; one ends, for the test, between any two commands.
  */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { RawClient } from '../../../../test/helpers/raw-client.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { createFileStore, type FileStore } from '../../src/files/file-store.ts';
+import { openSqlite } from '../../src/store/sqlite/driver.ts';
 
 let cluster: LocalCluster;
 let raw: RawClient;
@@ -119,6 +121,24 @@ test('a further copy that is not the file goes when the upload is closed', async
 
 test('of two copies that differ both stay when nobody said which is right (I2)', async () => {
   expect(await closeTwo('unknown', { size: undefined })).toEqual([200, 200]);
+});
+
+test('a further copy whose node is silent when the upload is closed is noted', async () => {
+  const open = { ...place('silent'), class: 'one', multi_dest: 1 };
+  const { fid, devid_1, devid_2, path_1 = '', path_2 = '' } = await raw.call('create_open', open);
+  for (const path of [path_1, path_2]) await request(path, { method: 'PUT', body: 'the file' });
+  const silent = cluster.hosts.find(({ devids }) => String(devids[0]) === devid_2);
+  await silent?.kill('SIGKILL');
+  const first = { fid, devid: devid_1, path: path_1, size: 8 };
+  await raw.call('create_close', { ...place('silent'), ...first, devid_2, path_2 });
+  const database = await openSqlite(join(cluster.dir, 'omgfs.sqlite'));
+  const noted = database.prepare(`SELECT devid FROM omg_stray WHERE fid = ${fid}`).all();
+  database.close();
+  expect(noted).toMatchObject([{ devid: Number(devid_2) }]);
+  await silent?.start();
+  await until('both take files again', async () => {
+    return (await raw.call('create_open', open)).dev_count === '2';
+  });
 });
 
 test('what was acknowledged survives the loss of a node (I1)', async () => {

@@ -32,6 +32,8 @@ interface Fan {
   length?: number | undefined;
   stallMs?: number;
   verify?: () => void;
+  /** Gets the devids that may have the file, too. */
+  left?: string[];
 }
 
 /** Devids of the nodes that stored the body, or the code of the error. */
@@ -45,12 +47,27 @@ async function fan(bases: string[], options: Fan = {}): Promise<string[] | strin
     verify: options.verify ?? (() => {}),
   });
   return out.write(body).then(
-    (stored) => stored.map(({ devid }) => devid),
+    (stored) => {
+      options.left?.push(...out.left);
+      return stored.map(({ devid }) => devid);
+    },
     (error: Error & { code?: string }) => error.code ?? error.message,
   );
 }
 
 describe('writing', () => {
+  test('a node that says nothing at the end may have the file; one that refuses has not', async () => {
+    const good = await startTestNode();
+    const mute = await startTestNode((request) => {
+      request.resume().once('end', () => request.socket.destroy());
+    });
+    const refusing = await full();
+    const left: string[] = [];
+    const bases = [mute.base, refusing.base, good.base];
+    expect(await fan(bases, { body: piecesOf(small), left })).toEqual(['3']);
+    expect(left).toEqual(['1']);
+  });
+
   const full = () =>
     startTestNode((request, response) => response.writeHead(507).end('full') && request.resume());
 

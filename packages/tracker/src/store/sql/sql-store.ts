@@ -20,6 +20,7 @@ import { FidSource } from './open.ts';
 import { createDescriptionStore } from './own/descriptions.ts';
 import { createNoteStore } from './own/notes.ts';
 import { createRateStore } from './own/rates.ts';
+import { createStrayStore } from './own/strays.ts';
 import { createUploadStore } from './own/uploads.ts';
 import { createRebalanceStore } from './rebalance/store.ts';
 import { renameKey } from './rename/key.ts';
@@ -54,6 +55,7 @@ class SqlStore implements contract.Store {
   readonly rates: contract.Store['rates'];
   readonly descriptions: contract.Store['descriptions'];
   readonly uploads: contract.Store['uploads'];
+  readonly strays: contract.Store['strays'];
   readonly upkeep: contract.Store['upkeep'];
   readonly #db: Engine;
   readonly #options: contract.StoreOptions;
@@ -77,6 +79,7 @@ class SqlStore implements contract.Store {
     this.rates = createRateStore(db);
     this.descriptions = createDescriptionStore(db);
     this.uploads = createUploadStore(db);
+    this.strays = createStrayStore(db);
     this.upkeep = createUpkeepStore(db, forget);
     this.#db = db;
     this.#options = options;

@@ -1,0 +1,57 @@
+/**
+ * Removes copies that nobody vouched for when their upload was closed, unless they have become
+ * replicas since. Two trackers that do so at once only do it twice, one after the other.
+ */
+import { fidLock } from '../../store/fid-lock.ts';
+import type { Stray } from '../../store/stray-store.ts';
+import { verifiedReplicas } from '../replication/trim.ts';
+import type { JobServices } from '../services.ts';
+
+const rowsPerStep = 50;
+const busyDelaySeconds = 5;
+const openDelaySeconds = 60;
+const awayDelaySeconds = 30;
+const failedDelaySeconds = 600;
+
+export class Strays {
+  readonly #services: JobServices;
+
+  constructor(services: JobServices) {
+    this.#services = services;
+  }
+
+  async step(): Promise<void> {
+    const { store } = this.#services;
+    for (const stray of await store.strays.due(rowsPerStep)) {
+      const work = (lost: AbortSignal) => this.#settle(stray, lost);
+      const delaySeconds = await store.withLock(fidLock(stray.fid), work).then((after) => {
+        return after ?? busyDelaySeconds;
+      });
+      if (delaySeconds === 0) await store.strays.remove(stray);
+      else await store.strays.postpone(stray, delaySeconds);
+    }
+  }
+
+  /** @returns 0 when nothing is left to do, else after how long to look again, in seconds. */
+  async #settle({ fid, devid }: Stray, lost: AbortSignal): Promise<number> {
+    const { store, topology, devices, log } = this.#services;
+    const isReplica = (await store.replicasOf([fid])).get(fid)?.includes(devid) === true;
+    const status = topology.device(devid)?.status;
+    if (isReplica || status === undefined || status === 'dead') return 0;
+    // It may be closed once more, with this copy.
+    if ((await store.findTempfile(fid)) !== undefined) return openDelaySeconds;
+    const url = topology.writeUrl({ devid, fid });
+    if (url === undefined || !topology.canDeleteFrom(devid)) return failedDelaySeconds;
+    if (!topology.isReadable(devid)) return awayDelaySeconds;
+    const [file] = await store.filesByFid([fid]);
+    // While no replica can be verified, it may be the last copy (I2).
+    if (file !== undefined && (await verifiedReplicas(this.#services, file)).length === 0) {
+      return failedDelaySeconds;
+    }
+    if (lost.aborted) return busyDelaySeconds;
+    const outcome = await devices.remove(url);
+    if (typeof outcome === 'object') return failedDelaySeconds;
+    log.info({ fid, devid, outcome }, 'stray.deleted');
+    return 0;
+  }
+}

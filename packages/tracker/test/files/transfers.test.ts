@@ -56,7 +56,7 @@ async function fan(bases: string[], options: Fan = {}): Promise<string[] | strin
 }
 
 describe('writing', () => {
-  test('a node that says nothing at the end may have the file; one that refuses has not', async () => {
+  test('a node silent at the end may have the file, one that refuses has not', async () => {
     const good = await startTestNode();
     const mute = await startTestNode((request) => {
       request.resume().once('end', () => request.socket.destroy());

@@ -12,6 +12,7 @@ import {
   type ReplyFields,
 } from '@omgfs/protocol';
 import type { FileClass } from '../placement/model.ts';
+import type { FileWithReplicas } from '../store/store.ts';
 import { checkKeyLength, domainOf, idOf, numberOf, requiredArg } from './arguments.ts';
 import {
   type CloseExtras,
@@ -60,15 +61,13 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
     await describe(store, close);
     const fileClass = topology.classOf(close.dmid, tempfile.classid);
     lookups.wrote(close);
+    const { fid, dmid, dkey } = close;
+    const file = { fid, dmid, dkey, classid: tempfile.classid, length, devids: holders };
+    const content = isEnough(services, file);
     const outcome = await store.closeTempfile({
-      fid: close.fid,
-      dmid: close.dmid,
-      dkey: close.dkey,
-      classid: tempfile.classid,
-      devids: holders,
-      length,
-      // Also for a class that looks content: this tracker's picture of it may be seconds old.
-      replicate: true,
+      ...file,
+      // This tracker's picture of the class may be seconds old, so the transaction looks at it.
+      replicate: content ? fileClass : true,
       ...keptChecksum(close, fileClass),
       replacing: close.replacing,
       upload: close.upload,
@@ -81,7 +80,7 @@ export function createClose(services: CommandServices, opened: OpenUploads): Com
     if (close.announcedBytes !== undefined) {
       await removeWrong(services, { fid: close.fid, wrong, length }).catch(() => {});
     }
-    wakeReplicate();
+    if (!content) wakeReplicate();
     return close.replicas === undefined ? {} : waitForReplicas(store, close);
   };
 }
@@ -191,6 +190,16 @@ async function verifyChecksum(
   const { type, hex } = checksum;
   const wireText = `Expected: ${type}:${hex}; actual: ${type}:${actual}; path: ${path}`;
   throw new OmgfsError('CHECKSUM_MISMATCH', { wireText });
+}
+
+/** Whether the file has all the replicas that its class wants. */
+function isEnough(
+  { topology, verdictOn }: CommandServices,
+  file: Omit<FileWithReplicas, 'devcount'>,
+): boolean {
+  const devcount = file.devids.length;
+  if (devcount < topology.classOf(file.dmid, file.classid).mindevcount) return false;
+  return verdictOn({ ...file, devcount }).verdict === 'met';
 }
 
 /** A checksum is kept only when the class keeps that kind (spec §2.6 step 9). */

@@ -8,6 +8,7 @@ import { Agent, type Dispatcher } from 'undici';
 import { type CopyOutcome, type CopyRequest, copyReplica } from './copy.ts';
 import { type DigestOutcome, digestReplica } from './digest.ts';
 import { Directories } from './directories.ts';
+import { Heads } from './heads.ts';
 import { call, contentLengthOf, isSuccess } from './http.ts';
 import {
   type DevicePlace,
@@ -89,6 +90,8 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const agents = { calls: newAgent(), bulk: newAgent(), probes: newAgent(), checks: newAgent() };
   const pullAgent = plainAgent();
   const deadlineMs = connTimeoutMs + options.nodeTimeoutMs;
+  const newHeads = () => new Heads({ connections, connTimeoutMs, deadlineMs, urlSecret });
+  const heads = { calls: newHeads(), checks: newHeads() };
   const stallMs = options.stallMs ?? stallMsDefault;
   const signUrl = createSignUrl({ urlSecret, urlTtlSeconds: pullTtlSeconds });
   const pulls = options.nodeToNode
@@ -99,8 +102,10 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const side = port === undefined ? undefined : new SideDigests({ ...options, port });
   const probe = { agent: agents.probes, directories, deadlineMs: connTimeoutMs };
   return {
-    size: (url, { background } = {}) =>
-      size(background ? agents.checks : agents.calls, { url, deadlineMs }),
+    size: async (url, { background } = {}) => {
+      const kind = background ? 'checks' : 'calls';
+      return (await heads[kind].size(url)) ?? size(agents[kind], { url, deadlineMs });
+    },
     remove: (url) => remove(agents.calls, { url, deadlineMs }),
     makeDirectories: (writeUrl) => directories.make(writeUrl),
     digest: async (url, type, { signal, background = false } = {}) => {
@@ -116,6 +121,7 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
     scrub: (url, order) => sendScrubOrder(agents.checks, { url, order, deadlineMs }),
     close: async () => {
       side?.close();
+      for (const kind of Object.values(heads)) kind.close();
       const all = [pullAgent, ...Object.values(agents)];
       await Promise.all(all.map((agent) => agent.destroy()));
     },

@@ -31,9 +31,13 @@ export function createSignUrl({ urlSecret: secret, urlTtlSeconds }: SigningOptio
 export function signing(secret: string): Dispatcher.DispatcherComposeInterceptor {
   return (dispatch) => (options, handler) => {
     const { method, path } = options;
-    const expires = nowSeconds() + ownTtlSeconds;
-    return dispatch({ ...options, path: signPath({ secret, method, path, expires }) }, handler);
+    return dispatch({ ...options, path: ownSignature(secret, method, path) }, handler);
   };
+}
+
+/** A path as the tracker itself asks for it, at once. */
+export function ownSignature(secret: string, method: string, path: string): string {
+  return signPath({ secret, method, path, expires: nowSeconds() + ownTtlSeconds });
 }
 
 function nowSeconds(): number {

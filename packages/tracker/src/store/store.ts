@@ -77,8 +77,11 @@ export interface CloseRequest {
   devids: readonly number[];
   length: number;
   checksum?: Checksum;
-  /** Queue the fid for replication in the same transaction. */
-  replicate: boolean;
+  /**
+   * Queue the fid for replication in the same transaction. A class instead: only if that of the
+   * file is not like it in the database, because by its policy the devices are enough.
+   */
+  replicate: boolean | Pick<FileClass, 'mindevcount' | 'replpolicy'>;
   /** Store only when the key stands for this fid then; 0 for a key that is free. */
   replacing?: number | undefined;
   /**

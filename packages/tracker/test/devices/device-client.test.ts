@@ -3,7 +3,7 @@
  * Method: real servers on loopback that hang, lie, cut and refuse. Those that hang are given up
  * after 100 ms for the connection and 100 for the answer; the others have time on a busy machine.
  */
-import { fidPath } from '@omgfs/protocol';
+import { fidPath, verifySignature } from '@omgfs/protocol';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createDeviceClient, type DeviceClientOptions } from '../../src/devices/device-client.ts';
 import { startTcpNode, startTestNode } from './http-node.ts';
@@ -95,6 +95,71 @@ describe('size', () => {
     expect(await client.size(base + path)).toEqual({ state: 'present', bytes: 5 });
     expect(await client.size(base + path)).toEqual({ state: 'present', bytes: 5 });
     expect(connections).toEqual([1, 2]);
+  });
+});
+
+describe('size in all forms that an answer may have', () => {
+  const five = 'Content-Length: 5\r\n\r\n';
+
+  test.each<[string, string[], unknown]>([
+    ['plain', [`HTTP/1.1 200 OK\r\n${five}`], { state: 'present', bytes: 5 }],
+    ['in pieces', ['HTTP/1.1 200 OK\r\nConte', `${five.slice(5)}`], { state: 'present', bytes: 5 }],
+    ['of HTTP/1.0', [`HTTP/1.0 200 OK\r\n${five}`], { state: 'present', bytes: 5 }],
+    [
+      'the last',
+      [`HTTP/1.1 200 OK\r\nConnection: close\r\n${five}`],
+      { state: 'present', bytes: 5 },
+    ],
+    ['a page', [`HTTP/1.1 404 Not Found\r\n${five}`], { state: 'missing' }],
+    [
+      'a redirect',
+      [`HTTP/1.1 302 Found\r\n${five}`],
+      { state: 'unreachable', reason: 'answered 302' },
+    ],
+  ])('%s', async (_, pieces, expected) => {
+    const base = await startTcpNode((socket) => {
+      socket.on('data', () => {
+        for (const piece of pieces) setImmediate(() => socket.write(piece));
+      });
+    });
+    const client = newClient();
+    for (let time = 0; time < 3; time += 1) {
+      expect(await client.size(base + path)).toEqual(expected);
+    }
+  });
+
+  test('a plain node is asked once a time over a kept connection, another one twice once', async () => {
+    for (const [version, requestsOfThree] of [
+      ['1.1', 3],
+      ['1.0', 4],
+    ] as const) {
+      let [connections, requests] = [0, 0];
+      const base = await startTcpNode((socket) => {
+        connections += 1;
+        socket.on('data', () => {
+          requests += 1;
+          socket.write(`HTTP/${version} 200 OK\r\nConnection: keep-alive\r\n${five}`);
+        });
+      });
+      const client = newClient();
+      for (let time = 0; time < 3; time += 1) await client.size(base + path);
+      expect(requests).toBe(requestsOfThree);
+      if (version === '1.1') expect(connections).toBe(1);
+    }
+  });
+
+  test('a signed one is good for the node', async () => {
+    const secret = 'known to both';
+    const seen: string[] = [];
+    const node = await startTestNode((request, response) => {
+      seen.push(request.url ?? '');
+      return response.writeHead(200, { 'content-length': 5 }).end();
+    });
+    await newClient({ urlSecret: secret }).size(node.base + path);
+    const [pathname = '', query = ''] = seen[0]?.split('?') ?? [];
+    const nowSeconds = Date.now() / 1000;
+    const signed = { secrets: [secret], method: 'HEAD', path: pathname, query, nowSeconds };
+    expect(verifySignature(signed)).toBe('valid');
   });
 });
 

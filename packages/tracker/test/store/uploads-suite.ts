@@ -43,6 +43,27 @@ export function uploadsSuite(openFresh: OpenFresh): void {
       expect(await count('file_to_replicate', `fid = ${fid} AND nexttry = 0`)).toBe(1);
     });
 
+    test('a close with enough replicas is queued only if the class is another by then', async () => {
+      const classid = await store.createClass({ dmid, name: 'single', mindevcount: 1 });
+      const alike = { mindevcount: 1, replpolicy: null };
+      // All in one batch: a class without a row, one that is so, and ones that are not.
+      const cases = [
+        { classid, replicate: alike, queued: 0 },
+        { classid, replicate: { ...alike, mindevcount: 2 }, queued: 1 },
+        { classid, replicate: { ...alike, replpolicy: 'MultipleDevices()' }, queued: 1 },
+        { classid: 0, replicate: alike, queued: 1 },
+        { classid: classid + 1, replicate: alike, queued: 1 },
+      ];
+      const fids = await Promise.all(
+        cases.map((one, at) => put(store, { dmid, dkey: `key${at}`, devids: [1], ...one })),
+      );
+      const found = fids.map((fid) => count('file_to_replicate', `fid = ${fid} AND nexttry = 0`));
+      expect(await Promise.all(found)).toEqual(cases.map(({ queued }) => queued));
+      await store.updateClass({ dmid, classid, mindevcount: 2 });
+      const late = await put(store, { dmid, dkey: 'late', classid, replicate: alike });
+      expect(await count('file_to_replicate', `fid = ${late}`)).toBe(1);
+    });
+
     test('a close into a domain that was deleted meanwhile stores nothing', async () => {
       const gone = await store.createDomain('gone');
       const fid = await store.openTempfile({ dmid: gone, dkey: 'a', classid: 0, devids: [1] });

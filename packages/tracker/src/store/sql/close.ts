@@ -9,7 +9,7 @@ import type { CloseOutcome, CloseRequest } from '../store.ts';
 import type { Engine, Session, SqlValue } from './engine.ts';
 import { currentFiles } from './files.ts';
 import { finishUpload, lockUploads } from './own/uploads.ts';
-import { int } from './row.ts';
+import { int, intOrNull, textOrNull } from './row.ts';
 import { bytes, marks, padded, Raw, tuples } from './statements.ts';
 
 /** Tries when another tracker stored the same key between our look and our insert. */
@@ -42,9 +42,8 @@ async function closeAll(
   const { dialect } = engine;
   const ids = requests.flatMap(({ upload }) => (upload === undefined ? [] : [upload]));
   const uploads = await lockUploads(engine, session, ids);
-  const domains = await lockedDomains(engine, session, requests);
-  const claimed = await fidsIn(session, lockedTempfiles, dialect.forUpdate, requests);
-  const live = await fidsIn(session, currentFids, '', requests);
+  const { domains, classes } = await lockedDomains(engine, session, requests);
+  const { claimed, live } = await claim(engine, session, requests);
   const outcomes = requests.map(({ fid, dmid, upload }): CloseOutcome => {
     if (!domains.has(dmid)) return 'unreg_domain';
     if (upload !== undefined && !uploads.has(upload)) return 'no_upload';
@@ -77,21 +76,80 @@ async function closeAll(
     await queueDeletions(engine, session, replaced);
   }
   await insertFiles(engine, session, stored);
+  await queueReplications(engine, session, {
+    fids: stored.filter((request) => isShort(request, classes)).map(({ fid }) => fid),
+  });
   for (const { upload, fid } of stored) {
     if (upload !== undefined) await finishUpload(session, { upload, fid });
   }
   return outcomes;
 }
 
-/** Domains that exist, kept from being deleted until the files are in them. Primary key. */
+/** Rows of `class`, by domain and class. */
+type Classes = ReadonlyMap<string, { mindevcount: number; replpolicy: string | null }>;
+
+function classKey({ dmid, classid }: { dmid: number; classid: number }): string {
+  return `${dmid}:${classid}`;
+}
+
+/**
+ * Domains that exist, and classes of the files, kept from being changed until the files are in
+ * them. Primary keys; classes of other domains than those of their files may be among them.
+ */
 async function lockedDomains(
   { dialect }: Engine,
   session: Session,
-  requests: readonly { dmid: number }[],
-): Promise<Set<number>> {
-  const list = padded([...new Set(requests.map(({ dmid }) => dmid))]);
-  const sql = `SELECT dmid FROM domain WHERE dmid IN ${marks(list.length)}${dialect.forShare}`;
-  return new Set((await session.rows(sql, list)).map((row) => int(row, 'dmid')));
+  requests: readonly { dmid: number; classid: number }[],
+): Promise<{ domains: Set<number>; classes: Classes }> {
+  const dmids = padded([...new Set(requests.map(({ dmid }) => dmid))]);
+  const classids = padded([...new Set(requests.map(({ classid }) => classid))]);
+  const sql = `SELECT d.dmid, c.classid, c.mindevcount, ${dialect.bytes('c.replpolicy')} AS replpolicy
+    FROM domain d LEFT JOIN class c ON c.dmid = d.dmid AND c.classid IN ${marks(classids.length)}
+    WHERE d.dmid IN ${marks(dmids.length)}${dialect.forShare}`;
+  const domains = new Set<number>();
+  const classes = new Map<string, { mindevcount: number; replpolicy: string | null }>();
+  for (const row of await session.rows(sql, [...classids, ...dmids])) {
+    const dmid = int(row, 'dmid');
+    domains.add(dmid);
+    const classid = intOrNull(row, 'classid');
+    if (classid === null) continue;
+    const facts = {
+      mindevcount: int(row, 'mindevcount'),
+      replpolicy: textOrNull(row, 'replpolicy'),
+    };
+    classes.set(classKey({ dmid, classid }), facts);
+  }
+  return { domains, classes };
+}
+
+/** Whether a file is to be queued for replication. */
+function isShort(request: CloseRequest, classes: Classes): boolean {
+  const { replicate } = request;
+  if (typeof replicate === 'boolean') return replicate;
+  const { mindevcount, replpolicy } = classes.get(classKey(request)) ?? {};
+  // Without a row it is a default class, of which each tracker may think otherwise.
+  return mindevcount !== replicate.mindevcount || (replpolicy || null) !== replicate.replpolicy;
+}
+
+/** Locks the uploads that are open, which claims them, and says which fids are files already. */
+async function claim(
+  { dialect }: Engine,
+  session: Session,
+  requests: readonly { fid: number }[],
+): Promise<{ claimed: Set<number>; live: Set<number> }> {
+  const list = padded(requests.map(({ fid }) => fid));
+  // Primary keys; that of `file` finds nothing, unless somebody imported files.
+  const sql = `SELECT t.fid, f.fid AS live FROM tempfile t LEFT JOIN file f ON f.fid = t.fid
+    WHERE t.fid IN ${marks(list.length)}${dialect.forUpdate}`;
+  const rows = await session.rows(sql, list);
+  const claimed = new Set(rows.map((row) => int(row, 'fid')));
+  const live = rows.filter((row) => row.live !== null).map((row) => int(row, 'fid'));
+  const unknown = requests.filter(({ fid }) => !claimed.has(fid));
+  if (unknown.length === 0) return { claimed, live: new Set(live) };
+  return {
+    claimed,
+    live: new Set([...live, ...(await fidsIn(session, currentFids, '', unknown))]),
+  };
 }
 
 /** Whether a batch was committed whose COMMIT was not answered. */
@@ -139,13 +197,19 @@ async function insertFiles(
       `REPLACE INTO checksum (fid, hashtype, checksum) VALUES ${tuples(checksums)}`,
     );
   }
-  const queued = stored.filter(({ replicate }) => replicate).map(({ fid }) => [fid, 0]);
-  if (queued.length > 0) {
-    await session.runLiteral(
-      `INSERT INTO file_to_replicate (fid, nexttry) VALUES ${tuples(queued)}` +
-        dialect.keepEarlierTry,
-    );
-  }
+}
+
+/** Primary key; a row that exists is made due. */
+async function queueReplications(
+  { dialect }: Engine,
+  session: Session,
+  { fids }: { fids: readonly number[] },
+): Promise<void> {
+  if (fids.length === 0) return;
+  await session.runLiteral(
+    `INSERT INTO file_to_replicate (fid, nexttry) VALUES ${tuples(fids.map((fid) => [fid, 0]))}` +
+      dialect.keepEarlierTry,
+  );
 }
 
 /** Queues fids for deletion now; primary key, rows that exist are made due. */

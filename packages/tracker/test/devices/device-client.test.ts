@@ -128,7 +128,7 @@ describe('size in all forms that an answer may have', () => {
     }
   });
 
-  test('a plain node is asked once a time over a kept connection, another one twice once', async () => {
+  test('a plain node is asked over one connection, another one once more at first', async () => {
     for (const [version, requestsOfThree] of [
       ['1.1', 3],
       ['1.0', 4],

@@ -43,7 +43,7 @@ export function uploadsSuite(openFresh: OpenFresh): void {
       expect(await count('file_to_replicate', `fid = ${fid} AND nexttry = 0`)).toBe(1);
     });
 
-    test('a close with enough replicas is queued only if the class is another by then', async () => {
+    test('a close with enough replicas is queued only when the class is another', async () => {
       const classid = await store.createClass({ dmid, name: 'single', mindevcount: 1 });
       const alike = { mindevcount: 1, replpolicy: null };
       // All in one batch: a class without a row, one that is so, and ones that are not.

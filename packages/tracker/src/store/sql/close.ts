@@ -103,7 +103,8 @@ async function lockedDomains(
 ): Promise<{ domains: Set<number>; classes: Classes }> {
   const dmids = padded([...new Set(requests.map(({ dmid }) => dmid))]);
   const classids = padded([...new Set(requests.map(({ classid }) => classid))]);
-  const sql = `SELECT d.dmid, c.classid, c.mindevcount, ${dialect.bytes('c.replpolicy')} AS replpolicy
+  const replpolicy = dialect.bytes('c.replpolicy');
+  const sql = `SELECT d.dmid, c.classid, c.mindevcount, ${replpolicy} AS replpolicy
     FROM domain d LEFT JOIN class c ON c.dmid = d.dmid AND c.classid IN ${marks(classids.length)}
     WHERE d.dmid IN ${marks(dmids.length)}${dialect.forShare}`;
   const domains = new Set<number>();

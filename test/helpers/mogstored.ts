@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { until } from './wait.ts';
@@ -32,6 +33,8 @@ export interface MogstoredOptions {
 
 export interface Mogstored {
   child: ChildProcess;
+  /** Of the node itself, not of what stands between it and the kernel. */
+  pid: number;
   url: string;
   port: number;
   output: () => string;
@@ -73,7 +76,8 @@ export async function launchMogstored(options: MogstoredOptions): Promise<Mogsto
     await once(child, 'exit');
   };
   const url = `http://${listen.replace(/:\d+$/, '')}:${port}`;
-  return { child, url, port, output: () => output, mend };
+  const pid = bad === undefined ? (child.pid ?? 0) : childOf(child.pid ?? 0);
+  return { child, pid, url, port, output: () => output, mend };
 }
 
 function strace({ calls, paths, errno }: BadCalls): string[] {
@@ -88,6 +92,19 @@ function strace({ calls, paths, errno }: BadCalls): string[] {
     '-e',
     `inject=${which}:${effect}`,
   );
+}
+
+function childOf(pid: number): number {
+  return Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'), 10);
+}
+
+/** Whether a process is gone, or would be if somebody asked for its exit code. */
+export function hasEnded(pid: number): boolean {
+  try {
+    return / Z \d+ /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return true;
+  }
 }
 
 function killGroup(pid: number): void {

@@ -234,6 +234,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     freeReserveMb: number('free-reserve-mb'),
     scrubMb: number('scrub-mb'),
     piecesHours: number('pieces-hours'),
+    closeGraceMs: number('stop-seconds') * 1000,
     adopt: adoptedDevids(text('adopt')),
     pidfile: text('pidfile') || undefined,
     daemonize: isOn(text('daemonize')),

@@ -67,6 +67,12 @@ const table = [
     help: 'hours an upload in pieces waits for the next one',
   },
   {
+    name: 'stop-seconds',
+    kind: 'NUMBER',
+    fallback: '10',
+    help: 'how long a stop waits for requests and for disks that hang',
+  },
+  {
     name: 'adopt',
     kind: 'devN',
     help: 'accept the disk that is there now in place of another; repeatable',

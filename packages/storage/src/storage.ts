@@ -32,6 +32,8 @@ export interface StorageNode {
   listen(): Promise<void>;
   /** Stops listening, lets requests in flight finish for a bounded time, and ends. */
   close(): Promise<void>;
+  /** Devices on whose disks threads are in a call now; an exit would wait for these. */
+  readonly busyDevids: readonly number[];
   readonly httpHost: string;
   /** The real port once `listen` has resolved. */
   readonly httpPort: number;
@@ -125,6 +127,10 @@ function createNode(config: StorageConfig, parts: Parts, log: Log): StorageNode 
     get managementPort() {
       return ports.managementPort;
     },
+    get busyDevids() {
+      const busy = devices.all().filter((device) => device.busy);
+      return busy.map(({ devid }) => devid);
+    },
     async listen() {
       if (nginx !== undefined) {
         nginx.prepare();
@@ -143,13 +149,17 @@ function createNode(config: StorageConfig, parts: Parts, log: Log): StorageNode 
       log.info({ httpHost, ...ports }, 'storage.listening');
     },
     async close() {
+      const deadline = delay(graceMs, undefined, { ref: false });
       await nginx?.stop({ graceMs });
       const serving = parts.servers.map((one) => one.close({ graceMs }));
       await Promise.all([...serving, sideChannel.close(), metrics.close()]);
       // A disk that hangs must not keep the process.
       pieces.close();
       const closing = scrubs.close().then(() => devices.close());
-      await Promise.race([closing, delay(graceMs, undefined, { ref: false })]);
+      await Promise.race([closing, deadline]);
+      // What was acknowledged is on the disk; nobody was told that the rest is done.
+      const { busyDevids: devids } = this;
+      if (devids.length > 0) log.warn({ devids }, 'storage.abandoned');
       log.info({}, 'storage.closed');
     },
   };

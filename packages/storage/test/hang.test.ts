@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
 import { expect, test } from 'vitest';
-import { launchMogstored } from '../../../test/helpers/mogstored.ts';
+import { hasEnded, launchMogstored } from '../../../test/helpers/mogstored.ts';
 import { until } from '../../../test/helpers/wait.ts';
 import { Lane } from '../src/device/io/lane.ts';
 import { type Answer, ask, createDocroot, put, startNode } from './helpers.ts';
@@ -47,6 +47,27 @@ test.each(Object.entries(threads))('a disk that hangs stops only %s', async (_, 
   expect(answered).toBe(0);
   await mend();
   expect(new Set(await Promise.all(stuck))).toEqual(new Set([200]));
+});
+
+test('a stop does not wait for a disk that hangs', async () => {
+  const docroot = await createDocroot(1, 2);
+  const path = fidPath(1, 10);
+  await mkdir(dirname(docroot + path), { recursive: true });
+  await writeFile(docroot + path, 'x');
+  const { url, pid, output } = await launchMogstored({
+    docroot,
+    args: ['--free-reserve-mb', '0', '--stop-seconds', '1', '--metrics-listen', '127.0.0.1:0'],
+    bad: { calls: ['openat'], paths: [docroot + path] },
+  });
+  expect((await put(url + fidPath(2, 1), 'y')).status).toBe(200);
+  const answer = ask(url + path).catch((error: unknown) => error);
+  const metrics = `http://127.0.0.1:${/"metricsPort":(\d+)/.exec(output())?.[1]}/metrics`;
+  const hangs = 'omgfs_node_device_calls{devid="1",state="running"} 1\n';
+  await until('the call to hang', async () => (await ask(metrics)).text.includes(hangs));
+  process.kill(pid, 'SIGTERM');
+  await until('it to end', () => hasEnded(pid));
+  expect(await answer).toBeInstanceOf(Error);
+  expect(output()).toMatch(/"devids":\[1\],"event":"storage.abandoned"[\s\S]*storage\.closed/);
 });
 
 test('calls beyond the share of a device wait, and fail when its disk is given up', async () => {

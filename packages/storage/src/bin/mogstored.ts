@@ -32,13 +32,21 @@ const pidfile = config.pidfile === undefined ? undefined : new Pidfile(config.pi
 let node: StorageNode | undefined;
 let stopping = false;
 
+/** Ends the process now. An exit waits for every thread, and some may be in a disk that hangs. */
+function end(code: number): void {
+  process.once('exit', () => {
+    if (node !== undefined && node.busyDevids.length > 0) process.kill(process.pid, 'SIGKILL');
+  });
+  process.exit(code);
+}
+
 function stop(): void {
   // A second signal means now.
-  if (stopping) process.exit(1);
+  if (stopping) end(1);
   stopping = true;
   void Promise.resolve(node?.close()).then(() => {
     pidfile?.remove();
-    process.exit(0);
+    end(0);
   });
 }
 
@@ -46,7 +54,7 @@ process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
 try {
   node = await createStorageNode(config, {
-    onShutdown: (how) => (how === 'now' ? process.exit(0) : stop()),
+    onShutdown: (how) => (how === 'now' ? end(0) : stop()),
   });
   await node.listen();
   // Not before: a second start by mistake must not overwrite the file of the first.

@@ -126,9 +126,16 @@ export class Device {
     return this.#stats;
   }
 
-  /** For who watches the disk. */
+  /** For who watches the disk: of the pool and of its own thread, under way and waiting now. */
   get calls(): Lane['load'] {
-    return this.#lane.load;
+    const { running, waiting, failed } = this.#lane.load;
+    const { load } = this.smallFiles;
+    return { running: running + load.running, waiting: waiting + load.waiting, failed };
+  }
+
+  /** Whether a thread is in a call on this disk now; the process cannot exit before it is back. */
+  get busy(): boolean {
+    return this.#probing !== undefined || this.calls.running > 0;
   }
 
   /** The usage file as it should be now, whether or not the disk could take it. */
@@ -190,6 +197,7 @@ export class Device {
     this.hotFiles.close();
     await Promise.all([this.smallFiles.close(), this.#digests.flush()]);
     this.#fileSync?.close();
+    await Promise.all([this.#probing, this.#lane.idle()]);
   }
 
   /** Looks at the disk, removes what a dead process left, and renews the usage file. */

@@ -187,6 +187,7 @@ test('a call that hangs keeps nobody but itself waiting', async () => {
   const waiting = storeWhole(device, 'waiting', Buffer.from('waiting'));
   await until('nothing moves', () => smallFiles.thread(1) === undefined);
   expect(device.brisk).toBe(false);
+  expect([device.busy, device.calls]).toMatchObject([true, { running: 1, waiting: 1 }]);
   await storeAll(device);
   const reason = new OmgfsError('DEVICE_REFUSED');
   smallFiles.failWaiting(reason);
@@ -200,6 +201,7 @@ test('a call that hangs keeps nobody but itself waiting', async () => {
     ['.omgfs-device.json', '.tmp', 'later', 'some', 'stuck'].sort(),
   );
   await expectStored(device, count);
+  expect(device.calls).toMatchObject({ running: 0, waiting: 0 });
 });
 
 /** Another disk is where that of the device was. */

@@ -108,7 +108,12 @@ export class FileThread {
   /** Whether it takes an order now. */
   get free(): boolean {
     // The last slot is for the last order.
-    return this.#state === 'ready' && this.#underWay < slotCount - 1;
+    return this.#state === 'ready' && this.underWay < slotCount - 1;
+  }
+
+  /** Orders that were not answered yet. */
+  get underWay(): number {
+    return (this.#pushed - this.#settled) | 0;
   }
 
   /** For how long orders have been under way of which none was carried out. */
@@ -159,10 +164,6 @@ export class FileThread {
       this.order({ temp: '' }).catch(() => {});
     }
     await this.gone;
-  }
-
-  get #underWay(): number {
-    return (this.#pushed - this.#settled) | 0;
   }
 
   /**

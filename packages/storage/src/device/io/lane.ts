@@ -27,6 +27,7 @@ export class Lane {
   #running = 0;
   #movedAtMs = 0;
   #failed = 0;
+  #onIdle: (() => void) | undefined;
   /** Those before `#next` have started. */
   #waiting: Waiting[] = [];
   #next = 0;
@@ -65,6 +66,11 @@ export class Lane {
     return { running: this.#running, waiting, failed: this.#failed };
   }
 
+  /** Resolves when no call is under way. */
+  async idle(): Promise<void> {
+    if (this.#running > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+  }
+
   /** For how long calls have been under way of which none has ended. */
   get stalledMs(): number {
     return this.#running === 0 ? 0 : performance.now() - this.#movedAtMs;
@@ -87,7 +93,10 @@ export class Lane {
     this.#running -= 1;
     this.#movedAtMs = performance.now();
     const next = this.#waiting[this.#next];
-    if (next === undefined) return;
+    if (next === undefined) {
+      if (this.#running === 0) this.#onIdle?.();
+      return;
+    }
     this.#next += 1;
     // Not only when nobody waits, which may never be: those that have started hold memory.
     if (this.#next >= startedMax || this.#next === this.#waiting.length) {

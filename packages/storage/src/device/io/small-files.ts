@@ -56,6 +56,12 @@ export class SmallFiles {
     return this.#thread?.stalledMs ?? 0;
   }
 
+  /** Orders of its thread: the one that is carried out, and those behind it. */
+  get load(): { running: number; waiting: number } {
+    const orders = this.#thread?.underWay ?? 0;
+    return { running: Math.min(orders, 1), waiting: Math.max(orders - 1, 0) };
+  }
+
   /** Fails what waits, for a disk that does not answer. */
   failWaiting(reason: Error): void {
     this.#thread?.failWaiting(reason);

@@ -5,11 +5,11 @@
  */
 import type { StatsFs } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { OmgfsError } from '@omgfs/protocol';
 import { settleAsides } from '../dav/asides.ts';
 import { DigestLog } from '../integrity/digest-log.ts';
 import type { Log } from '../log.ts';
 import { Directories } from './directories.ts';
+import { refusal } from './failures.ts';
 import { errnoOf, mkdir, realpath, stat, statfs } from './files.ts';
 import { HotFiles } from './hot-files.ts';
 import { type Identity, identityStamp, readIdentity, writeIdentity } from './identity.ts';
@@ -128,9 +128,7 @@ export class Device {
 
   /** For who watches the disk: of the pool and of its own thread, under way and waiting now. */
   get calls(): Lane['load'] {
-    const { running, waiting, failed } = this.#lane.load;
-    const { load } = this.smallFiles;
-    return { running: running + load.running, waiting: waiting + load.waiting, failed };
+    return this.smallFiles.addTo(this.#lane.load);
   }
 
   /** Whether a thread is in a call on this disk now; the process cannot exit before it is back. */
@@ -165,12 +163,12 @@ export class Device {
 
   /** @throws DEVICE_REFUSED unless the disk may be read and deleted from. */
   assertReadable(): void {
-    if (this.#condition.state === 'refused') throw this.#refusal(this.#condition.reason);
+    if (this.#condition.state === 'refused') throw refusal(this.devid, this.#condition.reason);
   }
 
   /** @throws DEVICE_REFUSED unless the disk may be written. */
   assertWritable(): void {
-    if (this.#condition.state !== 'ready') throw this.#refusal(this.#condition.reason);
+    if (this.#condition.state !== 'ready') throw refusal(this.devid, this.#condition.reason);
   }
 
   /** A name for a temporary file that nobody else uses. */
@@ -389,16 +387,10 @@ export class Device {
       this.#context.log.warn({ devid, reason }, 'device.readonly');
     } else {
       this.hotFiles.close();
-      for (const waits of [this.#lane, this.smallFiles]) waits.failWaiting(this.#refusal(reason));
+      for (const waits of [this.#lane, this.smallFiles])
+        waits.failWaiting(refusal(this.devid, reason));
       this.#context.log.error({ devid, reason }, 'device.refused');
     }
-  }
-
-  #refusal(reason: string): OmgfsError {
-    return new OmgfsError('DEVICE_REFUSED', {
-      message: `dev${this.devid} is not served: ${reason}.`,
-      details: { devid: this.devid },
-    });
   }
 }
 

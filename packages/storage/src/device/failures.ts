@@ -2,6 +2,12 @@
 import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { errnoOf } from './files.ts';
 
+/** Nobody gets an answer about files from this device. */
+export function refusal(devid: number, reason: string): OmgfsError {
+  const message = `dev${devid} is not served: ${reason}.`;
+  return new OmgfsError('DEVICE_REFUSED', { message, details: { devid } });
+}
+
 /** Any thrown value as an error with the status to answer with. */
 export function toHttpError(thrown: unknown): OmgfsError {
   if (thrown instanceof OmgfsError) return thrown;

@@ -7,6 +7,7 @@
 import type { Log } from '../../log.ts';
 import { FileThread } from './file-thread.ts';
 import { Gather } from './gather.ts';
+import type { Lane } from './lane.ts';
 
 /** What the devices of a node share. */
 export interface ThreadShare {
@@ -56,10 +57,11 @@ export class SmallFiles {
     return this.#thread?.stalledMs ?? 0;
   }
 
-  /** Orders of its thread: the one that is carried out, and those behind it. */
-  get load(): { running: number; waiting: number } {
+  /** A load and that of the thread: the order that is carried out, and those behind it. */
+  addTo(load: Lane['load']): Lane['load'] {
     const orders = this.#thread?.underWay ?? 0;
-    return { running: Math.min(orders, 1), waiting: Math.max(orders - 1, 0) };
+    if (orders === 0) return load;
+    return { ...load, running: load.running + 1, waiting: load.waiting + orders - 1 };
   }
 
   /** Fails what waits, for a disk that does not answer. */

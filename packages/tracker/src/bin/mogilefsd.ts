@@ -3,8 +3,10 @@
 import { goToBackground, Pidfile, tellReady } from '@omgfs/daemon';
 import { toOmgfsError } from '@omgfs/protocol';
 import { readConfig } from '../config.ts';
+import { keepHeapSmall } from '../heap.ts';
 import { createTracker } from '../tracker.ts';
 
+keepHeapSmall();
 const commandLine = readConfig(process.argv.slice(2));
 if (commandLine.action === 'help') {
   process.stdout.write(commandLine.text);

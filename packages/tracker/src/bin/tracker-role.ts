@@ -1,9 +1,11 @@
 /** A process of a tracker that the front starts: `tracker-role.js query|jobs|http <options>`. */
 import { readConfig } from '../config.ts';
+import { keepHeapSmall } from '../heap.ts';
 import { HttpRole } from '../roles/http-role.ts';
 import { JobsRole } from '../roles/jobs-role.ts';
 import { QueryRole } from '../roles/query-role.ts';
 
+keepHeapSmall();
 const [name, ...options] = process.argv.slice(2);
 const commandLine = readConfig(options);
 if (commandLine.action !== 'run' || process.send === undefined) process.exit(2);

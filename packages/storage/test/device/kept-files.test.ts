@@ -11,6 +11,8 @@ import { NodeMemory } from '../../src/device/node-memory.ts';
 import { ask, createDocroot, openFilesBelow, put, quiet, startNode } from '../helpers.ts';
 
 const body = 'what is in it';
+/** More files than a process of a test ever opens. */
+const neverOpened = 1_000_000;
 
 /** A device with a file, which `keep` reads until it is kept open. */
 async function createDevice({ free = 10 }: { free?: number } = {}) {
@@ -115,6 +117,20 @@ test('the last close of a deleted file is the business of its disk', async () =>
   files.closeAll();
   expect(calls).toHaveLength(1);
   await until('both are closed', () => openFilesBelow(docroot) === 0);
+});
+
+test('a file system that has failed does not keep the others from being closed', async () => {
+  const docroot = await createDocroot(1);
+  const path = join(docroot, 'there');
+  writeFileSync(path, body);
+  const share = { free: 2 };
+  const files = new KeptFiles(share, (call) => call());
+  // Asked what is open, XFS that has shut down says EIO; a number that is not open says EBADF.
+  files.keep(neverOpened, 0);
+  files.keep(openSync(path, 'r'), lstatSync(path).ctimeMs);
+  files.closeAll();
+  expect(openFilesBelow(docroot)).toBe(0);
+  expect(share.free).toBe(2);
 });
 
 test('what is removed by WebDAV or moved with its folder is gone for the next reader', async () => {

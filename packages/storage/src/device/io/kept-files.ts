@@ -63,8 +63,8 @@ export class KeptFiles {
 
   /** The last close of a deleted file frees its blocks, for which the disk may take long. */
   #close(fd: number): void {
-    if (fs.fstatSync(fd).nlink > 0) fs.closeSync(fd);
-    else void this.#run(() => close(fd)).catch(() => fs.close(fd));
+    if (isLinked(fd)) closeLinked(fd);
+    else void this.#run(() => close(fd)).catch(() => close(fd));
   }
 }
 
@@ -76,6 +76,22 @@ export function isAsKept({ fd, ctimeMs }: KeptFile): boolean {
   if (fd < 0) return false;
   const stats = fs.fstatSync(fd);
   return stats.nlink > 0 && stats.ctimeMs === ctimeMs;
+}
+
+/** Not known of a file system that has failed: XFS that has shut down answers EIO. */
+function isLinked(fd: number): boolean {
+  try {
+    return fs.fstatSync(fd).nlink > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** It is closed whatever the file system says to it. */
+function closeLinked(fd: number): void {
+  try {
+    fs.closeSync(fd);
+  } catch {}
 }
 
 function close(fd: number): Promise<void> {

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError } from '@omgfs/protocol';
 import type { AccessRules } from './access/access.ts';
 import { type StorageConfig, storageDefaults } from './config.ts';
-import { createDav } from './dav/dav.ts';
+import type { DeviceDav } from './dav/dav.ts';
 import { Buffers } from './device/buffers.ts';
 import { Devices } from './device/devices.ts';
 import { Scrubs } from './integrity/scrubs.ts';
@@ -74,20 +74,31 @@ export async function createStorageNode(
     adopt: config.adopt,
     log,
   });
-  return createNode(config, createParts(config, { devices, log, onShutdown }), log);
+  const dav = await createDav(config, devices);
+  return createNode(config, createParts(config, { devices, dav, log, onShutdown }), log);
+}
+
+/** Loaded when it is wanted: it takes longer than all the rest, and 10 MiB. */
+async function createDav(
+  { access, dav: mode }: StorageConfig,
+  devices: Devices,
+): Promise<DeviceDav | undefined> {
+  // A signature names one path and method, and WebDAV touches more than one.
+  if (mode === 'off' || access.secrets.length > 0) return undefined;
+  const { DeviceDav } = await import('./dav/dav.ts');
+  return new DeviceDav(devices, { full: mode === 'full' });
 }
 
 type Parts = ReturnType<typeof createParts>;
 
 function createParts(
   config: StorageConfig,
-  { devices, log, onShutdown }: Required<StorageHooks> & { devices: Devices },
+  given: Required<StorageHooks> & { devices: Devices; dav: DeviceDav | undefined },
 ) {
+  const { devices, dav, log, onShutdown } = given;
   const buffers = new Buffers(bufferBytesMax);
   const { access, connectionsMax, stallMs, tls } = config;
   const scrubs = new Scrubs({ devices, bytesPerSecond: config.scrubMb * 1024 * 1024, log });
-  // A signature names one path and method, and WebDAV touches more than one.
-  const dav = access.secrets.length > 0 ? undefined : createDav(devices, config.dav);
   const pieces = new Pieces({ devices, keepMs: config.piecesHours * 3_600_000, log });
   const counts = new RequestCounts();
   const common = { devices, buffers, dav, scrubs, pieces, log, counts };

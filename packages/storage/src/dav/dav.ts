@@ -113,13 +113,6 @@ async function untimed({ socket }: StreamExchange['req'], work: () => Promise<vo
 }
 
 /** @returns undefined when WebDAV is off. */
-export function createDav(
-  devices: Devices,
-  mode: 'off' | 'readonly' | 'full',
-): DeviceDav | undefined {
-  return mode === 'off' ? undefined : new DeviceDav(devices, { full: mode === 'full' });
-}
-
 function refuse({ req, res }: StreamExchange, error: DavError): void {
   if (res.headersSent) {
     req.socket.destroy();

@@ -5,7 +5,7 @@ import { createFileStore, type FileStore } from '../files/file-store.ts';
 import type { DavShare } from '../http/dav/share.ts';
 import type { FilesOptions } from '../http/files/routes.ts';
 import { Transfers } from '../http/patience.ts';
-import { HttpServer } from '../http/server.ts';
+import type { HttpServer } from '../http/server.ts';
 import type { Core } from './core.ts';
 
 export class HttpServers {
@@ -38,7 +38,10 @@ export class HttpServers {
         },
       }),
     };
+    if (config.httpListen.length === 0) return undefined;
     const dav = await this.#share(files);
+    // Loaded where it serves.
+    const { HttpServer } = await import('../http/server.ts');
     for (const address of config.httpListen) {
       const server = new HttpServer({
         call: (request) => dispatcher.call(request),
@@ -58,8 +61,8 @@ export class HttpServers {
   }
 
   async #share(files: FilesOptions): Promise<DavShare | undefined> {
-    const { httpDav, httpListen } = this.#core.config;
-    if (httpDav === 'off' || httpListen.length === 0) return undefined;
+    const { httpDav } = this.#core.config;
+    if (httpDav === 'off') return undefined;
     // What it needs takes 20 MB in every process that loads it.
     const { DavShare } = await import('../http/dav/share.ts');
     return new DavShare(files, httpDav);

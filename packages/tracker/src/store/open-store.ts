@@ -2,7 +2,6 @@
 import type { Log } from '../log.ts';
 import type { Dsn } from './dsn.ts';
 import type { SchemaOptions } from './migrations.ts';
-import { openMySqlEngine } from './mysql/mysql-engine.ts';
 import type { Engine } from './sql/engine.ts';
 import { createSqlStore } from './sql/sql-store.ts';
 import { openSqliteEngine } from './sqlite/sqlite-engine.ts';
@@ -24,6 +23,9 @@ export async function openStore(
 }
 
 /** The engine of a database alone; rejects as `openStore`. */
-export function openEngine(dsn: Dsn, options: SchemaOptions): Promise<Engine> {
-  return dsn.engine === 'mysql' ? openMySqlEngine(dsn, options) : openSqliteEngine(dsn, options);
+export async function openEngine(dsn: Dsn, options: SchemaOptions): Promise<Engine> {
+  if (dsn.engine === 'sqlite') return openSqliteEngine(dsn, options);
+  // Its client is not loaded where there is no server.
+  const { openMySqlEngine } = await import('./mysql/mysql-engine.ts');
+  return openMySqlEngine(dsn, options);
 }

@@ -2,6 +2,9 @@
  * Goal: a copy that nobody vouched for when its upload was closed goes, and never one that counts
  * (I2). Method: the jobs on a real database and real storage nodes.
  */
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { fidPath } from '@omgfs/protocol';
 import { expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
 import { engines, startCluster } from './cluster.ts';
@@ -29,4 +32,24 @@ test.each(engines)('copies that are no replicas go, others stay, on %s', async (
   await store.strays.postpone({ fid: last, devid: 2 }, 0);
   await cluster.logged('stray.deleted', { fid: last, devid: 2 });
   expect(await cluster.bytesOn(2, open)).toBe('hello');
+});
+
+test('a copy that becomes a replica while it is looked at stays', async () => {
+  const settings = { tempfileEveryMs: 20 };
+  const cluster = await startCluster({ engine: 'sqlite', hosts: 1, settings });
+  const { store, dmid } = cluster;
+  const place = { dmid, dkey: 'key', classid: 0, devids: [1] };
+  const fid = await store.openTempfile(place);
+  await mkdir(dirname(cluster.node(1).docroot + fidPath(1, fid)), { recursive: true });
+  await cluster.damage(1, fid, 'hello');
+  const { findTempfile } = store;
+  // The upload is closed at the last moment at which it can be found closed.
+  store.findTempfile = async (asked) => {
+    await store.closeTempfile({ ...place, fid, length: 5, replicate: false });
+    return findTempfile.call(store, asked);
+  };
+  await store.strays.add([{ fid, devid: 1 }]);
+  await until('it was looked at', async () => (await store.strays.due(9)).length === 0);
+  expect(await cluster.replicas(fid)).toEqual([1]);
+  expect(await cluster.bytesOn(1, fid)).toBe('hello');
 });

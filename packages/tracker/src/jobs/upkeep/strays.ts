@@ -35,15 +35,16 @@ export class Strays {
   /** @returns 0 when nothing is left to do, else after how long to look again, in seconds. */
   async #settle({ fid, devid }: Stray, lost: AbortSignal): Promise<number> {
     const { store, topology, devices, log } = this.#services;
-    const isReplica = (await store.replicasOf([fid])).get(fid)?.includes(devid) === true;
     const status = topology.device(devid)?.status;
-    if (isReplica || status === undefined || status === 'dead') return 0;
+    if (status === undefined || status === 'dead') return 0;
     // It may be closed once more, with this copy.
     if ((await store.findTempfile(fid)) !== undefined) return openDelaySeconds;
+    // Only now, because from here on no close makes the copy a replica any more (I2).
+    const [file] = await store.filesByFid([fid]);
+    if (file?.devids.includes(devid)) return 0;
     const url = topology.writeUrl({ devid, fid });
     if (url === undefined || !topology.canDeleteFrom(devid)) return failedDelaySeconds;
     if (!topology.isReadable(devid)) return awayDelaySeconds;
-    const [file] = await store.filesByFid([fid]);
     // While no replica can be verified, it may be the last copy (I2).
     if (file !== undefined && (await verifiedReplicas(this.#services, file)).length === 0) {
       return failedDelaySeconds;

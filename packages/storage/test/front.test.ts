@@ -86,6 +86,7 @@ test('the same requests get the same bytes from the front and from node:http', a
     'DELETE /dev1/.omgfs-device.json HTTP/1.1\r\n\r\n',
     'PUT /dev1/gone HTTP/1.1\r\nContent-Length: 3\r\n\r\nnew',
     'DELETE /dev1/gone HTTP/1.1\r\n\r\n',
+    'HEAD /dev1/gone HTTP/1.1\r\n\r\n',
     // Once more, now from memory.
     ...plain('/dev1/small'),
     ...plain('/dev1/limit'),

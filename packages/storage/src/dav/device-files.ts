@@ -24,7 +24,7 @@ import {
 } from '../device/files.ts';
 import { openFile } from '../device/reader.ts';
 import { storeFile } from '../device/writer.ts';
-import { etagOf } from '../handlers/get.ts';
+import { etagOf } from '../handlers/file-head.ts';
 import { devidOf } from '../http/path.ts';
 import { digestLogName } from '../integrity/digest-log.ts';
 import { noteAside } from './asides.ts';

@@ -2,33 +2,19 @@
  * GET and HEAD of a file: ranges, conditions, and bytes in bounded memory. A file of one buffer is
  * read before anything is answered, so that a disk error is still an error to the client.
  */
-import type { Stats } from 'node:fs';
 import type { OutgoingHttpHeaders } from 'node:http';
-import {
-  type ByteRange,
-  chooseRanges,
-  evaluateConditions,
-  parseFidPath,
-  rangeApplies,
-} from '@omgfs/protocol';
+import { type ByteRange, chooseRanges, evaluateConditions, rangeApplies } from '@omgfs/protocol';
 import type { Buffers } from '../device/buffers.ts';
-import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { closeNow, readFully } from '../device/files.ts';
 import type { Runner } from '../device/io/lane.ts';
 import { type OpenFile, openFid, openFile } from '../device/reader.ts';
 import { multipart } from '../http/multipart.ts';
 import { parseReadTarget } from '../http/path.ts';
-import {
-  type Exchange,
-  flushed,
-  type Reply,
-  sendHead,
-  sendText,
-  serverHeader,
-} from '../http/reply.ts';
+import { type Exchange, flushed, type Reply, sendHead, sendText } from '../http/reply.ts';
 import type { Scrubs } from '../integrity/scrubs.ts';
 import { explainUnreadable } from '../integrity/unreadable.ts';
+import { contentType, type Found, fileHeaders, headList, validatorsOf } from './file-head.ts';
 import { hotBytesMax, sendHot } from './hot.ts';
 import { digestHeaders, type WantedDigests, wantedDigests } from './wanted-digests.ts';
 
@@ -91,19 +77,6 @@ function sendUsage(exchange: Exchange, text: string): void {
   sendText(exchange, 200, text, { 'Cache-Control': 'no-store' });
 }
 
-export interface Found {
-  device: Device;
-  /** Relative to the device. */
-  name: string;
-}
-
-/** The same on every replica of a fid, which a file time or an inode number would not be. */
-export function etagOf({ device, name }: Found, stats: Stats): string {
-  const fid = parseFidPath(`/dev${device.devid}/${name}`)?.fid;
-  if (fid !== undefined) return `"${fid}-${stats.size}"`;
-  return `"${Math.floor(stats.mtimeMs)}-${stats.size}"`;
-}
-
 /** Answers with an open file and closes it. */
 async function sendFile(
   { buffers }: GetContext,
@@ -117,10 +90,7 @@ async function sendFile(
     const { stats, fd } = file;
     if (stats.isDirectory()) return sendPage(exchange);
     if (!stats.isFile()) return sendText(exchange, 403, 'This is not a regular file.\n');
-    const validators = {
-      etag: etagOf(found, stats),
-      modifiedSeconds: Math.floor(stats.mtimeMs / 1000),
-    };
+    const validators = validatorsOf(found, stats);
     const verdict = evaluateConditions(req.headers, validators);
     const headers = fileHeaders(validators);
     if (verdict !== 'send') {
@@ -155,26 +125,6 @@ async function sendFile(
   } finally {
     if (owned) closeNow(file.fd);
   }
-}
-
-/**
- * The original sends `text/plain` for `.fid` files, by a mistake of its table of types; what is in
- * them is unknown to the node, and a browser must not be made to show it.
- */
-const contentType = 'application/octet-stream';
-
-function fileHeaders(validators: { etag: string; modifiedSeconds: number }): OutgoingHttpHeaders {
-  const { etag, modifiedSeconds } = validators;
-  return {
-    'Accept-Ranges': 'bytes',
-    ETag: etag,
-    'Last-Modified': new Date(modifiedSeconds * 1000).toUTCString(),
-  };
-}
-
-function headList(headers: OutgoingHttpHeaders, length: number): string[] {
-  const all = { ...serverHeader, ...headers, 'Content-Length': length };
-  return Object.entries(all).flatMap(([name, value]) => [name, String(value)]);
 }
 
 interface Body {

@@ -1,6 +1,7 @@
 /**
  * GETs of small files that were read a short while ago (see HotFiles), without a trip to the thread
- * pool, and, where the request is plain, without anything else that can be left out.
+ * pool, and, where the request is plain, without anything else that can be left out. The same for
+ * HEADs of files that were written a short while ago (see FreshFiles).
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Buffers } from '../device/buffers.ts';
@@ -8,8 +9,9 @@ import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { devidOf } from '../http/path.ts';
 import type { PlainHead } from '../http/plain.ts';
-import { headEnd } from '../http/plain-head.ts';
+import { headEnd, headStart } from '../http/plain-head.ts';
 import { type Exchange, flushed, sendHeadList } from '../http/reply.ts';
+import { type Found, wholeHead } from './file-head.ts';
 
 /** Larger ones gain nothing from it, and would keep the main thread from others. */
 export const hotBytesMax = 64 * 1024;
@@ -47,12 +49,15 @@ export function hotAnswer(
   { method, target, headers }: PlainHead,
 ): HotAnswer | undefined {
   // With an escape or a query the target is not the name.
-  if (method !== 'GET' || target.includes('%') || target.includes('?')) return undefined;
+  if (target.includes('%') || target.includes('?')) return undefined;
   const slash = target.indexOf('/', 1);
   const devid = slash < 0 ? undefined : devidOf(target.slice(1, slash));
   const device = devid === undefined ? undefined : devices.findReady(devid);
   if (!device?.brisk || asksForMore(headers)) return undefined;
-  const file = device.hotFiles.find(target.slice(slash + 1));
+  const name = target.slice(slash + 1);
+  if (method === 'HEAD') return freshHead(buffers, { device, name });
+  if (method !== 'GET') return undefined;
+  const file = device.hotFiles.find(name);
   if (file === undefined) return undefined;
   const end = headEnd();
   const headBytes = file.headStart.length + end.length;
@@ -64,6 +69,16 @@ export function hotAnswer(
   }
   buffer.write(end, buffer.write(file.headStart, 'latin1'), 'latin1');
   return { buffer, bytes: headBytes + file.size };
+}
+
+/** The answer to a HEAD of a file that was written a short while ago. */
+function freshHead(buffers: Buffers, found: Found): HotAnswer | undefined {
+  const { device, name } = found;
+  const stats = device.freshFiles.look(device.root, name);
+  if (!stats?.isFile()) return undefined;
+  const head = headStart(200, wholeHead(found, stats)) + headEnd();
+  const buffer = buffers.take(head.length);
+  return buffer && { buffer, bytes: buffer.write(head, 'latin1') };
 }
 
 /** Whether the answer may be another one than the whole file. */

@@ -14,7 +14,6 @@ import { errnoOf, mkdir, realpath, stat, statfs } from './files.ts';
 import { HotFiles } from './hot-files.ts';
 import { type Identity, identityStamp, readIdentity, writeIdentity } from './identity.ts';
 import { createFileSync, type FileSync, type SyncMode } from './io/file-sync.ts';
-import { FreshFiles } from './io/fresh-files.ts';
 import { KeptFiles, type KeptShare } from './io/kept-files.ts';
 import { Lane, type Runner } from './io/lane.ts';
 import { SmallFiles, type ThreadShare } from './io/small-files.ts';
@@ -59,7 +58,6 @@ export class Device {
   readonly space: Space;
   readonly syncsEachFile: boolean;
   readonly hotFiles: HotFiles;
-  readonly freshFiles = new FreshFiles();
   readonly usageFile = new UsageFile();
   readonly smallFiles: SmallFiles;
   #condition: Condition = { state: 'refused', reason: 'it has not been looked at yet' };

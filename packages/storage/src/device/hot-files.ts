@@ -11,6 +11,7 @@
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs';
 import { headStart } from '../http/plain-head.ts';
+import { FreshFiles } from './io/fresh-files.ts';
 import { isAsKept, type KeptFile, type KeptFiles, keptMs } from './io/kept-files.ts';
 
 export interface HotFile {
@@ -48,6 +49,8 @@ const coolOffMs = 5000;
 const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
 
 export class HotFiles {
+  /** Those that were written a short while ago. */
+  readonly fresh = new FreshFiles();
   readonly #files = new Map<string, HotFile>();
   #coldUntilMs = 0;
   /** Grows with each read that was slow, falls by one with each that was not. */

@@ -74,7 +74,7 @@ export function hotAnswer(
 /** The answer to a HEAD of a file that was written a short while ago. */
 function freshHead(buffers: Buffers, found: Found): HotAnswer | undefined {
   const { device, name } = found;
-  const stats = device.freshFiles.look(device.root, name);
+  const stats = device.hotFiles.fresh.look(device.root, name);
   if (!stats?.isFile()) return undefined;
   const head = headStart(200, wholeHead(found, stats)) + headEnd();
   const buffer = buffers.take(head.length);

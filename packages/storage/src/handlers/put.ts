@@ -73,7 +73,7 @@ export async function handlePut(context: PutContext, exchange: StreamExchange | 
   } finally {
     claim.release();
   }
-  device.freshFiles.add(place.name);
+  device.hotFiles.fresh.add(place.name);
   sendEmpty(res, digest?.checks ? 201 : 200, reprDigest(req, digests));
 }
 

@@ -5,7 +5,8 @@
  * tracker, class, file.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, readFileSync } from 'node:fs';
+import { createReadStream, readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { createClient } from '@omgfs/client';
 
@@ -17,7 +18,11 @@ const options = { class: className };
 const ways: Record<string, () => Promise<unknown>> = {
   'put of a file': () => client.put(key, { file }, options),
   'put of a stream': () => client.put(key, createReadStream(file), options),
-  'get to a file': async () => pipeline((await client.get(key)).stream, createWriteStream(file)),
+  'get to a file': async () => {
+    const target = await open(file, 'w');
+    await (await client.get(key)).each((piece) => target.writeFile(piece));
+    await target.close();
+  },
   'get to a digest': async () => pipeline((await client.get(key)).stream, createHash('md5')),
 };
 

@@ -21,7 +21,7 @@ export type {
   PutOptions,
 } from './client.ts';
 export { createClient } from './client.ts';
-export type { ByteRange, Download } from './download/download.ts';
+export type { ByteRange, Download, UsePiece } from './download/download.ts';
 export type { PathCacheOptions } from './path-cache.ts';
 export { type NodeResponse, type ReplyLike, sendReproxy } from './send-reproxy.ts';
 export type { RequestOptions, TrackerPool, TrackerPoolOptions } from './tracker-pool.ts';

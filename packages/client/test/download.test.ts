@@ -9,7 +9,7 @@ import { buffer } from 'node:stream/consumers';
 import { encodeOk } from '@omgfs/protocol';
 import { afterEach, describe, expect, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
-import { type Client, createClient } from '../src/index.ts';
+import { type Client, createClient, type Download } from '../src/index.ts';
 import { HttpNode, sendBytes } from './http-node.ts';
 import { codeOf, LineServer } from './line-server.ts';
 
@@ -57,6 +57,17 @@ async function expectWhole(client: Client): Promise<void> {
   expect((await buffer(stream)).equals(body)).toBe(true);
 }
 
+/** What `each` gives, copied while it is good. */
+async function piecesOf(download: Download): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  await download.each(async (piece) => {
+    // Also when it takes its time.
+    await new Promise(setImmediate);
+    pieces.push(Buffer.from(piece));
+  });
+  return Buffer.concat(pieces);
+}
+
 describe('the first replica', () => {
   const spoilt: [string, RequestListener][] = [
     ['answers 404', (_, response) => response.writeHead(404).end()],
@@ -102,6 +113,35 @@ describe('the first replica', () => {
     });
     await expectWhole(await clientOf([flaky.path(1, 7)]));
     expect(flaky.seen.length).toBeGreaterThan(2);
+  });
+});
+
+describe('piece by piece', () => {
+  test('the same bytes, across replicas, and once', async () => {
+    const bad = await node((request, response) => {
+      sendBytes(request, response, { body, cutAfter: 1_000_000 });
+    });
+    const good = await whole();
+    const client = await clientOf([bad.path(1, 7), good.path(2, 7)]);
+    const found = await client.get('k', { range: { start: 5, end: 2_500_000 } });
+    expect((await piecesOf(found)).equals(body.subarray(5, 2_500_001))).toBe(true);
+    const other = await client.get('k');
+    other.stream.destroy();
+    expect(await codeOf(other.each(() => {}))).toBe('BAD_ARGS');
+  });
+
+  test('who fails to take one gets that error, and the connection ends', async () => {
+    let hasEnded = false;
+    const good = await node((request, response) => {
+      request.socket.once('close', () => {
+        hasEnded = true;
+      });
+      response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, 100_000));
+    });
+    const found = await (await clientOf([good.path(1, 7)])).get('k');
+    const full = () => Promise.reject(new Error('disk full'));
+    await expect(found.each(full)).rejects.toThrow('disk full');
+    await until('the connection to end', () => hasEnded);
   });
 });
 

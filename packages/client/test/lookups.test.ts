@@ -111,6 +111,8 @@ describe('a verified download', () => {
     served[1000] = (served[1000] ?? 0) ^ 1;
     const { stream } = await client.get('k', { verify: true });
     expect(await codeOf(buffer(stream))).toBe('CHECKSUM_MISMATCH');
+    const pieces = await client.get('k', { verify: true });
+    expect(await codeOf(pieces.each(() => {}))).toBe('CHECKSUM_MISMATCH');
     const unchecked = await client.get('k');
     expect((await buffer(unchecked.stream)).equals(served)).toBe(true);
   });

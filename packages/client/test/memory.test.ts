@@ -22,7 +22,8 @@ const script = `
     for (let at = 0; at < ${sizeMebibytes} * 16; at += 1) yield Buffer.alloc(65536, 'x');
   }
   let bytes = 0;
-  if (method === 'put') ({ bytes } = await client.put('k', fresh()));
+  if (method === 'each') await (await client.get('k')).each((piece) => { bytes += piece.length; });
+  else if (method === 'put') ({ bytes } = await client.put('k', fresh()));
   else for await (const chunk of (await client.get('k')).stream) bytes += chunk.length;
   await client.close();
   const status = readFileSync('/proc/self/status', 'utf8');
@@ -34,7 +35,7 @@ afterEach(async () => {
   for (const one of opened.splice(0)) await one[Symbol.asyncDispose]();
 });
 
-test.each(['get', 'put'])('%s of a large file', async (method) => {
+test.each(['get', 'put', 'each'])('%s of a large file', async (method) => {
   const piece = Buffer.alloc(mebibyte, 'x');
   const node = await HttpNode.start((request, response) => {
     request.removeAllListeners('data').resume();

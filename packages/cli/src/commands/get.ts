@@ -1,12 +1,10 @@
 /** `omgfs get`: fetches a file to disk or to standard output. */
-import { createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { Client, Download } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
 import { about, createProgress, formatBytes, printJson, printLine, shownKey } from '../output.ts';
+import { toOutput } from '../standard-output.ts';
 
 interface GetOptions {
   json: boolean;
@@ -25,7 +23,7 @@ export async function getCommand(
   const { json, signal } = options;
   const download = await about('cannot fetch', key, client.get(key, { signal }));
   if (target === '-') {
-    return about('cannot fetch', key, pipeline(download.stream, process.stdout, { signal }));
+    return about('cannot fetch', key, download.each(toOutput));
   }
   const path = await pathFor(key, target);
   await about(`cannot write ${path} from`, key, saveTo(path, { key, download, ...options }));
@@ -44,23 +42,36 @@ export async function saveTo(
   path: string,
   { key, download, json, signal }: GetOptions & { key: string; download: Download },
 ): Promise<void> {
-  const { stream, length: total } = download;
   const part = `${path}.${process.pid}.part`;
-  const progress = createProgress({ label: key, unit: 'bytes', total, json });
-  const meter = new Transform({
-    transform: (chunk: Buffer, _, done) => {
-      progress.add({ bytes: chunk.length });
-      done(undefined, chunk);
-    },
-  });
+  const progress = createProgress({ label: key, unit: 'bytes', total: download.length, json });
   try {
-    await pipeline(stream, meter, createWriteStream(part), { signal });
+    await writeTo(part, download, (bytes) => progress.add({ bytes }));
     await rename(part, path);
   } catch (error) {
     await rm(part, { force: true });
     throw signal.aborted || error instanceof OmgfsError ? error : unwritable(error);
   } finally {
     progress.stop();
+  }
+}
+
+async function writeTo(
+  path: string,
+  download: Download,
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  const file = await open(path, 'w').catch((error: unknown) => {
+    // Nobody reads what cannot be written.
+    download.stream.destroy();
+    throw error;
+  });
+  try {
+    await download.each(async (piece) => {
+      await file.writeFile(piece);
+      onBytes(piece.length);
+    });
+  } finally {
+    await file.close();
   }
 }
 

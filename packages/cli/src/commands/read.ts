@@ -1,8 +1,8 @@
 /** `omgfs cat`, `paths`, `url` and `du`: reading without keeping. */
-import { pipeline } from 'node:stream/promises';
 import type { Client } from '@omgfs/client';
 import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { about, createProgress, formatBytes, printJson, printLine, shownKey } from '../output.ts';
+import { toOutput } from '../standard-output.ts';
 import { inParallel } from '../tree.ts';
 
 const lookupsAtOnce = 16;
@@ -14,9 +14,8 @@ export async function catCommand(
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
   for (const key of keys) {
-    const { stream } = await about('cannot fetch', key, client.get(key, { signal }));
-    const copied = pipeline(stream, process.stdout, { signal, end: false });
-    await about('cannot fetch', key, copied);
+    const download = await about('cannot fetch', key, client.get(key, { signal }));
+    await about('cannot fetch', key, download.each(toOutput));
   }
 }
 

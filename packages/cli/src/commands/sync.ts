@@ -116,8 +116,8 @@ async function hasSameBytes(
   const hex = local.digest('hex');
   if (kept !== undefined) return hex === kept.hex;
   const remote = createHash(algorithm);
-  const { stream } = await client.get(key, { signal });
-  await pipeline(stream, remote, { signal });
+  const download = await client.get(key, { signal });
+  await download.each((piece) => remote.update(piece));
   return hex === remote.digest('hex');
 }
 

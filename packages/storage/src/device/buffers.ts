@@ -42,6 +42,11 @@ export class Buffers {
     return this.#bytesMax - this.#leftBytes;
   }
 
+  /** Whether as much is free as is in use. */
+  get plentiful(): boolean {
+    return this.#leftBytes * 2 >= this.#bytesMax;
+  }
+
   /** Accounts for memory that someone else allocates; false when there is not enough. */
   claim(bytes: number): boolean {
     if (bytes > this.#leftBytes) return false;

@@ -14,9 +14,10 @@ import { closeNow, readFully } from '../device/files.ts';
 import { DiskWatch } from '../device/io/disk-watch.ts';
 import { slotBodyBytesMax } from '../device/io/file-slots.ts';
 import { NotDone } from '../device/io/file-thread.ts';
+import { Gather } from '../device/io/gather.ts';
 import { openFile } from '../device/reader.ts';
 import { parseReadTarget } from '../http/path.ts';
-import { flushed, type StreamExchange, sendHead } from '../http/reply.ts';
+import { type Done, flushed, type StreamExchange, sendHead } from '../http/reply.ts';
 import { readList, unreadable } from './json-list.ts';
 
 export interface BundleContext {
@@ -43,8 +44,10 @@ const limits = {
   bytesMax: bundle.bodyBytesMax,
   what: 'targets',
 };
-/** Files of one device that are read at once, so that the next is there when one has gone out. */
+/** Files of one device that are read at once, so that the next are there when some have gone out. */
 const readersMax = 16;
+/** They go out together, for each piece that comes by itself wakes the other node. */
+const sentTogether = readersMax / 2;
 
 /** @throws BAD_REQUEST. */
 export async function handleBundle(
@@ -76,20 +79,32 @@ async function sendGroup(
   group: readonly Wanted[],
 ): Promise<void> {
   const left = group.values();
+  const read = new Gather(sentTogether);
   let hanging: unknown;
   const reader = async () => {
     for (const wanted of left) {
       if (res.destroyed) return;
-      const { chunk, buffer } = await frameOf(context, wanted, hanging).catch((error: unknown) => {
-        const { code, status } = toHttpError(error);
-        if (code === 'DEVICE_BUSY') hanging = error;
-        return statusFrame(wanted.index, status);
-      });
-      const reusable = await flushed(res, (done) => res.write(chunk, done));
+      const { chunk, buffer } = await read.run(() =>
+        frameOf(context, wanted, hanging).catch((error: unknown) => {
+          const { code, status } = toHttpError(error);
+          if (code === 'DEVICE_BUSY') hanging = error;
+          return statusFrame(wanted.index, status);
+        }),
+      );
+      const reusable = await flushed(res, (done) => writeTogether(res, chunk, done));
       if (buffer !== undefined) context.buffers.give(buffer, { reusable });
     }
   };
   await Promise.all(Array.from({ length: readersMax }, reader));
+}
+
+/** What is written in one turn goes out with one call. */
+function writeTogether(res: StreamExchange['res'], chunk: Buffer, done: Done): void {
+  if (res.writableCorked === 0) {
+    res.cork();
+    process.nextTick(() => res.uncork());
+  }
+  res.write(chunk, done);
 }
 
 /** @throws DEVICE_BUSY when the disk hangs, and what a GET throws. */

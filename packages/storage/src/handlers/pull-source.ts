@@ -35,8 +35,10 @@ export type Bundled = WholeFile | 'alone';
 const connectionsPerNode = 16;
 /** Read from the network at once. */
 const readBytes = 64 * 1024;
-/** Bytes of a bundle that have come and are not stored yet. */
-const heldBytesMax = 1024 * 1024;
+/** Bytes of a bundle that have come and are not stored yet: enough to keep a disk busy. */
+const heldBytesMax = 2 * 1024 * 1024;
+/** While others need the memory of the node, too. */
+const heldBytesMin = heldBytesMax / 4;
 /** A node that does not know bundles is not asked again for so long. */
 const rememberMs = 600_000;
 const rememberedMax = 1000;
@@ -187,15 +189,19 @@ class BundleFetch implements FrameSink {
 
   /** Waits until no more is held than may be. @returns false when that takes too long. */
   #hasRoom(stallMs: number): true | Promise<boolean> {
-    if (this.#heldBytes <= heldBytesMax) return true;
+    if (!this.#isFull) return true;
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), stallMs);
       this.#onGiven = () => {
-        if (this.#heldBytes > heldBytesMax) return;
+        if (this.#isFull) return;
         clearTimeout(timer);
         resolve(true);
       };
     });
+  }
+
+  get #isFull(): boolean {
+    return this.#heldBytes > (this.#buffers.plentiful ? heldBytesMax : heldBytesMin);
   }
 
   #give(buffer: Buffer): void {

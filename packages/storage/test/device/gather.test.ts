@@ -4,11 +4,11 @@ import { Gather } from '../../src/device/io/gather.ts';
 
 /** Ends of works in the order in which they were begun, and which of them went on. */
 function begin(count: number) {
-  const gather = new Gather();
+  const gather = new Gather(16);
   const ends: { finish: () => void; fail: (error: Error) => void }[] = [];
   const wentOn: number[] = [];
   const runs = Array.from({ length: count }, async (_, at) => {
-    await gather.run(() => new Promise((finish, fail) => ends.push({ finish, fail })));
+    await gather.run(() => new Promise<void>((finish, fail) => ends.push({ finish, fail })));
     wentOn.push(at);
   });
   const finish = async (...which: number[]) => {

@@ -1,31 +1,34 @@
 /**
- * Lets files go on together whose turn came one by one. What follows the sync of a file, a rename
- * and the sync of its directory, costs hardly more for sixteen than for one: each thread is woken
- * once for all of them. Nobody waits for a file that is not at work itself.
+ * Lets files go on together whose turn came one by one: what comes next costs hardly more for
+ * sixteen than for one, because each thread is woken once for all of them. Nobody waits for a file
+ * that is not at work itself.
  */
-
-/** As many as are synced side by side. */
-const groupMax = 16;
-
 export class Gather {
+  readonly #groupMax: number;
   #atWork = 0;
   #ready: (() => void)[] = [];
+
+  /** @param groupMax who is done waits for no more others than make up a group. */
+  constructor(groupMax: number) {
+    this.#groupMax = groupMax;
+  }
 
   /**
    * Does the work, then waits for those who are at theirs: until enough of them are done, or all.
    * @throws what the work throws, at once.
    */
-  async run(work: () => Promise<void>): Promise<void> {
+  async run<T>(work: () => Promise<T>): Promise<T> {
     this.#atWork += 1;
     let together: Promise<void> | undefined;
     try {
-      await work();
+      const result = await work();
       together = new Promise((resolve) => this.#ready.push(resolve));
+      return result;
     } finally {
       this.#atWork -= 1;
-      if (this.#atWork === 0 || this.#ready.length >= groupMax) this.#goOn();
+      if (this.#atWork === 0 || this.#ready.length >= this.#groupMax) this.#goOn();
+      await together;
     }
-    return together;
   }
 
   #goOn(): void {

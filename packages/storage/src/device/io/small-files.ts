@@ -23,13 +23,15 @@ const busyFiles = 64;
 const busyMs = 1000;
 /** A thread that has not moved for so long is left alone, and more calls are made side by side. */
 const stalledMsMax = 100;
+/** As many as are synced side by side. */
+const syncedTogether = 16;
 /** After one was lost. */
 const pauseMs = 60_000;
 
 export class SmallFiles {
   readonly #options: { devid: number; log: Log; share: ThreadShare };
   /** Where files wait for others after their sync. */
-  readonly synced = new Gather();
+  readonly synced = new Gather(syncedTogether);
   #thread: FileThread | undefined;
   #files = 0;
   #sinceMs = 0;

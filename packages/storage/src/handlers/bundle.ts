@@ -44,7 +44,7 @@ const limits = {
   bytesMax: bundle.bodyBytesMax,
   what: 'targets',
 };
-/** Files of one device that are read at once, so that the next are there when some have gone out. */
+/** Files of one device that are read at once, so that some are there when others have gone out. */
 const readersMax = 16;
 /** They go out together, for each piece that comes by itself wakes the other node. */
 const sentTogether = readersMax / 2;

@@ -28,6 +28,7 @@ import { handleMkcol } from './handlers/mkcol.ts';
 import { handlePull } from './handlers/pull.ts';
 import { handlePulls } from './handlers/pulls.ts';
 import { handlePut } from './handlers/put.ts';
+import { putNow } from './handlers/put-now.ts';
 import { handleScrubOrder } from './handlers/scrub.ts';
 import { Front } from './http/front.ts';
 import { keepAliveMs } from './http/plain-head.ts';
@@ -201,19 +202,22 @@ function headersMs(stallMs: number): number {
  * `connection` event, which it lets others emit: that is how it gets what is not plain.
  */
 function putFront(server: Server, options: ServerOptions): Front {
-  const { buffers, dav, stallMs } = options;
+  const { buffers, counts, dav, stallMs } = options;
   const listeners = server.listeners('connection');
   server.removeAllListeners('connection');
   const front = new Front({
     buffers,
-    answerNow: (head, { remoteAddress }) => {
-      const { access, behindFront } = options;
-      if (access.secrets.length > 0) return undefined;
-      if (!behindFront && !isAllowed(access, remoteAddress ?? '')) return undefined;
-      const answer = hotAnswer(options, head);
-      if (answer !== undefined) options.counts.add(head.method, 200);
+    answerNow: (head, socket) => {
+      const answer = mayAtOnce(options, socket) ? hotAnswer(options, head) : undefined;
+      if (answer !== undefined) counts.add(head.method, 200);
       return answer;
     },
+    putNow: (put, done) =>
+      mayAtOnce(options, put.socket) &&
+      putNow(options, put, (answer) => {
+        if (answer !== undefined) counts.add(put.head.method, 200);
+        done(answer);
+      }),
     serve: (exchange) => serve(options, exchange, () => dispatchCommon(options, exchange)),
     strict: (socket) => {
       for (const listener of listeners) listener.call(server, socket);
@@ -226,6 +230,12 @@ function putFront(server: Server, options: ServerOptions): Front {
   });
   server.on('connection', (socket: Socket) => front.take(socket));
   return front;
+}
+
+/** Whether a client may do what needs no signature, without a closer look (see `checkAccess`). */
+function mayAtOnce({ access, behindFront }: ServerOptions, { remoteAddress }: Socket): boolean {
+  if (access.secrets.length > 0) return false;
+  return behindFront || isAllowed(access, remoteAddress ?? '');
 }
 
 /** The answer to what could not be read as a request. */

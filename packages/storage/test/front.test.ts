@@ -161,12 +161,71 @@ test('requests may come cut at any byte and joined with others', async () => {
   for (const wire of wires) expect(skeleton(wire.received)).toEqual(skeleton(whole.received));
 });
 
+test('a PUT that is taken at once is answered later, or served like others', async () => {
+  const taken: string[] = [];
+  const served: string[] = [];
+  const answer = Buffer.from('HTTP/1.1 200 OK\r\n\r\n');
+  const buffers = new Buffers(1024 * 1024);
+  const front = new Front({
+    buffers,
+    answerNow: () => undefined,
+    putNow: ({ head: { target }, body }, done) => {
+      if (target === '/no') return false;
+      taken.push(`${target} ${body.toString()}`);
+      setImmediate(done, target === '/fails' ? undefined : answer);
+      return true;
+    },
+    serve: async ({ res, target, body }: WholeExchange) => {
+      served.push(`${target} ${body.toString()}`);
+      res.writeHead(204, []);
+      res.end();
+    },
+    strict: (socket: Socket) => socket.destroy(),
+    takes: () => true,
+    headersMs: 60_000,
+    stallMs: 60_000,
+    lateAnswer: '',
+  });
+  const port = await listen(front);
+  const requests = ['/a', '/fails', '/no', '/b'].map(
+    (target) => `PUT ${target} HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc`,
+  );
+  const joined = new Wire(port).send(requests.join(''));
+  const statuses = ({ received }: Wire) => received.match(/(?<=HTTP\/1\.1 )\d+/g) ?? [];
+  await until('all are answered', () => statuses(joined).length === 4);
+  const cut = new Wire(port);
+  for (const [at, request] of requests.entries()) {
+    cut.send(request.slice(0, -2));
+    await until('a part is there', () => buffers.usedBytes > 0);
+    cut.send(request.slice(-2));
+    await until('it is answered', () => statuses(cut).length === at + 1);
+  }
+  for (const wire of [joined, cut]) expect(statuses(wire)).toEqual(['200', '204', '204', '200']);
+  const twice = (...all: string[]) => [...all, ...all];
+  expect(taken).toEqual(twice('/a abc', '/fails abc', '/b abc'));
+  expect(served).toEqual(twice('/fails abc', '/no abc'));
+  await until('no memory is held', () => buffers.usedBytes === 0);
+});
+
+/** Lets a front serve on a free port until the test ends. */
+async function listen(front: Front): Promise<number> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => front.take(socket));
+  onTestFinished(() => {
+    front.close();
+    front.closeAll();
+    server.close();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as { port: number }).port;
+}
+
 test('the first request that is not plain reaches node:http with all that follows', async () => {
   let handed = '';
   const served: string[] = [];
   const front = new Front({
     buffers: new Buffers(1024 * 1024),
     answerNow: () => undefined,
+    putNow: () => false,
     serve: async ({ res, target, body }: WholeExchange) => {
       served.push(`${target} ${body.toString()}`);
       res.writeHead(204, []);
@@ -182,13 +241,7 @@ test('the first request that is not plain reaches node:http with all that follow
     stallMs: 60_000,
     lateAnswer: '',
   });
-  const server = createServer({ allowHalfOpen: true }, (socket) => front.take(socket));
-  onTestFinished(() => {
-    front.closeAll();
-    server.close();
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const port = (server.address() as { port: number }).port;
+  const port = await listen(front);
   const odds = 'GET /c HTTP/1.0\r\n\r\nGET /d HTTP/1.1\r\n\r\n';
   const wire = new Wire(port).send(
     `GET /a HTTP/1.1\r\n\r\nPUT /b HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc${odds}`,

@@ -29,13 +29,18 @@ export class Directories {
     this.#run = run;
   }
 
+  /** Whether there is nothing to `ensure`. */
+  has(directory: string): boolean {
+    return directory === '' || this.#made.has(directory);
+  }
+
   /**
    * Makes a directory, relative to the device, and those above it. When it resolves, all of them
    * survive a power cut. @returns whether it was not there before.
    * @throws PATH_CONFLICT when something else has one of the names.
    */
   ensure(directory: string): Promise<boolean> {
-    if (directory === '' || this.#made.has(directory)) return Promise.resolve(false);
+    if (this.has(directory)) return Promise.resolve(false);
     const running = this.#making.get(directory);
     if (running !== undefined) return running.then(() => false);
     const making = this.#make(directory).finally(() => this.#making.delete(directory));

@@ -65,6 +65,34 @@ export async function storeWhole(
   return stamp;
 }
 
+/**
+ * The same on a device that syncs nothing, if nothing has to be waited for but its thread.
+ * @param done is called later; with false when the file is to be stored again by `storeWhole`.
+ * @returns false, and does nothing, where it cannot be so.
+ */
+export function storeNow(
+  device: Device,
+  name: string,
+  body: Buffer,
+  done: (stored: boolean) => void,
+): boolean {
+  if (device.sync !== undefined || device.stale || device.state !== 'ready') return false;
+  if (!(device.space.fits(body.length) && device.directories.has(parentOf(name)))) return false;
+  const paths = { temp: device.tempPath(), path: `${device.root}/${name}` };
+  const thread = device.smallFiles.running(body.length, paths.temp, paths.path);
+  if (thread === undefined) return false;
+  device.space.spend({ bytes: body.length, announced: 0 });
+  const reject = (error: Error) => void giveUp(device, paths.temp, error).then(() => done(false));
+  thread.push({ ...paths, body }, { resolve: () => done(true), reject });
+  return true;
+}
+
+/** Tidies up for another attempt, and looks whether the disk is still the right one; never fails. */
+async function giveUp(device: Device, temp: string, error: unknown): Promise<void> {
+  if (error instanceof NotDone) await device.run(() => unlink(temp)).catch(() => {});
+  await device.look();
+}
+
 /** @returns undefined when it is to be done again the other way, which also knows what is wrong. */
 async function storeByThread(
   thread: FileThread,

@@ -7,7 +7,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Buffers } from '../device/buffers.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
-import { devidOf } from '../http/path.ts';
+import type { NowAnswer } from '../http/front.ts';
+import { plainPlace } from '../http/path.ts';
 import type { PlainHead } from '../http/plain.ts';
 import { headEnd, headStart } from '../http/plain-head.ts';
 import { type Exchange, flushed, sendHeadList } from '../http/reply.ts';
@@ -37,24 +38,15 @@ export function sendHot(
   );
 }
 
-/** An answer in a buffer that is to be given back. */
-export interface HotAnswer {
-  buffer: Buffer;
-  bytes: number;
-}
-
 /** The whole answer to a plain request, if it can be had at once. */
 export function hotAnswer(
   { devices, buffers }: { devices: Devices; buffers: Buffers },
   { method, target, headers }: PlainHead,
-): HotAnswer | undefined {
-  // With an escape or a query the target is not the name.
-  if (target.includes('%') || target.includes('?')) return undefined;
-  const slash = target.indexOf('/', 1);
-  const devid = slash < 0 ? undefined : devidOf(target.slice(1, slash));
-  const device = devid === undefined ? undefined : devices.findReady(devid);
-  if (!device?.brisk || asksForMore(headers)) return undefined;
-  const name = target.slice(slash + 1);
+): NowAnswer | undefined {
+  const place = plainPlace(target);
+  const device = place === undefined ? undefined : devices.findReady(place.devid);
+  if (place === undefined || !device?.brisk || asksForMore(headers)) return undefined;
+  const { name } = place;
   if (method === 'HEAD') return freshHead(buffers, { device, name });
   if (method !== 'GET') return undefined;
   const file = device.hotFiles.find(name);
@@ -63,7 +55,7 @@ export function hotAnswer(
   const headBytes = file.headStart.length + end.length;
   const buffer = buffers.take(headBytes + file.size);
   if (buffer === undefined) return undefined;
-  if (!device.hotFiles.read(device.root + target.slice(slash), file, { buffer, at: headBytes })) {
+  if (!device.hotFiles.read(`${device.root}/${name}`, file, { buffer, at: headBytes })) {
     buffers.give(buffer, { reusable: true });
     return undefined;
   }
@@ -72,7 +64,7 @@ export function hotAnswer(
 }
 
 /** The answer to a HEAD of a file that was written a short while ago. */
-function freshHead(buffers: Buffers, found: Found): HotAnswer | undefined {
+function freshHead(buffers: Buffers, found: Found): NowAnswer | undefined {
   const { device, name } = found;
   const stats = device.hotFiles.fresh.look(device.root, name);
   if (!stats?.isFile()) return undefined;

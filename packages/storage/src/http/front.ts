@@ -13,7 +13,12 @@ import type { WholeExchange } from './reply.ts';
 export interface FrontOptions {
   buffers: Buffers;
   /** The whole answer to a request, if it can be had at once. */
-  answerNow: (head: PlainHead, socket: Socket) => { buffer: Buffer; bytes: number } | undefined;
+  answerNow: (head: PlainHead, socket: Socket) => NowAnswer | undefined;
+  /**
+   * Stores the body of a PUT, if nothing has to be waited for before: `done` is called later, with
+   * the answer, or without one when the request is to be served like others.
+   */
+  putNow: (put: NowPut, done: (answer: Buffer | undefined) => void) => boolean;
   /** Answers a request; it never fails. */
   serve: (exchange: WholeExchange) => Promise<void>;
   /** Takes a connection over, whose bytes have been put back. */
@@ -28,6 +33,18 @@ export interface FrontOptions {
   lateAnswer: string;
 }
 
+/** An answer in a buffer that is to be given back. */
+export interface NowAnswer {
+  buffer: Buffer;
+  bytes: number;
+}
+
+export interface NowPut {
+  head: PlainHead;
+  body: Buffer;
+  socket: Socket;
+}
+
 /** Longer bodies are stored while they come, by the strict server's way. */
 const bodyBytesMax = 256 * 1024;
 /** After so many requests that came together it is the turn of other connections. */
@@ -39,6 +56,8 @@ export class Front {
   readonly #connections = new Set<PlainConnection>();
   readonly #looking: NodeJS.Timeout;
   #closing = false;
+  /** Have an answer to send. */
+  #answering: PlainConnection[] = [];
 
   constructor(options: FrontOptions) {
     this.#options = options;
@@ -54,10 +73,25 @@ export class Front {
   /** Serves a new connection. */
   take(socket: Socket): void {
     const leave = () => this.#connections.delete(connection);
-    const connection = new PlainConnection(socket, { ...this.#options, leave });
+    const own = { leave, sendSoon: this.#sendSoon };
+    const connection = new PlainConnection(socket, { ...this.#options, ...own });
     this.#connections.add(connection);
     if (this.#closing) connection.endWhenIdle();
   }
+
+  /**
+   * The answers of a turn of the event loop leave together. One by one each would wake a client that
+   * has nothing else to do, which costs more than a small GET itself (25 instead of 16 µs, 2026-11).
+   */
+  readonly #sendSoon = (connection: PlainConnection): void => {
+    if (this.#answering.push(connection) === 1) setImmediate(this.#sendAll);
+  };
+
+  readonly #sendAll = (): void => {
+    const connections = this.#answering;
+    this.#answering = [];
+    for (const connection of connections) connection.send();
+  };
 
   /** Ends connections, each after the request it is serving. */
   close(): void {
@@ -72,9 +106,15 @@ export class Front {
   }
 }
 
+interface ConnectionOptions extends FrontOptions {
+  leave: () => void;
+  /** Has `send` called. */
+  sendSoon: (connection: PlainConnection) => void;
+}
+
 class PlainConnection {
   readonly socket: Socket;
-  readonly #options: FrontOptions & { leave: () => void };
+  readonly #options: ConnectionOptions;
   readonly #reader = new PlainReader();
   /** `body`: of a PUT, on its way; `busy`: a request is being served. */
   #state: 'first' | 'idle' | 'body' | 'busy' | 'gone' = 'first';
@@ -84,13 +124,13 @@ class PlainConnection {
   /** What came while a request was served. */
   #rest: Buffer = none;
   #upload: { head: PlainHead; buffer: Buffer; received: number } | undefined;
-  /** Of an answer on its way that is one piece. */
-  #sending: Buffer = none;
+  /** On its way in one piece. */
+  #answer: NowAnswer | undefined;
   /** Grows with whatever happens here. */
   #events = 0;
   #eventsSeen = 0;
 
-  constructor(socket: Socket, options: FrontOptions & { leave: () => void }) {
+  constructor(socket: Socket, options: ConnectionOptions) {
     this.socket = socket;
     this.#options = options;
     socket.setTimeout(options.headersMs);
@@ -167,6 +207,11 @@ class PlainConnection {
       this.#handOver(bytes);
       return;
     }
+    const end = head.bytes + head.bodyBytes;
+    if (head.bodyBytes > 0 && bytes.length >= end && this.#putArrived(head, bytes)) {
+      this.#rest = bytes.length === end ? none : bytes.subarray(end);
+      return;
+    }
     this.#rest = bytes.subarray(head.bytes);
     if (head.bodyBytes === 0) {
       if (!this.#answerNow(head)) void this.#serve(head, none);
@@ -195,25 +240,55 @@ class PlainConnection {
     this.#rest = chunk.subarray(taken);
     // From here on it may be in use by the disk.
     this.#upload = undefined;
-    void this.#serve(head, buffer.subarray(0, head.bodyBytes)).finally(() => {
-      this.#options.buffers.give(buffer, { reusable: true });
+    const body = buffer.subarray(0, head.bodyBytes);
+    const release = () => this.#options.buffers.give(buffer, { reusable: true });
+    if (!this.#putNow(head, body, release)) void this.#serve(head, body).finally(release);
+  }
+
+  /** A PUT that came with its whole body, whose bytes need not be collected. */
+  #putArrived(head: PlainHead, bytes: Buffer): boolean {
+    const { buffers } = this.#options;
+    if (!buffers.claim(head.bodyBytes)) return false;
+    const body = bytes.subarray(head.bytes, head.bytes + head.bodyBytes);
+    const release = () => buffers.release(head.bodyBytes);
+    if (this.#putNow(head, body, release)) return true;
+    release();
+    return false;
+  }
+
+  #putNow(head: PlainHead, body: Buffer, release: () => void): boolean {
+    const { socket } = this;
+    const taken = this.#options.putNow({ head, body, socket }, (answer) => {
+      if (answer === undefined) {
+        void this.#serve(head, body).finally(release);
+        return;
+      }
+      release();
+      if (!socket.destroyed) socket.write(answer, this.#onSent);
     });
+    if (taken) this.#state = 'busy';
+    return taken;
   }
 
   #answerNow(head: PlainHead): boolean {
-    const { socket } = this;
-    const answer = this.#options.answerNow(head, socket);
-    if (answer === undefined) return false;
+    this.#answer = this.#options.answerNow(head, this.socket);
+    if (this.#answer === undefined) return false;
     this.#state = 'busy';
-    const { buffer, bytes } = answer;
-    this.#sending = buffer;
-    socket.write(buffer.subarray(0, bytes), this.#onSent);
+    this.#options.sendSoon(this);
     return true;
   }
 
+  /** Sends the answer that is there. */
+  send(): void {
+    if (this.#answer === undefined) return;
+    const { buffer, bytes } = this.#answer;
+    this.socket.write(buffer.subarray(0, bytes), this.#onSent);
+  }
+
   readonly #onSent = (error?: Error | null): void => {
-    this.#options.buffers.give(this.#sending, { reusable: !error });
-    this.#sending = none;
+    const answer = this.#answer;
+    this.#answer = undefined;
+    if (answer !== undefined) this.#options.buffers.give(answer.buffer, { reusable: !error });
     if (!error) this.#next();
   };
 

@@ -25,11 +25,23 @@ const targetBytesMax = 4096;
 const segmentBytesMax = 255;
 
 const plainTarget = /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/;
+const plainFile =
+  /^\/dev([1-9][0-9]{0,8})\/([A-Za-z0-9_-][A-Za-z0-9_.-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)$/;
 const deviceName = /^dev([1-9][0-9]{0,8})$/;
 const writableSegment = /^[A-Za-z0-9_.-]+$/;
 /** The one thing below a dot name that is shown. */
 const scrubTarget = /^\/dev([1-9][0-9]{0,8})\/\.omgfs\/scrub$/;
 const fidTarget = /^[1-9][0-9]{0,15}$/;
+
+/**
+ * The place of a file, for a target that names one beyond doubt: there is nothing to decode, nothing
+ * private, and nothing that belongs to the node. All others are for the functions below.
+ */
+export function plainPlace(target: string): { devid: number; name: string } | undefined {
+  if (target.length > segmentBytesMax) return undefined;
+  const [, devid, name] = plainFile.exec(target) ?? [];
+  return name === undefined || name === 'usage' ? undefined : { devid: Number(devid), name };
+}
 
 /** @throws INVALID_PATH, PATH_FORBIDDEN, NO_FILE. */
 export function parseReadTarget(target: string): ReadTarget {

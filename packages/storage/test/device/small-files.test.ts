@@ -12,7 +12,7 @@ import { slotBodyBytesMax } from '../../src/device/io/file-slots.ts';
 import { FileThread, fileWorker, NotDone } from '../../src/device/io/file-thread.ts';
 import { SmallFiles } from '../../src/device/io/small-files.ts';
 import { NodeMemory } from '../../src/device/node-memory.ts';
-import { storeWhole } from '../../src/device/writer.ts';
+import { storeNow, storeWhole } from '../../src/device/writer.ts';
 import type { Log } from '../../src/log.ts';
 import { createDocroot, openFilesBelow, quiet } from '../helpers.ts';
 
@@ -159,6 +159,39 @@ test('a thread that throws is as good as none', async () => {
   await expectStored(device, count);
 });
 
+/** Resolves with what became of a file; undefined when it cannot be stored so. */
+function storedNow(device: Device, name: string, body: Buffer): Promise<boolean> | undefined {
+  let settle: (stored: boolean) => void = () => {};
+  const outcome = new Promise<boolean>((resolve) => (settle = resolve));
+  return storeNow(device, name, body, settle) ? outcome : undefined;
+}
+
+test('a file is stored without a wait where the thread has all it needs', async () => {
+  const { device } = await createDevice();
+  expect(storedNow(device, 'some/dir/0', bodyOf(0))).toBeUndefined();
+  await storeWhole(device, 'some/dir/x', bodyOf(0));
+  await rm(`${device.root}/some/dir/x`);
+  await device.look();
+  const names = Array.from({ length: 50 }, (_, at) => `some/dir/${at}`);
+  const all = names.map((name, at) => storedNow(device, name, bodyOf(at)));
+  expect(await Promise.all(all)).toEqual(Array(50).fill(true));
+  await expectStored(device, 50);
+  expect(storedNow(device, 'large', Buffer.alloc(slotBodyBytesMax + 1))).toBeUndefined();
+  device.space.refresh(10);
+  expect(storedNow(device, 'x', Buffer.alloc(11))).toBeUndefined();
+  const syncs = await createDevice({ sync: 'always' });
+  expect(storedNow(syncs.device, 'x', bodyOf(1))).toBeUndefined();
+});
+
+test('what the thread fails at is to be stored the other way, and leaves nothing', async () => {
+  const { device } = await createDevice({
+    program: threadThat('fs.renameSync = () => { throw new Error("no"); };'),
+  });
+  expect(await storedNow(device, 'f', bodyOf(1))).toBe(false);
+  expect(await readdir(`${device.root}/.tmp`)).toEqual([]);
+  expect(openFilesBelow(device.root)).toBe(0);
+});
+
 test('a thread that cannot be started costs nothing but time', async () => {
   const words: unknown[] = [];
   const warn = (facts: { reason: string }, word: string) => words.push([word, facts.reason]);
@@ -220,6 +253,7 @@ test('I6: a file that was long on its way is not stored on the disk that came si
   const { device } = await createDevice();
   await replaceDisk(device);
   await until('the last look is some time ago', () => device.stale);
+  expect(storedNow(device, 'late', Buffer.from('late'))).toBeUndefined();
   const late = storeWhole(device, 'some/dir/late', Buffer.from('late'));
   await expect(late).rejects.toMatchObject({ code: 'DEVICE_REFUSED' });
   await expectUntouched(device);

@@ -44,10 +44,15 @@ interface Order {
   into?: Buffer;
 }
 
-interface Pending {
-  into: Buffer | undefined;
+/** What becomes of an order: one of the two is called, in a later turn of the event loop. */
+interface Outcome {
   resolve: (written: Written) => void;
+  /** With NotDone, or what `failWaiting` was given. */
   reject: (reason: Error) => void;
+}
+
+interface Pending extends Outcome {
+  into: Buffer | undefined;
 }
 
 /** The thread did not do it, for whatever reason; there may be a temporary file. */
@@ -128,7 +133,15 @@ export class FileThread {
    * Does what the order says; to be called only while it is `free`.
    * @throws NotDone; what `failWaiting` was given.
    */
-  order({ temp, path = '', body, stamped = false, into }: Order): Promise<Written> {
+  order(order: Order): Promise<Written> {
+    return new Promise((resolve, reject) => this.push(order, { resolve, reject }));
+  }
+
+  /** The same for who has no time for promises. */
+  push(
+    { temp, path = '', body, stamped = false, into }: Order,
+    { resolve, reject }: Outcome,
+  ): void {
     const { control } = this.#slots;
     const number = this.#pushed;
     const { words, text, body: room } = this.#slots.of(number);
@@ -142,10 +155,8 @@ export class FileThread {
     if (Atomics.load(control, at.done) === number) this.#moved(number);
     this.#pushed = (number + 1) | 0;
     Atomics.store(control, at.pushed, this.#pushed);
+    this.#pending[(number >>> 0) % slotCount] = { into, resolve, reject };
     this.#wakeSoon();
-    return new Promise((resolve, reject) => {
-      this.#pending[(number >>> 0) % slotCount] = { into, resolve, reject };
-    });
   }
 
   /** Fails the orders that were not begun, which now never will be. */

@@ -42,14 +42,16 @@ export class SmallFiles {
     this.#options = options;
   }
 
-  /** The thread, if it is there and takes a file of that size now. */
+  /** The thread, if it is there and takes a file of that size now; many such files start one. */
   thread(bytes: number, ...paths: string[]): FileThread | undefined {
-    if (!FileThread.fits(bytes, ...paths)) return undefined;
+    if (this.#thread === undefined && FileThread.fits(bytes, ...paths)) this.#count();
+    return this.running(bytes, ...paths);
+  }
+
+  /** The same of one that was started before. */
+  running(bytes: number, ...paths: string[]): FileThread | undefined {
     const thread = this.#thread;
-    if (thread === undefined) {
-      this.#count();
-      return undefined;
-    }
+    if (thread === undefined || !FileThread.fits(bytes, ...paths)) return undefined;
     this.#used = true;
     return thread.free && thread.stalledMs < stalledMsMax ? thread : undefined;
   }

@@ -87,7 +87,7 @@ export function storeNow(
   return true;
 }
 
-/** Tidies up for another attempt, and looks whether the disk is still the right one; never fails. */
+/** Tidies up for another attempt and looks whether the disk is still the right one. Never fails. */
 async function giveUp(device: Device, temp: string, error: unknown): Promise<void> {
   if (error instanceof NotDone) await device.run(() => unlink(temp)).catch(() => {});
   await device.look();

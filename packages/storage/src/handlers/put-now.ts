@@ -1,7 +1,7 @@
 /**
- * PUTs of small files to a busy device that syncs nothing, without a wait before its thread has them
- * and without anything else that can be left out. What is not certain to be of this kind goes the
- * ordinary way (see handlePut), and so does what the thread fails at.
+ * PUTs of small files to a busy device that syncs nothing, without a wait before its thread has
+ * them and without anything else that can be left out. What is not certain to be of this kind goes
+ * the ordinary way (see handlePut), and so does what the thread fails at.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Devices } from '../device/devices.ts';

@@ -34,8 +34,8 @@ const scrubTarget = /^\/dev([1-9][0-9]{0,8})\/\.omgfs\/scrub$/;
 const fidTarget = /^[1-9][0-9]{0,15}$/;
 
 /**
- * The place of a file, for a target that names one beyond doubt: there is nothing to decode, nothing
- * private, and nothing that belongs to the node. All others are for the functions below.
+ * The place of a file, for a target that names one beyond doubt: there is nothing to decode,
+ * nothing private, and nothing that belongs to the node. All others are for the functions below.
  */
 export function plainPlace(target: string): { devid: number; name: string } | undefined {
   if (target.length > segmentBytesMax) return undefined;

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
 import { Devices } from '../src/device/devices.ts';
 import { storeWhole } from '../src/device/writer.ts';
-import { putNow } from '../src/handlers/put-now.ts';
+import { putNow } from '../src/handlers/put.ts';
 import { type PlainHead, PlainReader } from '../src/http/plain.ts';
 import { createDocroot, put, quiet, startNode, Wire } from './helpers.ts';
 

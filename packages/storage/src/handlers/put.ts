@@ -2,7 +2,7 @@
  * PUT of a file: everything that can be refused is refused before the first byte is read; then the
  * body is checked while it is stored, and answered for when it is durable (I1, I3).
  */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import {
   type DigestCheck,
   type Digests,
@@ -17,12 +17,15 @@ import type { Devices } from '../device/devices.ts';
 import { statNow, writeFully } from '../device/files.ts';
 import type { Stamp } from '../device/io/file-thread.ts';
 import type { Claim } from '../device/space.ts';
-import { storeFile, storeWhole } from '../device/writer.ts';
-import { parseWriteTarget, type WriteTarget } from '../http/path.ts';
+import { storeFile, storeNow, storeWhole } from '../device/writer.ts';
+import type { NowPut } from '../http/front.ts';
+import { parseWriteTarget, plainPlace, type WriteTarget } from '../http/path.ts';
+import { headEnd, headStart } from '../http/plain-head.ts';
 import {
   type RequestHead,
   type StreamExchange,
   sendEmpty,
+  serverHeader,
   type WholeExchange,
 } from '../http/reply.ts';
 import type { Pieces } from '../pieces/pieces.ts';
@@ -200,4 +203,49 @@ async function claimSpace(
   // Something may have been deleted since the last look.
   if (!exempt && !device.space.fits(bytes)) await device.look();
   return device.space.claim(bytes, { exempt });
+}
+
+/**
+ * PUTs of small files to a busy device that syncs nothing, without a wait before its thread has
+ * them and without anything else that can be left out. What is not certain to be of this kind goes
+ * the way above, and so does what the thread fails at.
+ * @param done is called later; with the answer, or without one when the ordinary way has to do it.
+ */
+export function putNow(
+  { devices }: { devices: Devices },
+  { head: { method, target, headers }, body }: NowPut,
+  done: (answer: Buffer | undefined) => void,
+): boolean {
+  const place = method === 'PUT' && !asksForMore(headers) ? plainPlace(target) : undefined;
+  const device = place === undefined ? undefined : devices.findReady(place.devid);
+  if (device === undefined || place === undefined) return false;
+  const { name } = place;
+  return storeNow(device, name, body, (stored) => {
+    if (stored) device.hotFiles.fresh.add(name);
+    done(stored ? storedAnswer() : undefined);
+  });
+}
+
+/** Whether there is something to check, or to say in the answer. */
+function asksForMore(headers: IncomingHttpHeaders): boolean {
+  return (
+    headers['content-md5'] !== undefined ||
+    headers['content-digest'] !== undefined ||
+    headers['repr-digest'] !== undefined ||
+    headers['want-repr-digest'] !== undefined
+  );
+}
+
+const start = headStart(200, { ...serverHeader, 'Content-Length': 0 });
+let end = '';
+let answer = Buffer.alloc(0);
+
+/** Made again when the date in it changes. */
+function storedAnswer(): Buffer {
+  const now = headEnd();
+  if (now !== end) {
+    end = now;
+    answer = Buffer.from(start + end, 'latin1');
+  }
+  return answer;
 }

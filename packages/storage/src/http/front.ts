@@ -72,9 +72,11 @@ export class Front {
 
   /** Serves a new connection. */
   take(socket: Socket): void {
-    const leave = () => this.#connections.delete(connection);
-    const own = { leave, sendSoon: this.#sendSoon };
-    const connection = new PlainConnection(socket, { ...this.#options, ...own });
+    const connection = new PlainConnection(socket, {
+      ...this.#options,
+      leave: () => this.#connections.delete(connection),
+      sendSoon: this.#sendSoon,
+    });
     this.#connections.add(connection);
     if (this.#closing) connection.endWhenIdle();
   }

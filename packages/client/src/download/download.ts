@@ -42,8 +42,8 @@ export interface Download {
    * keep nothing of a piece, and answer only when it was taken.
    *
    * @example await download.each((piece) => file.writeFile(piece));
-   * @throws what `use` throws, and what the stream would fail with; BAD_ARGS when the stream was
-   * asked for before.
+   * @throws what `use` throws, and what the stream would fail with; BAD_ARGS when it was called
+   * or the stream asked for before. The stream is not to be had any more.
    */
   each(use: UsePiece): Promise<void>;
 }
@@ -89,6 +89,7 @@ class ReplicaDownload implements Download {
   readonly fid: number | undefined;
   readonly #session: Session;
   #stream: Readable | undefined;
+  #isRead = false;
 
   constructor(session: Session, { start, end, fileLength, version }: OpenReplica) {
     this.#session = session;
@@ -98,14 +99,13 @@ class ReplicaDownload implements Download {
   }
 
   get stream(): Readable {
+    if (this.#stream === undefined) this.#begin();
     this.#stream ??= new DownloadStream(this.#session);
     return this.#stream;
   }
 
   async each(use: UsePiece): Promise<void> {
-    if (this.#stream !== undefined) {
-      throw new OmgfsError('BAD_ARGS', { message: 'a download is read once; it has a stream' });
-    }
+    this.#begin();
     try {
       for (;;) {
         const piece = await this.#session.next();
@@ -115,6 +115,12 @@ class ReplicaDownload implements Download {
     } finally {
       this.#session.end();
     }
+  }
+
+  /** What was read already would look like an empty file. */
+  #begin(): void {
+    if (this.#isRead) throw new OmgfsError('BAD_ARGS', { message: 'a download is read once' });
+    this.#isRead = true;
   }
 }
 

@@ -7,6 +7,7 @@ import { Cleanup } from './cleanup.ts';
 import { prepareDiskLimit } from './limits/disk.ts';
 import { prepareMysqlLimits } from './limits/mysql.ts';
 import { startNginx } from './limits/nginx.ts';
+import { prepareParts } from './limits/parts.ts';
 import type { HostPort } from './load/line-connection.ts';
 import { type Row, rotate } from './load/rotation.ts';
 import type { Options } from './options.ts';
@@ -74,6 +75,12 @@ async function prepare(
     cleanup.add(() => mysql.close());
     resources.mysql = mysql;
   }
+  if (options.mysql !== undefined && resources.disk !== undefined) {
+    const parts = await prepareParts(options.mysql, resources.disk);
+    cleanup.add(() => parts.close());
+    processes.push(...parts.processes);
+    resources.parts = parts;
+  }
   if (options.nginx) {
     const nginx = await startNginx(docroots);
     cleanup.add(() => nginx.stop());
@@ -87,7 +94,13 @@ async function prepare(
   const files = await Files.prepare(target, hooks);
   cleanup.add(() => files.remove());
   return {
-    resources: { files, mysql: resources.mysql, disk: resources.disk, nginx: resources.nginx },
+    resources: {
+      files,
+      mysql: resources.mysql,
+      disk: resources.disk,
+      parts: resources.parts,
+      nginx: resources.nginx,
+    },
     processes,
   };
 }

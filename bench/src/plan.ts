@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiskLimit } from './limits/disk.ts';
 import { limitConnections, type MysqlLimits } from './limits/mysql.ts';
+import type { PartsLimit } from './limits/parts.ts';
 import type { Entry } from './load/rotation.ts';
 import type { Options } from './options.ts';
 import { limits } from './report/ratios.ts';
@@ -27,6 +28,7 @@ export interface Resources {
   files: Files;
   mysql: MysqlLimits | undefined;
   disk: DiskLimit | undefined;
+  parts: PartsLimit | undefined;
   /** Docroots and the address at which nginx serves each. */
   nginx: { docroot: string; origin: string }[];
 }
@@ -98,7 +100,7 @@ function stores(
   place: { resources: Resources; bytes: number; first: boolean },
 ): Entry[] {
   const { bytes, first } = place;
-  const { files, disk, mysql } = place.resources;
+  const { files, disk, mysql, parts } = place.resources;
   const series = files.series(`store-${bytes}`, { bytes, className: files.singleClass });
   const operationsMax = () => Math.ceil(turnBytesMax / bytes);
   const entries = connections.flatMap((callers): Entry[] => {
@@ -108,8 +110,15 @@ function stores(
       workload: 'store',
       open: () => openStore(files.target, { series, callers }),
     };
-    if (disk === undefined) return [store];
-    return [{ ...common, workload: limits.disk, open: () => disk.open(bytes) }, store];
+    const rows = [store];
+    if (parts !== undefined) {
+      const open = () => parts.open({ bytes, callers });
+      rows.unshift({ ...common, workload: limits.parts, open });
+    }
+    if (disk !== undefined) {
+      rows.unshift({ ...common, workload: limits.disk, open: () => disk.open(bytes) });
+    }
+    return rows;
   });
   // A commit does not depend on the size of the file: once is enough.
   if (mysql !== undefined && first) entries.push(limitEntry('insert', mysql.openInsert));

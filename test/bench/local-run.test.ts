@@ -38,6 +38,7 @@ test('a local run prints and keeps a row for each workload and limit, without er
         'nginx GET',
         'read',
         'bare disk write',
+        'bare parts',
         'store',
         'bare INSERT',
         'store, 2 copies',

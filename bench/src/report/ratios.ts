@@ -10,6 +10,7 @@ export const limits = {
   select: 'bare SELECT',
   insert: 'bare INSERT',
   disk: 'bare disk write',
+  parts: 'bare parts',
   nginx: 'nginx GET',
 } as const;
 
@@ -43,6 +44,8 @@ const comparisons: readonly Comparison[] = [
     alike: false,
   },
   { workload: 'store', limit: limits.disk, alike: true },
+  { workload: 'store', limit: limits.parts, alike: true },
+  { workload: limits.parts, limit: limits.insert, alike: false },
   { workload: 'read', limit: limits.nginx, alike: true },
 ];
 

@@ -284,6 +284,9 @@ test.each([
   ['--out', 'x', '--listen', '80 default_server'],
   ['--out', 'x', '--cache', '/var/cache; evil'],
   ['--cache', 'x', '--cache-size', 'much'],
+  ['--answer-cache', 'a b'],
+  ['--answer-cache', 'x', '--answer-path', 'files;'],
+  ['--answer-cache', 'x', '--answers-for', 'nobody'],
 ])('%s %s %s %s is wrong usage', async (...args) => {
   expect((await omgfs('nginx-config', ...args.filter((arg) => arg !== undefined))).code).toBe(2);
 });

@@ -19,7 +19,8 @@ import { startJobSite } from '../jobs/job-site.ts';
 const help = `Measures the client library and reproxying on a system of its own.
 
   client-bench [--only LIST] [--rounds N] [--seconds S] [--connections N] [--files N]
-               [--mebibytes N] [--sizes LIST] [--server NAME] [--cache] [--json FILE] [--dir DIR]
+               [--mebibytes N] [--sizes LIST] [--server NAME] [--cache] [--answers]
+               [--json FILE] [--dir DIR]
 
   --only LIST      reproxy,lookup,upload,memory (default: all)
   --rounds N       rounds; medians of the ratios of each round are printed (default: 5)
@@ -30,6 +31,7 @@ const help = `Measures the client library and reproxying on a system of its own.
   --sizes LIST     of the files moved to measure memory, in MiB (default: 64,1024,3072)
   --server NAME    what serves the bytes of the storage nodes (default: themselves; nginx)
   --cache          the nginx in front keeps what it fetched
+  --answers        the nginx in front keeps what the application answered, for ten seconds
   --json FILE      writes the numbers there
   --dir DIR        a directory on the disk to measure (default: the temporary directory)
 
@@ -48,6 +50,7 @@ const { values } = parseArgs({
     sizes: { type: 'string', default: '64,1024,3072' },
     server: { type: 'string' },
     cache: { type: 'boolean', default: false },
+    answers: { type: 'boolean', default: false },
     json: { type: 'string' },
     dir: { type: 'string' },
   },
@@ -84,8 +87,8 @@ async function small(): Promise<void> {
       process.stdout.write(`  bare: ${costLine(lookups.bareCpuMicros)}\n`);
     }
     if (wanted.has('reproxy')) {
-      const { cache } = values;
-      const options = { keys, bytes, callers, rounds, seconds, cache };
+      const { cache, answers } = values;
+      const options = { keys, bytes, callers, rounds, seconds, cache, answers };
       const downloads = await measureReproxy(site, cleanup, options);
       numbers.reproxy = downloads;
       process.stdout.write(`${comparisonLine(downloads)}\n`);

@@ -11,11 +11,18 @@ const [domain = '', ...trackers] = process.argv.slice(2);
 // As an application behind a busy proxy is set up.
 const client = createClient({ trackers, domain, pathCache: { entries: 100_000 } });
 const prefix = '/files/';
+// Without an answer cache in nginx the last two mean nothing.
+const answer = {
+  shape: 'nginx',
+  contentType: 'image/jpeg',
+  cacheSeconds: 10,
+  cacheFor: 'everyone',
+} as const;
 
 const server = createServer((request, response) => {
   const key = (request.url ?? '').slice(prefix.length);
   client.paths(key, { count: 3 }).then(
-    (paths) => sendReproxy(response, paths, { shape: 'nginx', contentType: 'image/jpeg' }),
+    (paths) => sendReproxy(response, paths, answer),
     (error: { status?: number }) => response.writeHead(error.status ?? 500).end(),
   );
 });

@@ -26,6 +26,8 @@ export interface ReproxyOptions {
   seconds: number;
   /** Whether nginx keeps what it fetched. */
   cache: boolean;
+  /** Whether nginx keeps what the application answered, for as long as that allows. */
+  answers: boolean;
 }
 
 export interface ReproxyRates extends Comparison {
@@ -40,13 +42,14 @@ export async function measureReproxy(
   cleanup: Cleanup,
   options: ReproxyOptions,
 ): Promise<ReproxyRates> {
-  const { bytes, callers, rounds, seconds, cache } = options;
+  const { bytes, callers, rounds, seconds, cache, answers } = options;
   const { hosts, trackers } = site.cluster;
   const application = await startApplication(site, cleanup);
   const front = await startFrontNginx({
     dir: join(site.dir, 'nginx'),
     ...{ trackers, application: application.address, port: 0 },
     cache: cache ? { dir: 'cache', size: '1g' } : undefined,
+    answers: answers ? { dir: 'answers', path: '/files/', keptFor: 'everyone' } : undefined,
   });
   cleanup.add(() => front.stop());
   const nginx = await startNginx(hosts.map(({ docroot }) => docroot));
@@ -70,7 +73,8 @@ export async function measureReproxy(
     ...hosts.map(({ pid }) => ({ name: 'storage nodes', pid: pid ?? 0 })),
   ];
   const costs: { ours: Rate['cpuMicros'][]; bare: Rate['cpuMicros'][] } = { ours: [], bare: [] };
-  const way = cache ? 'nginx with a cache' : 'nginx and the nodes';
+  const kept = [...(cache ? ['files'] : []), ...(answers ? ['answers'] : [])].join(' and ');
+  const way = kept === '' ? 'nginx and the nodes' : `nginx that keeps ${kept}`;
   const name = `GET of ${bytes} bytes through ${way}, ${callers} at once`;
   const comparison = await compareRates(
     { name, unit: 'files', target: 0.5, rounds },

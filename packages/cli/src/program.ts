@@ -1,7 +1,7 @@
 /** The command line of `omgfs`: names, arguments, help. Each command is a module of its own. */
 import { type Client, createAdmin, createClient } from '@omgfs/client';
 import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
-import { Argument, Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import type { WithAdmin } from './admin/context.ts';
 import { addAdminCommands } from './admin/program.ts';
 import { type DoctorFlags, doctorCommand, NotFine } from './commands/doctor.ts';
@@ -303,6 +303,13 @@ function addNginxConfig(program: Command, withAdmin: WithAdmin): void {
     )
     .option('--cache <dir>', 'nginx keeps files that it fetched there')
     .option('--cache-size <size>', 'of that directory, like 500m or 10g', '10g')
+    .option('--answer-cache <dir>', 'nginx keeps answers there of an application that allows it')
+    .option('--answer-path <path>', 'what the URLs begin with that this is for', '/files/')
+    .addOption(
+      new Option('--answers-for <whom>', 'everyone: kept answers that say so go to all users')
+        .choices(['user', 'everyone'])
+        .default('user'),
+    )
     .addHelpText('after', nginxConfigExamples)
     .action(
       withAdmin(({ admin, json }, flags: NginxConfigFlags) =>
@@ -358,6 +365,9 @@ const nginxConfigExamples = `
 Examples:
   omgfs nginx-config --out ./nginx --application 127.0.0.1:8080
   nginx -p ./nginx -c nginx.conf             try it
+  omgfs nginx-config --out ./nginx --application 127.0.0.1:8080 --cache /var/cache/omgfs \\
+      --answer-cache /run/omgfs-answers --answer-path /pictures/
+                                             keeps files, and answers that allow it
   omgfs nginx-config > /etc/nginx/omgfs-targets.conf && nginx -s reload
                                              after hosts came or went
 `;

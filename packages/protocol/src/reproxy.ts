@@ -19,8 +19,16 @@ export interface ReproxyOptions {
   location?: string;
   /** Length of the file in bytes: Perlbal takes a replica of another length for broken. */
   sizeBytes?: number;
-  /** How long Perlbal may remember the URLs, in seconds. */
+  /**
+   * How long a proxy may remember the URLs, in seconds: Perlbal, and nginx with an answer cache. So
+   * long it goes on serving who lost the right to read, and the former version of a file.
+   */
   cacheSeconds?: number;
+  /**
+   * Whom the remembered answer is for: whoever sends the same `Cookie` and `Authorization` (by
+   * default with nginx), or everyone (always with Perlbal, so for a user nothing is remembered).
+   */
+  cacheFor?: 'user' | 'everyone';
 }
 
 const nginxUrlsMax = 3;
@@ -38,16 +46,19 @@ export function reproxyHeaders(
   const [first] = paths;
   if (first === undefined) throw new OmgfsError('NO_REPLICA_UP');
   for (const path of paths) checkUrl(path);
-  const { shape, location = locationDefault, sizeBytes, cacheSeconds } = options;
+  const { shape, location = locationDefault, sizeBytes, cacheSeconds, cacheFor } = options;
   if (shape === 'redirect') return { Location: first };
   if (shape === 'single') return { 'X-Reproxy-URL': first };
   if (shape === 'nginx') {
     const urls = paths.slice(0, nginxUrlsMax).join(' ');
-    return { 'X-Accel-Redirect': location, 'X-Reproxy-URL': urls };
+    const addresses = { 'X-Accel-Redirect': location, 'X-Reproxy-URL': urls };
+    if (cacheSeconds === undefined) return addresses;
+    const kept = { 'X-Accel-Expires': String(cacheSeconds), 'X-Reproxy-For': cacheFor ?? 'user' };
+    return { ...addresses, ...kept };
   }
   const headers: Record<string, string> = { 'X-REPROXY-URL': paths.join(' ') };
   if (sizeBytes !== undefined) headers['X-REPROXY-EXPECTED-SIZE'] = String(sizeBytes);
-  if (cacheSeconds !== undefined) {
+  if (cacheSeconds !== undefined && cacheFor !== 'user') {
     headers['X-REPROXY-CACHE-FOR'] = `${cacheSeconds}; Content-Type Last-Modified`;
   }
   return headers;

@@ -12,6 +12,21 @@ test('nginx gets an internal location and at most three URLs', () => {
   expect(moved['X-Accel-Redirect']).toBe('/internal');
 });
 
+test('nginx learns how long and for whom it may keep the answer', () => {
+  const kept = (options: object) => {
+    const headers = reproxyHeaders(paths, { shape: 'nginx', ...options });
+    return [headers['X-Accel-Expires'], headers['X-Reproxy-For']];
+  };
+  expect(kept({ cacheSeconds: 10 })).toEqual(['10', 'user']);
+  expect(kept({ cacheSeconds: 10, cacheFor: 'everyone' })).toEqual(['10', 'everyone']);
+  expect(kept({ cacheFor: 'everyone' })).toEqual([undefined, undefined]);
+});
+
+test('Perlbal, which tells no users apart, remembers nothing for one', () => {
+  const options = { shape: 'perlbal', cacheSeconds: 60, cacheFor: 'user' } as const;
+  expect(reproxyHeaders(paths, options)).toEqual({ 'X-REPROXY-URL': paths.join(' ') });
+});
+
 test('Perlbal gets all URLs, the size and the time to remember', () => {
   const headers = reproxyHeaders(paths, { shape: 'perlbal', sizeBytes: 12, cacheSeconds: 60 });
   expect(headers).toEqual({

@@ -1,6 +1,7 @@
 /** `omgfs nginx-config`: the reproxy configuration of nginx for the hosts of a cluster. */
 import type { Admin } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
+import type { AnswersFor } from '../nginx/answers.ts';
 import { targetsOf } from '../nginx/targets.ts';
 import {
   checkNginxConfig,
@@ -10,11 +11,15 @@ import {
 } from '../nginx/write.ts';
 import { printJson, printLine } from '../output.ts';
 
-export interface NginxConfigFlags extends Omit<NginxConfigOptions, 'cache'> {
+export interface NginxConfigFlags extends Omit<NginxConfigOptions, 'cache' | 'answers'> {
   out?: string;
   /** A directory. */
   cache?: string;
   cacheSize: string;
+  /** A directory. */
+  answerCache?: string;
+  answerPath: string;
+  answersFor: AnswersFor;
 }
 
 /**
@@ -27,7 +32,7 @@ export async function nginxConfigCommand(
 ): Promise<void> {
   const { out, application, listen, keepalive, json, cacheSize } = flags;
   const cache = flags.cache === undefined ? undefined : { dir: flags.cache, size: cacheSize };
-  const options = { application, listen, keepalive, cache };
+  const options = { application, listen, keepalive, cache, answers: answersOf(flags) };
   checkNginxConfig(options);
   if (application !== undefined && out === undefined) {
     throw new OmgfsError('BAD_ARGS', { message: '--application needs --out, a directory' });
@@ -48,4 +53,9 @@ export async function nginxConfigCommand(
   if (application === undefined) {
     printLine('Include omgfs-targets.conf in http { }, omgfs-reproxy.conf in server { }.');
   }
+}
+
+function answersOf(flags: NginxConfigFlags): NginxConfigOptions['answers'] {
+  const { answerCache: dir, answerPath: path, answersFor: keptFor } = flags;
+  return dir === undefined ? undefined : { dir, path, keptFor };
 }

@@ -2,6 +2,7 @@
  * The configuration of nginx that is the same for every cluster. `deploy/nginx` holds the same
  * files for whoever reads the repository; a test compares them.
  */
+import type { AnswerCache } from './answers.ts';
 import type { NginxCache } from './cache.ts';
 
 /** Included in the `server` block. */
@@ -127,7 +128,9 @@ export function nginxConf(options: {
   application: string;
   listen: string;
   cache?: NginxCache | undefined;
+  answers?: AnswerCache | undefined;
 }): string {
+  const answers = options.answers === undefined ? '' : '    include omgfs-answers.conf;\n';
   return `
 # A complete nginx in front of an application. Run it in the directory of this file with a directory
 # of its own for its process id, log and temporary files:
@@ -170,7 +173,7 @@ ${options.cache === undefined ? '' : '  # Files of the cache.\n  sendfile on;\n'
       proxy_request_buffering off;
     }
 
-    include omgfs-reproxy.conf;
+${answers}    include omgfs-reproxy.conf;
   }
 }
 `.trimStart();

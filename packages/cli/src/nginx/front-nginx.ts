@@ -13,6 +13,7 @@ import { createAdmin } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
 import { endLeftoverNginx } from '@omgfs/storage';
 import { freePort, portIfFree } from '../local-cluster/ports.ts';
+import type { AnswerCache } from './answers.ts';
 import type { NginxCache } from './cache.ts';
 import { writeNginxConfig } from './write.ts';
 
@@ -25,6 +26,8 @@ export interface FrontNginxOptions {
   /** Wished port on 127.0.0.1; when it is taken, and for 0, any free one. */
   port: number;
   cache?: NginxCache | undefined;
+  /** Answers of the application that are kept. */
+  answers?: AnswerCache | undefined;
   /** Called when it ends without having been told to. */
   onUnexpectedEnd?: (message: string) => void;
 }
@@ -50,8 +53,8 @@ export async function startFrontNginx(options: FrontNginxOptions): Promise<Front
   const port = (await portIfFree('127.0.0.1', options.port)) || (await freePort('127.0.0.1'));
   const listen = `127.0.0.1:${port}`;
   const admin = createAdmin({ trackers: options.trackers });
-  const { application, cache } = options;
-  const plan = { application, listen, keepalive, cache };
+  const { application, cache, answers } = options;
+  const plan = { application, listen, keepalive, cache, answers };
   await writeNginxConfig(admin, dir, plan).finally(() => admin.close());
   const child = await launch(dir);
   const onExit = () => child.kill('SIGTERM');

@@ -42,13 +42,19 @@ export function targetsOf(hosts: readonly HostInfo[]): Target[] {
   throw new OmgfsError('FAILURE', { message });
 }
 
-/** The part of the configuration that changes with the cluster, for the `http` block. */
-export function targetsConf(targets: readonly Target[], { keepalive }: { keepalive: number }) {
+/**
+ * The part of the configuration that changes with the cluster, for the `http` block. With
+ * `asksAgain` one request may go by two answers of the application.
+ */
+export function targetsConf(
+  targets: readonly Target[],
+  { keepalive, asksAgain }: { keepalive: number; asksAgain: boolean },
+): string {
   return [
     "# Storage nodes, written by 'omgfs nginx-config'. Write it anew when hosts come or go.",
     '# An application can lead nginx to no other address.\n',
     ...targets.map((target) => upstreamOf(target, keepalive)),
-    ...[1, 2, 3].map((hop) => mapOf(targets, hop)),
+    ...[1, 2, 3].map((hop) => mapOf(targets, { hop, asksAgain })),
   ].join('\n');
 }
 
@@ -62,10 +68,14 @@ function upstreamOf({ host, ip, port, upstream }: Target, keepalive: number): st
   ].join('\n');
 }
 
-function mapOf(targets: readonly Target[], hop: number): string {
+function mapOf(
+  targets: readonly Target[],
+  { hop, asksAgain }: { hop: number; asksAgain: boolean },
+): string {
+  const again = asksAgain ? ['  volatile;'] : [];
   const lines = targets.map(({ ip, port, upstream }) => {
     const address = ip.replaceAll('.', '\\.') + (port === 80 ? '(?::80)?' : `:${port}`);
     return `  "~^http://${address}(/.*)$" http://${upstream}$1;`;
   });
-  return [`map $reproxy_url_${hop} $reproxy_${hop} {`, ...lines, '}\n'].join('\n');
+  return [`map $reproxy_url_${hop} $reproxy_${hop} {`, ...again, ...lines, '}\n'].join('\n');
 }

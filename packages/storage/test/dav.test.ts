@@ -151,3 +151,29 @@ test('a PUT or DELETE with conditions leaves what others wrote', async () => {
   const racers = Array.from({ length: 8 }, () => write({ 'if-none-match': '*' }));
   expect((await Promise.all(racers)).sort()).toEqual([200, ...Array(7).fill(412)]);
 });
+
+test('I3: of two that want a free name one gets it, and the other keeps what it has', async () => {
+  const { url, dav } = await startDav();
+  const no = { overwrite: 'F' };
+  for (const method of ['MOVE', 'COPY']) {
+    for (let round = 0; round < 4; round += 1) {
+      const sources = [0, 1, 2, 3].map((one) => `/dev1/${method}-${round}-${one}`);
+      for (const path of sources) await put(url + path, path);
+      const to = `/dev1/${method}-${round}`;
+      const answers = await Promise.all(sources.map((path) => dav(method, path, to, no)));
+      const winners = sources.filter((_, one) => answers[one]?.status === 201);
+      expect(answers.map(({ status }) => status).sort()).toEqual([201, 412, 412, 412]);
+      expect([(await ask(url + to)).text]).toEqual(winners);
+      for (const path of sources) {
+        const isGone = method === 'MOVE' && winners.includes(path);
+        expect((await ask(url + path)).status).toBe(isGone ? 404 : 200);
+      }
+    }
+  }
+  for (const name of ['one', 'two']) {
+    await dav('MKCOL', `/dev1/${name}`);
+    await put(`${url}/dev1/${name}/f`, name);
+  }
+  const moves = ['one', 'two'].map((name) => dav('MOVE', `/dev1/${name}`, '/dev1/free', no));
+  expect((await Promise.all(moves)).map(({ status }) => status).sort()).toEqual([201, 412]);
+});

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { opendir, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { fromByteString, OmgfsError, toByteString } from '@omgfs/protocol';
-import type { DavEntry, DavFileSystem, FileFacts } from '@omgfs/webdav';
+import { type DavEntry, DavError, type DavFileSystem, type FileFacts } from '@omgfs/webdav';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import { parentOf } from '../device/directories.ts';
@@ -14,6 +14,8 @@ import {
   closeNow,
   errnoOf,
   lstat,
+  mkdir,
+  moveToFree,
   readdir,
   readFully,
   rename,
@@ -103,7 +105,7 @@ export class DeviceFiles implements DavFileSystem {
   async createEmpty(path: string): Promise<void> {
     const { device, name } = await this.#writable(path);
     device.space.check(0);
-    await storeFile(device, name, async () => {});
+    await storeFile(device, name, async () => {}, { replace: false }).catch(taken);
   }
 
   async remove(path: string): Promise<void> {
@@ -116,7 +118,11 @@ export class DeviceFiles implements DavFileSystem {
     }
   }
 
-  async move(from: string, to: string): Promise<void> {
+  async move(
+    from: string,
+    to: string,
+    { kind, replace }: { kind: FileFacts['kind']; replace: boolean },
+  ): Promise<void> {
     const source = await this.#writable(from);
     const target = await this.#writable(to);
     const { device } = source;
@@ -126,7 +132,8 @@ export class DeviceFiles implements DavFileSystem {
       });
     }
     const digests = await knownDigests(source);
-    await device.run(() => rename(source.path, target.path));
+    const move = replace ? rename : kind === 'file' ? moveToFree : moveDirectoryToFree;
+    await device.run(() => move(source.path, target.path)).catch(taken);
     device.forgetPlaces();
     // Those of a collection lie in its directories and have moved with them.
     if (digests !== undefined) device.digests.record(target.name, digests.stats, digests.known);
@@ -144,7 +151,11 @@ export class DeviceFiles implements DavFileSystem {
     return noteAside(device, { name, replaced: { name: old.name, by: by.path } });
   }
 
-  async copyFile(from: string, to: string, { signal }: { signal: AbortSignal }): Promise<void> {
+  async copyFile(
+    from: string,
+    to: string,
+    { replace, signal }: { replace: boolean; signal: AbortSignal },
+  ): Promise<void> {
     const source = await this.#mustPlace(from);
     const { device, name } = await this.#writable(to);
     const { fd: input, stats } = await openFile(source.device, source.name);
@@ -154,7 +165,7 @@ export class DeviceFiles implements DavFileSystem {
       try {
         const hashes = Object.keys(known ?? {}).map((algorithm) => createHash(algorithm));
         let copied: Stats | undefined;
-        await storeFile(device, name, async (fd) => {
+        const fill = async (fd: number) => {
           const buffer = Buffer.allocUnsafe(copyChunkBytes);
           for (let at = 0; ; ) {
             signal.throwIfAborted();
@@ -174,7 +185,8 @@ export class DeviceFiles implements DavFileSystem {
             });
           }
           copied = statNow(fd);
-        });
+        };
+        await storeFile(device, name, fill, { replace }).catch(taken);
         if (known !== undefined && copied !== undefined) device.digests.record(name, copied, known);
       } finally {
         claim.release();
@@ -216,6 +228,23 @@ export class DeviceFiles implements DavFileSystem {
     }
     place.device.assertWritable();
     return place;
+  }
+}
+
+/** What has come between the look and the change is not replaced. */
+function taken(error: unknown): never {
+  if (!['EEXIST', 'ENOTEMPTY'].includes(errnoOf(error))) throw error;
+  throw new DavError(412, 'The destination exists.');
+}
+
+/** As `moveToFree`: a directory takes the place of an empty one, and this one is ours. */
+async function moveDirectoryToFree(from: string, to: string): Promise<void> {
+  await mkdir(to, 0o755);
+  try {
+    await rename(from, to);
+  } catch (error) {
+    await rmdir(to).catch(() => {});
+    throw error;
   }
 }
 

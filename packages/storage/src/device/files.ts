@@ -12,6 +12,7 @@ export const lstat = promisify(fs.lstat);
 export const stat = promisify(fs.stat);
 export const statfs = promisify(fs.statfs);
 export const mkdir = promisify(fs.mkdir);
+const link = promisify(fs.link);
 export const rename = promisify(fs.rename);
 export const rmdir = promisify(fs.rmdir);
 export const unlink = promisify(fs.unlink);
@@ -34,6 +35,21 @@ export function statBig(path: string): Promise<fs.BigIntStats> {
 }
 
 const directly: Runner = (call) => call();
+
+/**
+ * Moves a file to a name that is free, which `rename` would not ask.
+ * @throws EEXIST when it is taken, also by somebody who came a moment before.
+ */
+export async function moveToFree(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    // File systems without hard links have no way to ask.
+    if (!['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error))) throw error;
+    return rename(from, to);
+  }
+  await unlink(from);
+}
 
 /** Closes without leaving the thread: nothing is written back by a close of a local file. */
 export function closeNow(fd: number): void {

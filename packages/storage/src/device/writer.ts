@@ -7,6 +7,7 @@ import { parentOf } from './directories.ts';
 import {
   closeNow,
   errnoOf,
+  moveToFree,
   rename,
   statNow,
   unlink,
@@ -15,17 +16,21 @@ import {
 } from './files.ts';
 import { type FileThread, NotDone, type Stamp } from './io/file-thread.ts';
 
+type Move = (from: string, to: string) => Promise<void>;
+
 /**
- * Stores what `fill` writes under a name relative to the device. When it resolves, the file and
- * the directories above it survive a power cut, unless the node does not sync at all.
+ * Stores what `fill` writes under a name relative to the device; what is there is replaced, or not.
+ * When it resolves, the file and the directories above it survive a power cut, unless the node does
+ * not sync at all.
  * @throws PATH_CONFLICT, DEVICE_REFUSED, errors of the system and whatever `fill` throws.
  */
 export function storeFile(
   device: Device,
   name: string,
   fill: (fd: number) => Promise<void>,
+  { replace = true }: { replace?: boolean } = {},
 ): Promise<void> {
-  return store(device, name, { fill });
+  return store(device, name, { fill, move: replace ? rename : moveToFree });
 }
 
 /**
@@ -130,7 +135,11 @@ async function storeByThread(
 async function store(
   device: Device,
   name: string,
-  { fill, syncWrites = false }: { fill: (fd: number) => Promise<void>; syncWrites?: boolean },
+  {
+    fill,
+    move = rename,
+    syncWrites = false,
+  }: { fill: (fd: number) => Promise<void>; move?: Move; syncWrites?: boolean },
 ): Promise<void> {
   const directory = parentOf(name);
   const { directories, run } = device;
@@ -149,12 +158,12 @@ async function store(
         return fill(fd);
       },
       place: async () => {
-        await run(() => rename(temp, target)).catch(async (error: unknown) => {
+        await run(() => move(temp, target)).catch(async (error: unknown) => {
           if (errnoOf(error) !== 'ENOENT') throw error;
           // Someone tidies away empty directories behind our back.
           directories.forget();
           await directories.ensure(directory);
-          await run(() => rename(temp, target));
+          await run(() => move(temp, target));
         });
         await directories.sync(directory);
       },

@@ -73,6 +73,11 @@ test('get -r brings a tree back', async () => {
   await json('put', '-r', 'tree', '--prefix', 't/');
   await json('get', '-r', 't/', 'back');
   execFileSync('diff', ['-r', join(dir, 'tree'), join(dir, 'back')]);
+  const none = await run('get', '-r', 'typo/', 'back');
+  expect({ code: none.code, err: none.err }).toEqual({
+    code: 1,
+    err: expect.stringContaining("no key begins with 'typo/'"),
+  });
 });
 
 test('get -r makes directories of what keeps the empty folders of a share', async () => {

@@ -210,6 +210,7 @@ test('garbage is refused in words', async () => {
   expect(await post({ 'upload-length': '-1', ...key })).toBe(400);
   expect(await post({ 'upload-length': '1', 'upload-defer-length': '1', ...key })).toBe(400);
   expect(await post({ 'upload-length': '1' })).toBe(400);
+  expect(await post({ 'upload-length': '1', 'upload-concat': 'partial', ...key })).toBe(400);
   expect(await post({ 'upload-length': '1', 'upload-metadata': 'key %%%' })).toBe(400);
   expect(await post({ 'upload-length': '1', 'upload-metadata': 'key eA==,key eA==' })).toBe(400);
   const long = metadata({ key: 'k', ...{ much: 'x'.repeat(9_000) } });

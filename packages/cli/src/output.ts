@@ -102,8 +102,8 @@ export function printJson(value: unknown): void {
 /** What to try next, by error code. */
 const advice: Partial<Record<ErrorCode, string>> = {
   NO_TRACKER_UP: "Is a tracker running there? Start a cluster here with 'omgfs up'.",
-  UNREG_DOMAIN: 'Name another domain with --domain, or create it at the tracker.',
-  UNREG_CLASS: 'Leave --class out for the default class, or create the class at the tracker.',
+  UNREG_DOMAIN: "Name another with --domain; see 'omgfs admin domain list'.",
+  UNREG_CLASS: "Leave --class out for the default class; see 'omgfs admin class list'.",
   UNKNOWN_KEY: "See what is stored with 'omgfs ls'.",
   NO_DEVICES: 'All devices are full, down or not yet seen by the tracker; try again in a moment.',
   NO_REPLICA_UP: 'Start the storage nodes that hold the file, then try again.',

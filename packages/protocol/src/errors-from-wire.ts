@@ -1,5 +1,5 @@
 /** The way back from `ERR` lines to errors, for clients. */
-import { type ErrorCode, errorTable, OmgfsError } from './errors.ts';
+import { type ErrorCode, type ErrorFacts, errorTable, OmgfsError } from './errors.ts';
 
 const codeByWire = new Map<string, ErrorCode>();
 for (const code of Object.keys(errorTable) as ErrorCode[]) {
@@ -13,9 +13,12 @@ export function errorFromWire(reply: { code: string; text: string }): OmgfsError
   // The original says `db` for trouble with its database as well.
   const otherTrouble = known === 'KEY_TOO_LONG' && reply.text !== errorTable.KEY_TOO_LONG.text;
   const code = otherTrouble ? 'FAILURE' : known;
-  const text = reply.text === '' || reply.text === reply.code ? '' : `: ${reply.text}`;
+  const { message, text }: ErrorFacts = errorTable[code];
+  const words = ['', reply.code].includes(reply.text) ? '' : `: ${reply.text}`;
+  // What the tracker always says for it tells nothing more.
+  const isUsual = code !== 'FAILURE' && (words === '' || reply.text === text);
   return new OmgfsError(code, {
-    message: `${errorTable[code].message} (tracker said ${reply.code}${text})`,
+    message: isUsual ? message : `${message} (tracker said ${reply.code}${words})`,
     wireText: reply.text,
     details: { wire: reply.code },
   });

@@ -57,6 +57,13 @@ describe('on the wire', () => {
     expect(error.message).toContain('brand_new');
   });
 
+  test('what a tracker says is repeated only when it says more than the code', () => {
+    const plain = errorFromWire({ code: 'unknown_key', text: 'unknown_key' });
+    expect(plain.message).toBe(errorTable.UNKNOWN_KEY.message);
+    const more = errorFromWire({ code: 'size_mismatch', text: 'Expected: 5; actual: 3' });
+    expect(more.message).toContain('Expected: 5; actual: 3');
+  });
+
   test('trouble with the database of a Perl tracker is not taken for a long key', () => {
     expect(errorFromWire({ code: 'db', text: 'db' }).code).toBe('FAILURE');
     expect(errorFromWire({ code: 'db', text: 'Key is longer than 255 bytes' }).code).toBe(

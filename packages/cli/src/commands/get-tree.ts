@@ -3,7 +3,15 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join, normalize, sep } from 'node:path';
 import type { Client } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
-import { about, createProgress, printError, printJson, printLine, someFailed } from '../output.ts';
+import {
+  about,
+  createProgress,
+  printable,
+  printError,
+  printJson,
+  printLine,
+  someFailed,
+} from '../output.ts';
 import { inParallel } from '../tree.ts';
 import { saveTo } from './get.ts';
 
@@ -15,7 +23,7 @@ export interface GetTreeOptions {
 
 /**
  * Each file appears whole or not at all; a failure of one does not stop the others.
- * @throws FAILURE when some failed.
+ * @throws FAILURE when some failed, UNKNOWN_KEY when there is none.
  */
 export async function getTreeCommand(
   client: Client,
@@ -25,6 +33,7 @@ export async function getTreeCommand(
 ): Promise<void> {
   const { json, jobs, signal } = options;
   const progress = createProgress({ label: 'fetching', unit: 'items', total: undefined, json });
+  let found = 0;
   let files = 0;
   let failed = 0;
   const fetchOne = async (key: string) => {
@@ -55,6 +64,7 @@ export async function getTreeCommand(
   try {
     let page: string[] = [];
     for await (const key of client.list({ prefix, signal })) {
+      found += 1;
       page.push(key);
       if (page.length < jobs * 16) continue;
       await inParallel(page, { concurrency: jobs }, fetchOne);
@@ -65,6 +75,9 @@ export async function getTreeCommand(
     progress.stop();
   }
   if (failed > 0) throw someFailed(failed, files + failed);
+  if (found === 0 && prefix !== '') {
+    throw new OmgfsError('UNKNOWN_KEY', { message: `no key begins with '${printable(prefix)}'` });
+  }
   if (!json) printLine(`${files} files in ${target}`);
 }
 

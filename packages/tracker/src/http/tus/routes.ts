@@ -88,6 +88,10 @@ class Tus {
 
   create = async (request: FastifyRequest, reply: FastifyReply) => {
     const { headers } = request;
+    if (headers['upload-concat'] !== undefined) {
+      const message = 'Upload-Concat is not offered; clients send a file in one upload by default.';
+      throw new OmgfsError('BAD_REQUEST', { message });
+    }
     const length = lengthOf(headers);
     this.#checkLength(length);
     const { key, class: className, ...said } = metadataOf(headers['upload-metadata']);

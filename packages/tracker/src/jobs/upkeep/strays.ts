@@ -22,11 +22,14 @@ export class Strays {
 
   async step(): Promise<void> {
     const { store } = this.#services;
+    // A device that hangs is waited for once, not for each of its files.
+    const failed = new Set<number>();
     for (const stray of await store.strays.due(rowsPerStep)) {
-      const work = (lost: AbortSignal) => this.#settle(stray, lost);
-      const delaySeconds = await store.withLock(fidLock(stray.fid), work).then((after) => {
-        return after ?? busyDelaySeconds;
-      });
+      const settle = (lost: AbortSignal) => this.#settle(stray, lost);
+      const delaySeconds = failed.has(stray.devid)
+        ? failedDelaySeconds
+        : ((await store.withLock(fidLock(stray.fid), settle)) ?? busyDelaySeconds);
+      if (delaySeconds === failedDelaySeconds) failed.add(stray.devid);
       if (delaySeconds === 0) await store.strays.remove(stray);
       else await store.strays.postpone(stray, delaySeconds);
     }

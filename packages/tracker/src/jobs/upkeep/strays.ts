@@ -25,18 +25,20 @@ export class Strays {
     // A device that hangs is waited for once, not for each of its files.
     const failed = new Set<number>();
     for (const stray of await store.strays.due(rowsPerStep)) {
-      const settle = (lost: AbortSignal) => this.#settle(stray, lost);
-      const delaySeconds = failed.has(stray.devid)
-        ? failedDelaySeconds
-        : ((await store.withLock(fidLock(stray.fid), settle)) ?? busyDelaySeconds);
-      if (delaySeconds === failedDelaySeconds) failed.add(stray.devid);
+      const settle = (lost: AbortSignal) => this.#settle(stray, { lost, failed });
+      const after = await store.withLock(fidLock(stray.fid), settle);
+      const delaySeconds = after ?? busyDelaySeconds;
       if (delaySeconds === 0) await store.strays.remove(stray);
       else await store.strays.postpone(stray, delaySeconds);
     }
   }
 
   /** @returns 0 when nothing is left to do, else after how long to look again, in seconds. */
-  async #settle({ fid, devid }: Stray, lost: AbortSignal): Promise<number> {
+  async #settle(
+    { fid, devid }: Stray,
+    { lost, failed }: { lost: AbortSignal; failed: Set<number> },
+  ): Promise<number> {
+    if (failed.has(devid)) return failedDelaySeconds;
     const { store, topology, devices, log } = this.#services;
     const status = topology.device(devid)?.status;
     if (status === undefined || status === 'dead') return 0;
@@ -54,7 +56,10 @@ export class Strays {
     }
     if (lost.aborted) return busyDelaySeconds;
     const outcome = await devices.remove(url);
-    if (typeof outcome === 'object') return failedDelaySeconds;
+    if (typeof outcome === 'object') {
+      failed.add(devid);
+      return failedDelaySeconds;
+    }
     log.info({ fid, devid, outcome }, 'stray.deleted');
     return 0;
   }

@@ -25,7 +25,7 @@ export function createStrayStore(engine: Engine): StrayStore {
         // Reads the whole table: only what failed at the end of an upload is in it.
         const rows = await engine.rows(
           `SELECT fid, devid FROM omg_stray WHERE nexttry <= ${now}
-           ORDER BY nexttry LIMIT ${integer(limit)}`,
+           ORDER BY nexttry, fid LIMIT ${integer(limit)}`,
         );
         return rows.map((row) => ({ fid: int(row, 'fid'), devid: int(row, 'devid') }));
       }),

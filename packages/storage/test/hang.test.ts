@@ -1,8 +1,10 @@
 /** Goal: a disk that hangs stops neither the other devices nor the process. Method: the built
  *  mogstored with calls that block its threads, as those to a frozen file system do. */
+import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { dirname, join } from 'node:path';
-import { fidPath } from '@omgfs/protocol';
+import { bundle, type FrameHead, FrameReader, fidPath } from '@omgfs/protocol';
 import { expect, test } from 'vitest';
 import { hasEnded, launchMogstored } from '../../../test/helpers/mogstored.ts';
 import { until } from '../../../test/helpers/wait.ts';
@@ -47,6 +49,31 @@ test.each(Object.entries(threads))('a disk that hangs stops only %s', async (_, 
   expect(answered).toBe(0);
   await mend();
   expect(new Set(await Promise.all(stuck))).toEqual(new Set([200]));
+});
+
+test('files of a bundle come while the disk of another hangs, and that one when it goes on', async () => {
+  const docroot = await createDocroot(1, 2);
+  const [stuck = '', ...others] = [fidPath(1, 1), fidPath(2, 2), fidPath(2, 3), fidPath(2, 4)];
+  for (const path of [stuck, ...others]) {
+    await mkdir(dirname(docroot + path), { recursive: true });
+    await writeFile(docroot + path, path);
+  }
+  const { url, mend } = await launchMogstored({
+    docroot,
+    bad: { calls: ['openat'], paths: [docroot + stuck] },
+  });
+  const frames = new FrameReader(4, { begin: () => undefined, end: (head) => came.push(head) });
+  const came: FrameHead[] = [];
+  const asking = request(url, { method: 'POST', headers: { [bundle.header]: '1' } });
+  asking.end(JSON.stringify([stuck, ...others]));
+  const [answer] = await once(asking, 'response');
+  const ended = once(answer, 'end');
+  answer.on('data', (chunk: Buffer) => frames.push(chunk));
+  await until('those of the other disk', () => came.length === others.length);
+  expect(came.map(({ index }) => index).sort()).toEqual([1, 2, 3]);
+  await mend();
+  await ended;
+  expect(came.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
 });
 
 test('a stop does not wait for a disk that hangs', async () => {

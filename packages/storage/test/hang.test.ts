@@ -51,7 +51,7 @@ test.each(Object.entries(threads))('a disk that hangs stops only %s', async (_, 
   expect(new Set(await Promise.all(stuck))).toEqual(new Set([200]));
 });
 
-test('files of a bundle come while the disk of another hangs, and that one when it goes on', async () => {
+test('files of a bundle come while the disk of another hangs, and that one later', async () => {
   const docroot = await createDocroot(1, 2);
   const [stuck = '', ...others] = [fidPath(1, 1), fidPath(2, 2), fidPath(2, 3), fidPath(2, 4)];
   for (const path of [stuck, ...others]) {

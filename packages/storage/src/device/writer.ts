@@ -34,15 +34,15 @@ export function storeFile(
 }
 
 /**
- * The same for a file that is there as a whole, which takes fewer trips between threads. One that
- * is `gathered` may come into place a little later, together with others: for who has many.
+ * The same for a file that is there as a whole, which takes fewer trips between threads. Where many
+ * are stored, it may come into place a little later, together with others.
  * @returns what the file is, if it is to be `stamped`.
  */
 export async function storeWhole(
   device: Device,
   name: string,
   bytes: Buffer,
-  { stamped = false, gathered = false }: { stamped?: boolean; gathered?: boolean } = {},
+  { stamped = false }: { stamped?: boolean } = {},
 ): Promise<Stamp | undefined> {
   // It may have been long on its way.
   if (device.stale) await device.look();
@@ -51,8 +51,7 @@ export async function storeWhole(
   const paths = { temp: device.tempPath(), path: `${device.root}/${name}` };
   const thread = device.smallFiles.thread(bytes.length, paths.temp, paths.path);
   if (thread !== undefined) {
-    const file = { ...paths, device, bytes, stamped, gathered };
-    const done = await storeByThread(thread, file);
+    const done = await storeByThread(thread, { ...paths, device, bytes, stamped });
     if (done !== undefined) {
       await device.directories.sync(parentOf(name));
       return done.stamp;
@@ -88,7 +87,11 @@ export function storeNow(
   if (thread === undefined) return false;
   device.space.spend({ bytes: body.length, announced: 0 });
   const reject = (error: Error) => void giveUp(device, paths.temp, error).then(() => done(false));
-  thread.push({ ...paths, body }, { resolve: () => done(true), reject });
+  const resolve = () => {
+    device.hotFiles.fresh.add(name);
+    done(true);
+  };
+  thread.push({ ...paths, body }, { resolve, reject });
   return true;
 }
 
@@ -107,10 +110,9 @@ async function storeByThread(
     path: string;
     bytes: Buffer;
     stamped: boolean;
-    gathered: boolean;
   },
 ): Promise<{ stamp: Stamp | undefined } | undefined> {
-  const { device, temp, path, bytes: body, stamped, gathered } = file;
+  const { device, temp, path, bytes: body, stamped } = file;
   const { sync, run } = device;
   let opened = false;
   try {
@@ -118,7 +120,7 @@ async function storeByThread(
     const { fd, stamp } = await thread.order({ temp, body, stamped });
     opened = true;
     try {
-      await (gathered ? device.smallFiles.synced.run(() => sync(fd)) : sync(fd));
+      await device.smallFiles.synced.run(() => sync(fd));
     } finally {
       closeNow(fd);
     }

@@ -209,7 +209,7 @@ async function storeFetched(
   check.take(bytes);
   const checksum = check.verify();
   write.disk.work();
-  await storeWhole(write.device, write.name, bytes, { gathered: true });
+  await storeWhole(write.device, write.name, bytes);
   return checksum;
 }
 

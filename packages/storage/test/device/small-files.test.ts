@@ -71,7 +71,7 @@ const count = 100;
 const storeAll = (device: Device) =>
   Promise.all(
     Array.from({ length: count }, (_, at) =>
-      storeWhole(device, `some/dir/${at}`, bodyOf(at), { stamped: true, gathered: at % 2 === 0 }),
+      storeWhole(device, `some/dir/${at}`, bodyOf(at), { stamped: true }),
     ),
   );
 

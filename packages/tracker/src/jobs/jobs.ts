@@ -294,7 +294,7 @@ function createTempfileReaper(
   const faults = new FaultLog(log, 'tempfiles');
   const ageSeconds = settings.tempfileAgeSeconds;
   const leftovers = new Leftovers(store);
-  const strays = new Strays(services);
+  const strays = new Strays(services, stopping);
   return new Repeater({
     everyMs: settings.tempfileEveryMs ?? 5_000,
     onError: (error) => faults.failed(error),

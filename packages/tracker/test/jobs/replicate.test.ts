@@ -202,6 +202,27 @@ describe.each(engines)('replication on %s', (engine) => {
     expect(copies).toBe(fids.length);
   });
 
+  test('a tracker that stops does not read replicas to their end', async () => {
+    let reading = 0;
+    const cluster = await startCluster({
+      ...{ engine, hosts: 3, hashtype: 'MD5' },
+      devices: (real) => ({
+        ...real,
+        digest: async (url, type, options) => {
+          reading += 1;
+          await new Promise((resolve) => options?.signal?.addEventListener('abort', resolve));
+          return real.digest(url, type, options);
+        },
+      }),
+    });
+    const checksum = md5Of('hello');
+    const fid = await cluster.upload({ bytes: 'hello', on: [1, 2, 3], checksum });
+    await until('the replicas of a file with one too many are read', () => reading === 3);
+    await cluster.jobs.stop();
+    expect(await cluster.replicas(fid)).toEqual([1, 2, 3]);
+    expect(cluster.lines.filter(({ event }) => event === 'replica.faulty')).toEqual([]);
+  });
+
   test('a tracker that stops gives up its copy and leaves the row due', async () => {
     let copying = () => {};
     const began = new Promise<void>((resolve) => {

@@ -117,7 +117,7 @@ async function removeSource(
   },
 ): Promise<MoveOutcome> {
   const { file, devid, copiesMin, signals } = request;
-  const verified = await verifiedReplicas(services, file);
+  const verified = await verifiedReplicas(services, file, signals);
   const others = verified.filter((other) => other !== devid);
   if (!isNoWorse(services, file, { devid, others, copiesMin })) {
     return kept('not_verified', 'too few of the other copies can be verified now');

@@ -1,4 +1,5 @@
 /** Removes a replica that a file has too many, under invariant I2. */
+import { underAny } from '../../devices/any-signal.ts';
 import type { FileWithReplicas } from '../../store/store.ts';
 import type { JobServices } from '../services.ts';
 import { askAbout } from './question.ts';
@@ -15,7 +16,7 @@ export async function trim(
   signals: readonly AbortSignal[],
 ): Promise<{ removed: number } | { obstacle: string }> {
   const { fid } = file;
-  const verified = await verifiedReplicas(services, file);
+  const verified = await verifiedReplicas(services, file, signals);
   for (const devid of leastWantedFirst(services, file)) {
     const others = verified.filter((other) => other !== devid);
     const { verdict } = askAbout(services, file, { holding: others });
@@ -45,10 +46,14 @@ export async function removeReplica(
   return undefined;
 }
 
-/** Those replicas that their devices show right now, by length, or checksum where there is one. */
+/**
+ * Those replicas that their devices show right now, by length, or checksum where there is one. When
+ * a signal fires, what was not shown yet does not count.
+ */
 export async function verifiedReplicas(
   { store, topology, devices, slots, log }: JobServices,
   { fid, length, devids }: FileWithReplicas,
+  signals: readonly AbortSignal[],
 ): Promise<number[]> {
   const checksum = await store.findChecksum(fid);
   const readable = devids.filter((devid) => topology.isReadable(devid));
@@ -57,10 +62,11 @@ export async function verifiedReplicas(
       const url = topology.readUrl({ devid, fid });
       if (url === undefined) return [];
       const bytes = checksum === undefined ? 0 : length;
-      const fault = await slots.run({ devids: [devid], bytes, signals: [] }, () =>
-        findReplicaFault(devices, { url, length, checksum }),
+      const fault = await slots.run({ devids: [devid], bytes, signals }, () =>
+        underAny(signals, (signal) => findReplicaFault(devices, { url, length, checksum, signal })),
       );
       if (fault === undefined) return [devid];
+      if (signals.some(({ aborted }) => aborted)) return [];
       log.warn({ fid, devid, reason: fault }, 'replica.faulty');
       return [];
     }),

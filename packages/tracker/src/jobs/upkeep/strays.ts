@@ -15,9 +15,11 @@ const failedDelaySeconds = 600;
 
 export class Strays {
   readonly #services: JobServices;
+  readonly #stopping: AbortSignal;
 
-  constructor(services: JobServices) {
+  constructor(services: JobServices, stopping: AbortSignal) {
     this.#services = services;
+    this.#stopping = stopping;
   }
 
   async step(): Promise<void> {
@@ -25,6 +27,7 @@ export class Strays {
     // A device that hangs is waited for once, not for each of its files.
     const failed = new Set<number>();
     for (const stray of await store.strays.due(rowsPerStep)) {
+      if (this.#stopping.aborted) return;
       const settle = (lost: AbortSignal) => this.#settle(stray, { lost, failed });
       const after = await store.withLock(fidLock(stray.fid), settle);
       const delaySeconds = after ?? busyDelaySeconds;
@@ -51,10 +54,10 @@ export class Strays {
     if (url === undefined || !topology.canDeleteFrom(devid)) return failedDelaySeconds;
     if (!topology.isReadable(devid)) return awayDelaySeconds;
     // While no replica can be verified, it may be the last copy (I2).
-    if (file !== undefined && (await verifiedReplicas(this.#services, file)).length === 0) {
-      return failedDelaySeconds;
-    }
-    if (lost.aborted) return busyDelaySeconds;
+    const signals = [lost, this.#stopping];
+    const verified = file && (await verifiedReplicas(this.#services, file, signals));
+    if (signals.some(({ aborted }) => aborted)) return busyDelaySeconds;
+    if (verified?.length === 0) return failedDelaySeconds;
     const outcome = await devices.remove(url);
     if (typeof outcome === 'object') {
       failed.add(devid);

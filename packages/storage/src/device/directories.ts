@@ -6,9 +6,10 @@
 import { OmgfsError } from '@omgfs/protocol';
 import { errnoOf, lstat, mkdir, realpath, syncDirectory } from './files.ts';
 import type { Runner } from './io/lane.ts';
+import { RecentMap } from './io/recent-map.ts';
 import { SharedRun } from './shared-run.ts';
 
-/** About 8 MB at most; beyond it the oldest is looked at again. */
+/** About 8 MB at most; beyond it the oldest are looked at again. */
 const rememberedMax = 50_000;
 
 export class Directories {
@@ -16,9 +17,9 @@ export class Directories {
   readonly #durable: boolean;
   readonly #run: Runner;
   /** Directories whose entry in their parent this process has synced. */
-  readonly #made = new Set<string>();
+  readonly #made = new RecentMap<true>(rememberedMax);
   /** Directories that were seen to be no links, with none above them. */
-  readonly #seen = new Set<string>();
+  readonly #seen = new RecentMap<true>(rememberedMax);
   readonly #making = new Map<string, Promise<boolean>>();
   readonly #syncs = new Map<string, SharedRun>();
 
@@ -31,7 +32,7 @@ export class Directories {
 
   /** Whether there is nothing to `ensure`. */
   has(directory: string): boolean {
-    return directory === '' || this.#made.has(directory);
+    return directory === '' || this.#made.get(directory) === true;
   }
 
   /**
@@ -65,14 +66,14 @@ export class Directories {
 
   /** @throws PATH_FORBIDDEN when a link leads elsewhere; ENOENT or ENOTDIR of the system. */
   async check(directory: string): Promise<void> {
-    if (directory === '' || this.#seen.has(directory)) return;
+    if (directory === '' || this.#seen.get(directory) === true) return;
     const path = this.#pathOf(directory);
     if ((await this.#run(() => realpath(path))) !== path) {
       throw new OmgfsError('PATH_FORBIDDEN', {
         message: `${directory} leads over a symbolic link; links are not followed in a device.`,
       });
     }
-    remember(this.#seen, directory);
+    this.#seen.set(directory, true);
   }
 
   /** Forgets what is known, because someone else changed the directories. */
@@ -102,7 +103,7 @@ export class Directories {
     }
     // Also for one that was there: whoever made it may have died before its own sync.
     await this.sync(parent);
-    remember(this.#made, directory);
+    this.#made.set(directory, true);
     return created;
   }
 
@@ -115,14 +116,4 @@ export class Directories {
 export function parentOf(name: string): string {
   const slash = name.lastIndexOf('/');
   return slash < 0 ? '' : name.slice(0, slash);
-}
-
-function remember(set: Set<string>, name: string): void {
-  set.add(name);
-  if (set.size <= rememberedMax) return;
-  // A Set iterates in insertion order, so the first is the oldest.
-  for (const oldest of set) {
-    set.delete(oldest);
-    break;
-  }
 }

@@ -13,6 +13,7 @@ import * as fs from 'node:fs';
 import { headStart } from '../http/plain-head.ts';
 import { FreshFiles } from './io/fresh-files.ts';
 import { isAsKept, type KeptFile, type KeptFiles, keptMs } from './io/kept-files.ts';
+import { RecentMap } from './io/recent-map.ts';
 
 export interface HotFile {
   ino: number;
@@ -51,7 +52,7 @@ const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_N
 export class HotFiles {
   /** Those that were written a short while ago. */
   readonly fresh = new FreshFiles();
-  readonly #files = new Map<string, HotFile>();
+  readonly #files = new RecentMap<HotFile>(filesMax);
   #coldUntilMs = 0;
   /** Grows with each read that was slow, falls by one with each that was not. */
   #slowness = 0;
@@ -68,15 +69,9 @@ export class HotFiles {
 
   /** Remembers a file that has just been read whole through the thread pool. */
   add(name: string, { ino, size, mtimeMs }: Stats, head: string[]): void {
-    this.#files.delete(name);
     const untilMs = performance.now() + hotForMs;
     const text = headStart(200, head);
     this.#files.set(name, { ino, size, mtimeMs, head, headStart: text, untilMs, kept: undefined });
-    if (this.#files.size <= filesMax) return;
-    for (const oldest of this.#files.keys()) {
-      this.#files.delete(oldest);
-      break;
-    }
   }
 
   /** A file that may be read at once, if the disk is quick and the file was read lately. */

@@ -18,6 +18,8 @@ export interface PlainHead {
 /** Longer heads are none of a plain request. */
 const headBytesMax = 4096;
 
+const headEnding = Buffer.from('\r\n\r\n');
+
 const requestLine = /^(GET|HEAD|PUT|DELETE) (\/[A-Za-z0-9/_.%?&=~:@!$'()*+,;-]*) HTTP\/1\.1$/;
 /** Neither folded, nor with spaces at an end of the value, nor beyond ASCII. */
 const headerLine = /^([A-Za-z0-9-]+): ?((?:[!-~](?:[ -~]*[!-~])?)?)$/;
@@ -43,13 +45,15 @@ export class PlainReader {
 
   /** The head at the beginning of the bytes, if it is whole and plain. */
   read(bytes: Buffer): PlainHead | undefined {
-    const text = bytes.toString('latin1', 0, headBytesMax);
-    const lineEnd = text.indexOf('\r\n');
-    const end = lineEnd < 0 ? -1 : text.indexOf('\r\n\r\n', lineEnd);
-    if (end < 0) return undefined;
+    const end = bytes.indexOf(headEnding);
+    if (end < 0 || end + headEnding.length > headBytesMax) return undefined;
+    // Without the body, all of which whoever keeps the name would keep.
+    const text = bytes.toString('latin1', 0, end);
+    const firstEnd = text.indexOf('\r\n');
+    const lineEnd = firstEnd < 0 ? end : firstEnd;
     const [, method, target] = requestLine.exec(text.slice(0, lineEnd)) ?? [];
     if (target === undefined) return undefined;
-    const block = text.slice(lineEnd, end);
+    const block = text.slice(lineEnd);
     if (block !== this.#block) {
       this.#block = block;
       this.#headers = parseHeaders(block);

@@ -5,6 +5,7 @@
  */
 import type { Stats } from 'node:fs';
 import { lstatNow } from '../files.ts';
+import { RecentMap } from './recent-map.ts';
 
 const freshMs = 10_000;
 const namesMax = 10_000;
@@ -14,19 +15,12 @@ const coolOffMs = 5_000;
 
 export class FreshFiles {
   /** Until when each is fresh. */
-  readonly #names = new Map<string, number>();
+  readonly #names = new RecentMap<number>(namesMax);
   #coldUntilMs = 0;
 
   /** Notes that a file was written, under its name relative to the device. */
   add(name: string): void {
-    this.#names.delete(name);
     this.#names.set(name, performance.now() + freshMs);
-    if (this.#names.size <= namesMax) return;
-    // A Map iterates in insertion order, so the first is the oldest.
-    for (const oldest of this.#names.keys()) {
-      this.#names.delete(oldest);
-      break;
-    }
   }
 
   /** What is there now under a name that is fresh; undefined when that takes longer to say. */

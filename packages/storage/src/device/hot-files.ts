@@ -90,6 +90,7 @@ export class HotFiles {
     const startMs = performance.now();
     try {
       if (file.kept !== undefined && isAsKept(file.kept)) return readNow(file.kept.fd, file, to);
+      this.#drop(file);
       return this.#open(path, file, { startMs, to });
     } catch {
       // The ordinary way says what is wrong.
@@ -101,7 +102,6 @@ export class HotFiles {
 
   #open(path: string, file: HotFile, { startMs, to }: { startMs: number; to: Room }): boolean {
     const fd = fs.openSync(path, flags);
-    file.kept = undefined;
     try {
       const { ino, size, mtimeMs, ctimeMs } = fs.fstatSync(fd);
       if (ino !== file.ino || size !== file.size || mtimeMs !== file.mtimeMs) return false;
@@ -114,6 +114,11 @@ export class HotFiles {
     }
   }
 
+  #drop(file: HotFile): void {
+    if (file.kept !== undefined) this.#kept.drop(file.kept);
+    file.kept = undefined;
+  }
+
   #judge(file: HotFile, startMs: number): void {
     const endMs = performance.now();
     const slow = endMs - startMs > diskMs;
@@ -122,6 +127,8 @@ export class HotFiles {
       if (this.#slowness > 0) this.#slowness -= 1;
       return;
     }
+    // It is looked for no more.
+    this.#drop(file);
     this.#slowness += slowWeight;
     if (this.#slowness < slownessMax && endMs - startMs < stuckMs) return;
     this.#slowness = 0;

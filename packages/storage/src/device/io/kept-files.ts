@@ -30,7 +30,7 @@ export interface KeptFile {
 export class KeptFiles {
   readonly #share: KeptShare;
   readonly #run: Runner;
-  #files: KeptFile[] = [];
+  readonly #files = new Set<KeptFile>();
   #timer: NodeJS.Timeout | undefined;
 
   /** @param run where a call on the disk takes its turn. */
@@ -44,7 +44,7 @@ export class KeptFiles {
     if (this.#share.free === 0) return undefined;
     this.#share.free -= 1;
     const file = { fd, ctimeMs };
-    this.#files.push(file);
+    this.#files.add(file);
     this.#timer ??= setTimeout(() => this.closeAll(), keptMs).unref();
     return file;
   }
@@ -52,13 +52,15 @@ export class KeptFiles {
   closeAll(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const files = this.#files;
-    this.#files = [];
-    this.#share.free += files.length;
-    for (const file of files) {
-      this.#close(file.fd);
-      file.fd = -1;
-    }
+    for (const file of this.#files) this.drop(file);
+  }
+
+  /** Closes one that is of no more use, if it is still open. */
+  drop(file: KeptFile): void {
+    if (!this.#files.delete(file)) return;
+    this.#share.free += 1;
+    this.#close(file.fd);
+    file.fd = -1;
   }
 
   /** The last close of a deleted file frees its blocks, for which the disk may take long. */

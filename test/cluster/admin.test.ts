@@ -165,6 +165,13 @@ describe('is everything well', () => {
   });
 
   test('check names what is not, and ends with 1', async () => {
+    const place = ['main', 'toomany'];
+    await out('admin', 'class', 'add', ...place, '-m', '9');
+    const wanting = await run('admin', 'check');
+    expect(wanting.code).toBe(1);
+    const line = /^class +toomany of main +NOT OK .* there are devices for 2 of 9 copies\.$/m;
+    expect(String(wanting.out)).toMatch(line);
+    await out('admin', 'class', 'delete', ...place);
     const [node] = cluster.hosts;
     await node?.stop();
     try {

@@ -1,43 +1,26 @@
 /**
- * Goal: I1, I2, I5, I9. Bad disks take nothing from replicate and the reaper: a full disk, a
- * replica with other bytes than were stored, and a directory that is gone for good lose no
- * acknowledged file, and every class gets its copies again.
- * Method: real processes; a disk of a few MiB in memory, bytes changed
- * and directories removed behind the back of the nodes, and the tracker that reaps killed.
+ * Goal: I1, I2, I5, I9. Bad disks take nothing from replicate and the reaper: a replica with other
+ * bytes than were stored, and a directory that is gone for good lose no acknowledged file, and
+ * every class gets its copies again.
+ * Method: real processes; bytes changed and directories removed behind the back of the nodes, and
+ * the tracker that reaps killed. Disks that are full are in `jobs-storm.test.ts`.
  */
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { checkedClass, JobSite } from '../helpers/job-site.ts';
 import { rotFile } from '../helpers/rot.ts';
-import { mountSmall, type Unmount } from '../helpers/small-disk.ts';
 import { until } from '../helpers/wait.ts';
 
-const dir = mkdtempSync(join(tmpdir(), 'omgfs-jobs-disks-'));
-const smallDisk = join(dir, 'node1', 'dev1');
-let unmount: Unmount = async () => {};
 let site: JobSite;
 
 beforeAll(async () => {
-  mkdirSync(smallDisk, { recursive: true });
-  unmount = await mountSmall(smallDisk, 8);
-  // So that the disk is offered until it is really full.
-  const limits = {
-    extraTrackerArgs: ['--min_free_space', '0'],
-    extraStorageArgs: ['--free-reserve-mb', '0'],
-  };
-  site = await JobSite.start(inject('mysql'), { dir, ...limits });
+  site = await JobSite.start(inject('mysql'));
 });
-afterAll(async () => {
-  await site?.stop();
-  await unmount();
-  rmSync(dir, { recursive: true, force: true });
-});
+afterAll(() => site?.stop());
 
 function pathOf(devid: number, fid: number): string {
   const host = site.cluster.hosts.find(({ devids }) => devids.includes(devid));
@@ -63,19 +46,6 @@ async function expectWhole(): Promise<void> {
   expect(await site.verify()).toEqual([]);
   expect(await site.undead()).toEqual([]);
 }
-
-test('I1, I2, I5: a disk becomes full and gets room again', async () => {
-  const filler = join(smallDisk, 'filler');
-  await site.storm(async () => {
-    execFileSync('sh', ['-c', `head -c 100M /dev/zero > ${filler} 2> /dev/null || true`]);
-    const before = site.writers.done;
-    await until('writers to go on beside it', () => site.writers.done > before + 60);
-  });
-  await expectWhole();
-  rmSync(filler, { force: true });
-  await site.storm(async () => {});
-  await expectWhole();
-});
 
 test('I2, I5: a replica with other bytes is no source, and fsck replaces it', async () => {
   const fids: number[] = [];

@@ -1,26 +1,46 @@
 /**
- * Goal: I1, I2, I5, I8. Replicate and delete keep every acknowledged file, finish and never work
- * twice, whatever happens to a tracker, a storage node or the database while files are stored,
- * overwritten and deleted.
- * Method: real processes, SIGKILL and SIGSTOP in the middle of a storm of writers; afterwards the
- * queues have to drain, and `omgfs admin verify` reads everything.
+ * Goal: I1, I2, I5, I8, I9. Every job keeps every acknowledged file, finishes and never works
+ * twice, whatever happens to a tracker, a storage node, a disk or the database meanwhile.
+ * Method: real processes, on which one fault after the other is inflicted while all jobs are at
+ * work; after each the queues have to drain, and `omgfs admin verify` reads everything.
  */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { AllJobs } from '../helpers/all-jobs.ts';
 import { freeze } from '../helpers/freeze.ts';
 import { JobSite } from '../helpers/job-site.ts';
 import { type MariaDb, startMariaDb } from '../helpers/mariadb.ts';
+import { mountSmall, type Unmount } from '../helpers/small-disk.ts';
 import { until } from '../helpers/wait.ts';
 
+const dir = mkdtempSync(join(tmpdir(), 'omgfs-jobs-storm-'));
+const smallDisk = join(dir, 'node1', 'dev1');
+let unmount: Unmount = async () => {};
 let server: MariaDb;
 let site: JobSite;
+let jobs: AllJobs;
 
 beforeAll(async () => {
+  mkdirSync(smallDisk, { recursive: true });
+  unmount = await mountSmall(smallDisk, 16);
   server = await startMariaDb();
-  site = await JobSite.start(server);
+  // So that the disk is offered until it is really full.
+  const limits = {
+    extraTrackerArgs: ['--min_free_space', '0'],
+    extraStorageArgs: ['--free-reserve-mb', '0'],
+  };
+  site = await JobSite.start(server, { dir, ...limits });
+  const [, second, third] = site.cluster.hosts;
+  jobs = new AllJobs(site, { emptied: second?.devids[0] ?? 0, dead: third?.devids[1] ?? 0 });
 });
 afterAll(async () => {
   await site?.stop();
   await server?.stop();
+  await unmount();
+  rmSync(dir, { recursive: true, force: true });
 });
 
 async function expectWhole(): Promise<void> {
@@ -29,61 +49,72 @@ async function expectWhole(): Promise<void> {
   expect(await site.undead()).toEqual([]);
 }
 
+async function untilSeen(devid: number, state: string): Promise<void> {
+  await until(`the trackers to see dev${devid} ${state}`, async () => {
+    return (await site.call('get_devices', { devid })).dev1_observed_state === state;
+  });
+}
+
+/** What happens while all jobs are at work. */
+const faults: Record<string, () => Promise<void>> = {
+  'a storage node hangs for a while': async () => {
+    const [, , host] = site.cluster.hosts;
+    await freeze(host?.pid);
+    try {
+      await untilSeen(host?.devids[0] ?? 0, 'unreachable');
+    } finally {
+      process.kill(host?.pid ?? 0, 'SIGCONT');
+    }
+  },
+  'the directory of a device vanishes for a while': async () => {
+    const [host] = site.cluster.hosts;
+    const devid = host?.devids[1] ?? 0;
+    const place = join(host?.docroot ?? '', `dev${devid}`);
+    renameSync(place, `${place}-away`);
+    await untilSeen(devid, 'unreachable');
+    renameSync(`${place}-away`, place);
+  },
+  'a disk becomes full and gets room again': async () => {
+    const filler = join(smallDisk, 'filler');
+    execFileSync('sh', ['-c', `head -c 100M /dev/zero > ${filler} 2> /dev/null || true`]);
+    const before = site.writers.done;
+    await until('writers to go on beside it', () => site.writers.done > before + 60);
+    rmSync(filler, { force: true });
+  },
+  'trackers and a storage node are killed': async () => {
+    await jobs.reaping();
+    const { trackerDaemons, hosts } = site.cluster;
+    for (const one of [...trackerDaemons, hosts[1]]) {
+      await one?.kill('SIGKILL');
+      await one?.start();
+    }
+  },
+  'the database is killed and comes back': () => server.restart(),
+};
+
 test('I8: two healthy trackers write no replica twice', async () => {
   await site.storm(async () => {});
   await expectWhole();
   expect(await site.doubled()).toEqual([]);
   const written = await site.logged('replica.written');
   expect(written.length).toBeGreaterThan(60);
+  await jobs.begin();
 });
 
-test('I1, I2, I5: a tracker is killed with copies and deletions in work', async () => {
-  const [first, second] = site.cluster.trackerDaemons;
-  await site.storm(async () => {
-    await first?.kill('SIGKILL');
-    await first?.start();
-    await second?.kill('SIGKILL');
-    await second?.start();
-  });
+test.each(Object.entries(faults))('I1, I2, I5, I9: all jobs at work, and %s', async (_, fault) => {
+  await jobs.during(fault);
   await expectWhole();
 });
 
-test('I1, I2, I5: a storage node hangs for a while', async () => {
-  const pid = site.cluster.hosts[1]?.pid ?? 0;
-  const [devid = 0] = site.cluster.hosts[1]?.devids ?? [];
-  await site.storm(async () => {
-    await freeze(pid);
-    try {
-      await until('the trackers to notice', async () => {
-        const fields = await site.call('get_devices', { devid });
-        return fields.dev1_observed_state === 'unreachable';
-      });
-    } finally {
-      process.kill(pid, 'SIGCONT');
-    }
-  });
-  await expectWhole();
-});
-
-test('I1, I2, I5: the database is killed and comes back', async () => {
-  await site.storm(() => server.restart());
-  await expectWhole();
-});
-
-test('I1, I2, I5, I9: a node hangs and the database dies while a disk is emptied', async () => {
-  const [first, second] = site.cluster.hosts;
-  await site.storm(() =>
-    site.empty(first?.devids[0] ?? 0, async () => {
-      await freeze(second?.pid);
-      await server.restart().finally(() => process.kill(second?.pid ?? 0, 'SIGCONT'));
-    }),
-  );
+test('I5, I9: the reaper is through in the end', async () => {
+  await jobs.reaped();
   await expectWhole();
 });
 
 test('I5, I9: the database and the tracker that looks are killed while fsck runs', async () => {
   const rate = { key: 'queue_rate_for_fsck', value: '100' };
   await site.call('set_server_setting', rate);
+  await site.call('set_server_setting', { key: 'fsck_checksum', value: 'class' });
   const status = await site.fsck(async () => {
     const checked = async () => Number((await site.call('fsck_status')).checked) > 0;
     await until('it to begin', checked);

@@ -198,11 +198,18 @@ export class JobSite {
     await this.call('drain_stop', { device: devid });
   }
 
-  /** A fsck of everything, until its closer looks are over. @returns its status. */
-  async fsck(meanwhile: () => Promise<void> = async () => {}): Promise<Fields> {
-    await this.call('fsck_reset');
+  /**
+   * A fsck, until its closer looks are over; the seconds that those of killed trackers are claimed
+   * for, and what failed is put off, are cut short. @returns its status.
+   */
+  async fsck(
+    meanwhile: () => Promise<void> = async () => {},
+    limits: Record<string, string> = {},
+  ): Promise<Fields> {
+    await this.call('fsck_reset', limits);
     await this.call('fsck_start');
     await meanwhile();
+    await this.rows('UPDATE file_to_queue SET nexttry = 0 WHERE type = 1');
     return until('fsck to be through', async () => {
       const status = await this.call('fsck_status');
       if (status.running === '0' && status.queued === undefined) return status;

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { formatBytes, printJson, printLine } from '../output.ts';
 import type { AdminContext, WithAdmin } from './context.ts';
 import { get } from './get.ts';
+import { noteOn } from './namespace.ts';
 import { printFacts, printTable } from './table.ts';
 
 const answerMsMax = 5_000;
@@ -13,14 +14,16 @@ const mebibyte = 1024 * 1024;
 export function addCheckCommands(admin: Command, withAdmin: WithAdmin): void {
   admin
     .command('check')
-    .description('ask every tracker, storage node and device, and give a verdict')
+    .description(
+      'ask every tracker, storage node and device, and give a verdict on all and classes',
+    )
     .addHelpText('after', '\nExit code 1 when something is not well.\n')
     .action(withAdmin(check));
   admin.command('status').description('the cluster at a glance').action(withAdmin(status));
 }
 
 interface Verdict {
-  kind: 'tracker' | 'host' | 'device';
+  kind: 'tracker' | 'host' | 'device' | 'class';
   name: string;
   ok: boolean;
   /** What is wrong, or what was measured. */
@@ -33,6 +36,8 @@ async function check(context: AdminContext): Promise<void> {
   const verdicts = await Promise.all(trackers.map(checkTracker));
   const answering = verdicts.find(({ ok }) => ok);
   if (answering !== undefined) verdicts.push(...(await checkMachines(context)));
+  // While a machine is away, what classes lack is its consequence.
+  if (verdicts.every(({ ok }) => ok)) verdicts.push(...(await checkClasses(context)));
   printTable(verdicts, {
     json,
     columns: {
@@ -86,6 +91,22 @@ async function checkMachines({ admin }: AdminContext): Promise<Verdict[]> {
     }),
   );
   return byHost.flat();
+}
+
+/** Those that want what the cluster does not have; trackers of MogileFS cannot tell. */
+async function checkClasses({ admin }: AdminContext): Promise<Verdict[]> {
+  const domains = await admin.domains();
+  const places = domains.flatMap(({ name: domain, classes }) =>
+    classes.map((one) => ({ domain, class: one.name })),
+  );
+  const verdicts = places.map((place) =>
+    judged({ kind: 'class', name: `${place.class} of ${place.domain}` }, async () => {
+      const note = await noteOn(admin, place);
+      if (note !== undefined) throw new Error(note);
+      return '';
+    }),
+  );
+  return (await Promise.all(verdicts)).filter(({ ok }) => !ok);
 }
 
 function checkHost(host: HostInfo): Promise<Verdict> {

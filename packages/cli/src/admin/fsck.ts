@@ -37,7 +37,7 @@ export function addFsckCommands(admin: Command, withAdmin: WithAdmin): void {
     clearlog: { ...said('The findings are cleared.'), help: 'clear the findings' },
   };
   const run = {
-    start: ({ admin: one }: AdminContext) => one.fsckStart(),
+    start,
     stop: ({ admin: one }: AdminContext) => one.fsckStop(),
     clearlog: ({ admin: one }: AdminContext) => one.fsckClearLog(),
   };
@@ -72,6 +72,15 @@ export function addFsckCommands(admin: Command, withAdmin: WithAdmin): void {
     .option('--after <logid>', 'start behind this one', numberAbove(-1))
     .option('-f, --follow', 'the last ones, and those to come, until Ctrl-C')
     .action(withAdmin(log));
+}
+
+/** Whoever starts a complete run again may wonder why it finds nothing. */
+async function start({ admin, json }: AdminContext): Promise<void> {
+  const { position, end } = await admin.fsckStatus();
+  await admin.fsckStart();
+  if (json || end === 0 || position < end) return;
+  printLine("The last run is complete, so only newer files are looked at; 'fsck reset' before");
+  printLine('a start has it look at all of them.');
 }
 
 interface ResetFlags {

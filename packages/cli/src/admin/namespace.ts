@@ -85,9 +85,7 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
       withAdmin(async ({ admin, json }, domain: string, name: string, flags: ClassFlags) => {
         await admin.createClass({ domain, name, mindevcount: 2, ...flags });
         const place = { domain, class: name };
-        const note = await noteOn(admin, place);
-        printDone(`Class ${name} of ${domain} is there.`, { ...place, ...note }, { json });
-        if (note !== undefined && !json) printLine(`Note: ${note.note}`);
+        await printChanged({ admin, json }, place, 'is there');
       }),
     );
   withFlags(command.command('modify <domain> <class>'))
@@ -96,9 +94,7 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
       withAdmin(async ({ admin, json }, domain: string, name: string, flags: ClassFlags) => {
         await admin.updateClass({ domain, name, ...flags });
         const place = { domain, class: name };
-        const note = await noteOn(admin, place);
-        printDone(`Class ${name} of ${domain} is changed.`, { ...place, ...note }, { json });
-        if (note !== undefined && !json) printLine(`Note: ${note.note}`);
+        await printChanged({ admin, json }, place, 'is changed');
       }),
     );
   command
@@ -112,11 +108,23 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
     );
 }
 
+/** It is done; whether the cluster can have it so is said besides. */
+async function printChanged(
+  { admin, json }: { admin: Admin; json: boolean },
+  place: { domain: string; class: string },
+  what: string,
+): Promise<void> {
+  const note = await noteOn(admin, place);
+  const facts = note === undefined ? place : { ...place, note };
+  printDone(`Class ${place.class} of ${place.domain} ${what}.`, facts, { json });
+  if (note !== undefined && !json) printLine(`Note: ${note}`);
+}
+
 /** Why the cluster cannot do what a class wants, if so. Trackers of MogileFS do not know. */
-async function noteOn(
+export async function noteOn(
   admin: Admin,
   place: { domain: string; class: string },
-): Promise<{ note: string } | undefined> {
+): Promise<string | undefined> {
   const [, verdict = ''] = await admin.explain(place).catch(() => []);
-  return verdict.startsWith('It cannot') ? { note: verdict } : undefined;
+  return verdict.startsWith('It cannot') ? verdict : undefined;
 }

@@ -2,14 +2,26 @@
 import { type Command, Option } from 'commander';
 import { numberAbove } from '../numbers.ts';
 import { printLine } from '../output.ts';
-import type { WithAdmin } from './context.ts';
+import type { AdminContext, WithAdmin } from './context.ts';
 import { printDone, printFacts } from './table.ts';
+
+const toleranceDefault = 5;
 
 export function addRebalanceCommands(admin: Command, withAdmin: WithAdmin): void {
   const rebalance = admin
     .command('rebalance')
     .description('move files between devices')
-    .addHelpText('after', examples);
+    .option('--even', "the same as 'rebalance even'")
+    .allowExcessArguments()
+    .addHelpText('after', examples)
+    .action(
+      withAdmin((context, { even }: { even?: boolean }) => {
+        const [unknown] = rebalance.args;
+        if (unknown !== undefined) rebalance.error(`unknown command '${unknown}'`);
+        if (!even) rebalance.help({ error: true });
+        return startEven(context, { tolerance: toleranceDefault, by: 'usage' });
+      }),
+    );
   rebalance
     .command('policy [options...]')
     .description('set what is moved where; without options, show it')
@@ -72,19 +84,19 @@ function addEven(rebalance: Command, withAdmin: WithAdmin): void {
       '--tolerance <points>',
       'percent points a device may be off the mean',
       numberAbove(0),
-      5,
+      toleranceDefault,
     )
     .addOption(
       new Option('--by <what>', 'what to look at: the space devices report, or the files on them')
         .choices(['usage', 'files'])
         .default('usage'),
     )
-    .action(
-      withAdmin(async ({ admin: one, json }, options: EvenFlags) => {
-        await one.rebalanceEven(options);
-        printDone('Rebalance runs; see `rebalance status`.', { done: 'even' }, { json });
-      }),
-    );
+    .action(withAdmin(startEven));
+}
+
+async function startEven({ admin, json }: AdminContext, options: EvenFlags): Promise<void> {
+  await admin.rebalanceEven(options);
+  printDone('Rebalance runs; see `rebalance status`.', { done: 'even' }, { json });
 }
 
 interface EvenFlags {

@@ -38,7 +38,7 @@ const ownAlgorithm = 'md5';
 const saveMs = 10_000;
 /** Between two rounds, and while the device is refused. */
 const restMs = 60_000;
-/** How soon another rate is noticed. */
+/** How soon another rate or state is noticed. */
 const pauseMs = 1000;
 
 export class Scrub {
@@ -113,6 +113,7 @@ export class Scrub {
   async #runAll(): Promise<void> {
     for (;;) {
       const device = this.#device;
+      const before = { state: device.state, bytesPerSecond: this.bytesPerSecond };
       if (device.state === 'ready') {
         await this.load();
         await this.round().catch((error: unknown) => {
@@ -120,7 +121,15 @@ export class Scrub {
           this.#options.log.warn({ devid: device.devid, reason: String(error) }, 'scrub.stopped');
         });
       }
-      await this.#rest(restMs);
+      await this.#restUnlike(before);
+    }
+  }
+
+  /** Until its time is over, or another rate is asked for, or the device came or went. */
+  async #restUnlike({ state, bytesPerSecond }: Pick<Scrub, 'bytesPerSecond'> & { state: string }) {
+    for (let leftMs = restMs; leftMs > 0; leftMs -= pauseMs) {
+      await this.#rest(pauseMs);
+      if (this.#device.state !== state || this.bytesPerSecond !== bytesPerSecond) return;
     }
   }
 

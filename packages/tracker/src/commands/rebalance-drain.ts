@@ -107,11 +107,15 @@ async function end(services: CommandServices, devids: readonly number[]): Promis
   const ended: number[] = [];
   await change(services, ({ settings }) => {
     const drains = parseDrains(settings.get(field.drains));
+    // What a run of rebalance has queued is its own business.
+    const { current } = parseRebalanceState(settings.get(field.state) ?? '');
+    const isRunning = isTrue(settings.get(field.host));
     const ending = drains.filter(({ devid }) => devids.includes(devid));
     ended.splice(0, ended.length, ...ending.map(({ devid }) => devid));
     return {
       drains: drains.filter((drain) => !ending.includes(drain)),
       statuses: ending.map(({ devid, was }) => ({ devid, from: 'drain', to: was })),
+      dropped: ended.filter((devid) => !isRunning || devid !== current),
     };
   });
   await services.refresh();
@@ -125,15 +129,19 @@ type Statuses = NonNullable<
 /** @throws DB_BUSY when others keep changing the list. */
 async function change(
   { store }: CommandServices,
-  decide: (records: RebalanceRecords) => { drains: Drain[]; statuses: Statuses },
+  decide: (records: RebalanceRecords) => {
+    drains: Drain[];
+    statuses: Statuses;
+    dropped?: readonly number[];
+  },
 ): Promise<void> {
   for (let attempt = 0; attempt < 5; attempt += 1) {
     const records = await store.rebalance.records();
-    const { drains, statuses } = decide(records);
+    const { drains, ...more } = decide(records);
     const done = await store.rebalance.change({
       expect: { [field.drains]: records.settings.get(field.drains) },
       settings: { [field.drains]: formatDrains(drains) },
-      statuses,
+      ...more,
     });
     if (done) return;
   }

@@ -76,6 +76,8 @@ export interface RebalanceChange {
   statuses?: readonly { devid: number; from: DeviceStatus; to: DeviceStatus }[];
   /** Moves to queue; a fid that has one keeps it. */
   moves?: readonly MoveRow[];
+  /** Devices that nothing is to be moved away from any more; a move in work is not cut off. */
+  dropped?: readonly number[];
 }
 
 export interface MoveCounts {

@@ -62,6 +62,10 @@ describe.each(engines)('emptying and evening out on %s', (engine) => {
     });
     expect(blocked.dev1_message).toMatch(/^1 replicas are left; 1 wait: the policy/);
     expect(await cluster.replicas(fid)).toEqual([1, 2]);
+    // Called off, nothing is to be moved any more, whatever comes.
+    await call('drain_stop', { host: 'host1' });
+    expect((await cluster.store.rebalance.counts()).queued).toBe(0);
+    await call('evacuate_host', { host: 'host1' });
     await cluster.addHost(3);
     await cluster.jobs.monitor.refresh();
     await cluster.store.rebalance.hasten();

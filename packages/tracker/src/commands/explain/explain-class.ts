@@ -9,7 +9,7 @@ export function explainClass(
   fileClass: FileClass,
 ): string[] {
   const { name, mindevcount, replpolicy } = fileClass;
-  const obstacle = findObstacle(services, fileClass);
+  const obstacle = classObstacle(services, fileClass);
   return [
     `The class '${name}' wants ${mindevcount} copies by ${replpolicy || 'MultipleHosts()'}.`,
     obstacle === undefined
@@ -18,8 +18,11 @@ export function explainClass(
   ];
 }
 
-/** Follows the policy with a file that is nowhere yet; no device takes anything. */
-function findObstacle(
+/**
+ * Half a sentence, or undefined when there is none. Follows the policy with a file that is nowhere
+ * yet; no device takes anything.
+ */
+export function classObstacle(
   { topology, verdictOn }: Pick<CommandServices, 'topology' | 'verdictOn'>,
   { dmid, classid, mindevcount, replpolicy }: FileClass,
 ): string | undefined {

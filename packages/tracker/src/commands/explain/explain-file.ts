@@ -8,6 +8,7 @@ import {
   type ReplicationRow,
 } from '../../store/store.ts';
 import type { CommandServices } from '../services.ts';
+import { classObstacle } from './explain-class.ts';
 import { describeDevice } from './explain-device.ts';
 import { queuedReason } from './wait-reasons.ts';
 
@@ -41,7 +42,7 @@ export function explainFile(
   }
   switch (verdict.verdict) {
     case 'met':
-      lines.push('The policy is met.');
+      lines.push(metText(classObstacle({ topology, verdictOn }, fileClass)));
       break;
     case 'over':
       lines.push(
@@ -71,6 +72,13 @@ export function explainFile(
   }
   if (tempfile !== undefined) lines.push('An upload with this number is open as well.');
   return [...lines, ...waiting];
+}
+
+/** A policy is content with what there is, even if its class asks for more (spec §6.3). */
+function metText(obstacle: string | undefined): string {
+  return obstacle === undefined
+    ? 'The policy is met.'
+    : `The policy is met as far as it can be: ${obstacle}.`;
 }
 
 function unnamed(fid: number, { tempfile, devids, deletion }: FidRecords): string[] {

@@ -27,12 +27,12 @@ const uploadsMax = 10_000;
 function explain(services: CommandServices): Command {
   const { store, topology } = services;
   return async ({ args }) => {
-    if (isTrue(args.devid)) {
+    if (isGiven(args.devid)) {
       const devid = idOf(args.devid);
       if (devid === undefined) throw new OmgfsError('INVALID_DEVID');
       return lineFields(explainDevice(topology, devid, await loadOf(services, devid)));
     }
-    if (isTrue(args.class) && !isTrue(args.fid) && !isTrue(args.key)) {
+    if (isTrue(args.class) && !isGiven(args.fid) && !isTrue(args.key)) {
       // Whoever has just changed it asks, perhaps through another tracker.
       await services.reload();
       return lineFields(explainClass(services, classOf(topology, args)));
@@ -44,8 +44,13 @@ function explain(services: CommandServices): Command {
   };
 }
 
+/** 0 is one that does not exist, and no reason to look for another argument. */
+function isGiven(text: string | undefined): boolean {
+  return text !== undefined && text !== '';
+}
+
 async function fidOf({ store, topology }: CommandServices, args: Fields): Promise<number> {
-  if (isTrue(args.fid)) {
+  if (isGiven(args.fid)) {
     const fid = idOf(args.fid);
     if (fid === undefined) throw new OmgfsError('UNKNOWN_FID');
     return fid;

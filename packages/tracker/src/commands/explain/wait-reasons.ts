@@ -12,7 +12,8 @@ export const moveReasonTexts: Readonly<Record<MoveReason, string>> = {
   copy_error: 'the copy failed, see the log',
   not_verified: 'too few of their other copies can be verified now; a fsck replaces bad ones',
   delete_failed: 'the device does not delete',
-  policy_no_suggestions: 'the policy of their class has no place for them now',
+  policy_no_suggestions:
+    'the policy of their class has no place for them: no host with room is free',
   busy: 'another job works on them',
   error: 'something failed, see the log',
 };

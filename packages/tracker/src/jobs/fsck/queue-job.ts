@@ -10,7 +10,7 @@ import { forEachOf } from './slots.ts';
 /** Rows that one unit of the job claims. */
 const unitRowsMax = 50;
 const repairsAtOnce = 8;
-const errorDelaySeconds = 60;
+const errorDelaySeconds = 15;
 
 export function createQueueJob(
   parts: RepairParts & { inspector: Inspector },

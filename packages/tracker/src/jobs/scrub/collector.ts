@@ -10,7 +10,7 @@ import { scrubBytesPerSecond, scrubUrl } from '../../topology/scrub-view.ts';
 import { FaultLog } from '../fault-log.ts';
 import { forEachOf } from '../fsck/slots.ts';
 import { Repeater } from '../repeater.ts';
-import { type FindingParts, type FindingVerdict, handleFinding } from './finding.ts';
+import { type FindingParts, type FindingVerdict, handleFinding, restMs } from './finding.ts';
 
 export interface CollectorOptions {
   everyMs: number;
@@ -23,8 +23,6 @@ export interface CollectorOptions {
 const devicesAtOnce = 8;
 /** Pages of findings that one device gets in a round; the others want their turn too. */
 const pagesMax = 10;
-/** A finding that can not be seen to is tried again after so long. */
-const restMs = 600_000;
 const restingMax = 10_000;
 /** A node that knows no scrub is asked again after so long. */
 const unwillingMs = 600_000;
@@ -136,7 +134,7 @@ export class ScrubCollector {
         if (verdict.repaired) this.#options.onRepaired();
       } else if (!signal.aborted) {
         deferred.push({ name, at });
-        this.#rest(devid, finding);
+        this.#rest(devid, finding, verdict.restMs);
       }
     }
     return { handled, deferred };
@@ -149,7 +147,7 @@ export class ScrubCollector {
     } catch (err) {
       const { name } = finding;
       if (!signal.aborted) this.#parts.services.log.error({ devid, name, err }, 'scrub.failed');
-      return { state: 'waits', reason: String(err) };
+      return { state: 'waits', reason: String(err), restMs: restMs.passing };
     }
   }
 
@@ -157,8 +155,8 @@ export class ScrubCollector {
     return (this.#resting.get(`${devid} ${at} ${name}`) ?? 0) > performance.now();
   }
 
-  #rest(devid: number, { name, at }: Finding): void {
+  #rest(devid: number, { name, at }: Finding, forMs: number): void {
     if (this.#resting.size >= restingMax) this.#resting.clear();
-    this.#resting.set(`${devid} ${at} ${name}`, performance.now() + restMs);
+    this.#resting.set(`${devid} ${at} ${name}`, performance.now() + forMs);
   }
 }

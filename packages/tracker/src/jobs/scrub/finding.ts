@@ -18,10 +18,16 @@ export interface FindingParts {
   notes: Notes;
 }
 
-/** `settled`: nobody needs to see to it any more; `waits`: why it could not be seen to now. */
+/**
+ * `settled`: nobody needs to see to it any more; `waits`: why it could not be seen to now, and how
+ * soon that may be otherwise.
+ */
 export type FindingVerdict =
   | { state: 'settled'; outcome: string; repaired: boolean }
-  | { state: 'waits'; reason: string };
+  | { state: 'waits'; reason: string; restMs: number };
+
+/** Other work and faults of the database pass, a device may come back, a good copy rarely does. */
+export const restMs = { passing: 15_000, away: 60_000, lastCopy: 600_000 } as const;
 
 interface Suspect {
   file: FsckFile;
@@ -48,7 +54,8 @@ export async function handleFinding(
       judge(parts, { file, devid, finding, expected, signal: either }),
     );
   });
-  return verdict ?? { state: 'waits', reason: 'another job works on the file' };
+  const reason = 'another job works on the file';
+  return verdict ?? { state: 'waits', reason, restMs: restMs.passing };
 }
 
 async function judge(parts: FindingParts, suspect: Suspect): Promise<FindingVerdict> {
@@ -57,16 +64,20 @@ async function judge(parts: FindingParts, suspect: Suspect): Promise<FindingVerd
   const { fid } = file;
   const look = await lookAgain(parts, suspect);
   if (look.state === 'good') return settled('it is in order now');
-  if (look.state === 'unsure') return { state: 'waits', reason: look.reason };
+  if (look.state === 'unsure') {
+    return { state: 'waits', reason: look.reason, restMs: restMs.away };
+  }
   const others = await findVerified(services, suspect);
-  if (signal.aborted) return { state: 'waits', reason: 'the work was stopped' };
+  if (signal.aborted) {
+    return { state: 'waits', reason: 'the work was stopped', restMs: restMs.passing };
+  }
   const { name, kind, quarantine, reason } = finding;
   if (others.verified === undefined) {
     const why = `no other copy can be verified: ${others.reason}`;
     const facts = { fid, devid, kind, quarantine, reason: why };
     services.log.error(facts, 'scrub.last_copy');
     notes.failed('scrub', fid, { code: 'last_copy', reason: `${described(suspect)}; ${why}` });
-    return { state: 'waits', reason: why };
+    return { state: 'waits', reason: why, restMs: restMs.lastCopy };
   }
   await services.store.fsck.amend({
     ...{ fid, events: [{ code: 'MISS', devid }, { code: 'REPL' }], forget: [devid] },

@@ -31,6 +31,16 @@ export async function enqueueMoves(
   }
 }
 
+/** Index type_nexttry; the queue is bounded. */
+export async function dropMoves(session: Session, devids: readonly number[]): Promise<void> {
+  if (devids.length === 0) return;
+  const list = padded(devids);
+  await session.run(
+    `DELETE FROM file_to_queue WHERE type = ${moveType} AND devid IN ${marks(list.length)}`,
+    list,
+  );
+}
+
 /** A shorter lease than that of other queues, renewed while the move lasts. */
 export async function claimMoves(
   engine: Engine,

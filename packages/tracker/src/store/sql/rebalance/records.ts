@@ -9,7 +9,7 @@ import type { Dialect, Engine, Session } from '../engine.ts';
 import { writeSettings } from '../fsck/settings.ts';
 import { int, text } from '../row.ts';
 import { bytes, marks } from '../statements.ts';
-import { enqueueMoves } from './queue.ts';
+import { dropMoves, enqueueMoves } from './queue.ts';
 
 /** The row of the schema version is always there: with the lock, all who change these wait. */
 const fields = [...Object.values(rebalanceField), 'schema_version'];
@@ -55,6 +55,7 @@ export function applyChange(engine: Engine, change: RebalanceChange): Promise<bo
         ]);
       }
       await enqueueMoves(session, dialect, change.moves ?? []);
+      await dropMoves(session, change.dropped ?? []);
       await writeSettings(session, dialect, change.settings ?? {});
       return true;
     },

@@ -101,10 +101,15 @@ test('I8: two healthy trackers write no replica twice', async () => {
   await jobs.begin();
 });
 
-test.each(Object.entries(faults))('I1, I2, I5, I9: all jobs at work, and %s', async (_, fault) => {
-  await jobs.during(fault);
-  await expectWhole();
-});
+const everyFault = Object.entries(faults);
+test.each(everyFault)(
+  'I1, I2, I5, I9: all jobs at work, and %s',
+  async (_, fault) => {
+    await jobs.during(fault);
+    await expectWhole();
+  },
+  240_000,
+);
 
 test('I5, I9: the reaper is through in the end', async () => {
   await jobs.reaped();

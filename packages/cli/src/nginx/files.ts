@@ -139,6 +139,8 @@ export function nginxConf(options: {
 #   nginx -p /tmp/omgfs-nginx -c "$PWD/nginx.conf" -e stderr -g 'daemon off;'
 
 worker_processes auto;
+# A download goes through a dozen patterns.
+pcre_jit on;
 pid nginx.pid;
 error_log error.log;
 
@@ -146,6 +148,9 @@ events { worker_connections 4096; }
 
 http {
   access_log off;
+  # What a download takes is allocated at once.
+  connection_pool_size 2k;
+  request_pool_size 16k;
   client_body_temp_path client_body;
   proxy_temp_path proxy;
   fastcgi_temp_path fastcgi;

@@ -18,6 +18,17 @@ import { type FileThread, NotDone, type Stamp } from './io/file-thread.ts';
 
 type Move = (from: string, to: string) => Promise<void>;
 
+/** Whoever wanted the file has given it up while the disk kept it waiting. */
+class Unwanted extends Error {}
+
+const always = () => true;
+
+interface Whole {
+  stamped?: boolean;
+  /** Looked at when the file is durable and comes into its place, if it is synced at all. */
+  isWanted?: () => boolean;
+}
+
 /**
  * Stores what `fill` writes under a name relative to the device; what is there is replaced, or not.
  * When it resolves, the file and the directories above it survive a power cut, unless the node does
@@ -28,9 +39,9 @@ export function storeFile(
   device: Device,
   name: string,
   fill: (fd: number) => Promise<void>,
-  { replace = true }: { replace?: boolean } = {},
+  { replace = true, isWanted = always }: { replace?: boolean; isWanted?: () => boolean } = {},
 ): Promise<void> {
-  return store(device, name, { fill, move: replace ? rename : moveToFree });
+  return store(device, name, { fill, move: replace ? rename : moveToFree, isWanted });
 }
 
 /**
@@ -42,7 +53,7 @@ export async function storeWhole(
   device: Device,
   name: string,
   bytes: Buffer,
-  { stamped = false }: { stamped?: boolean } = {},
+  { stamped = false, isWanted = always }: Whole = {},
 ): Promise<Stamp | undefined> {
   // It may have been long on its way.
   if (device.stale) await device.look();
@@ -51,7 +62,8 @@ export async function storeWhole(
   const paths = { temp: device.tempPath(), path: `${device.root}/${name}` };
   const thread = device.smallFiles.thread(bytes.length, paths.temp, paths.path);
   if (thread !== undefined) {
-    const done = await storeByThread(thread, { ...paths, device, bytes, stamped });
+    const file = { ...paths, device, bytes, stamped, isWanted };
+    const done = await storeByThread(thread, file);
     if (done !== undefined) {
       await device.directories.sync(parentOf(name));
       return done.stamp;
@@ -65,7 +77,7 @@ export async function storeWhole(
     await device.run(() => writeFully(fd, bytes));
     if (stamped) stamp = statNow(fd);
   };
-  await store(device, name, { fill, syncWrites: device.syncsEachFile });
+  await store(device, name, { fill, syncWrites: device.syncsEachFile, isWanted });
   return stamp;
 }
 
@@ -104,15 +116,9 @@ async function giveUp(device: Device, temp: string, error: unknown): Promise<voi
 /** @returns undefined when it is to be done again the other way, which also knows what is wrong. */
 async function storeByThread(
   thread: FileThread,
-  file: {
-    device: Device;
-    temp: string;
-    path: string;
-    bytes: Buffer;
-    stamped: boolean;
-  },
+  file: Required<Whole> & { device: Device; temp: string; path: string; bytes: Buffer },
 ): Promise<{ stamp: Stamp | undefined } | undefined> {
-  const { device, temp, path, bytes: body, stamped } = file;
+  const { device, temp, path, bytes: body, stamped, isWanted } = file;
   const { sync, run } = device;
   let opened = false;
   try {
@@ -124,6 +130,7 @@ async function storeByThread(
     } finally {
       closeNow(fd);
     }
+    if (!isWanted()) throw new Unwanted();
     await (thread.free ? thread.order({ temp, path }) : run(() => rename(temp, path)));
     return { stamp };
   } catch (error) {
@@ -139,9 +146,15 @@ async function store(
   name: string,
   {
     fill,
+    isWanted,
     move = rename,
     syncWrites = false,
-  }: { fill: (fd: number) => Promise<void>; move?: Move; syncWrites?: boolean },
+  }: {
+    fill: (fd: number) => Promise<void>;
+    isWanted: () => boolean;
+    move?: Move;
+    syncWrites?: boolean;
+  },
 ): Promise<void> {
   const directory = parentOf(name);
   const { directories, run } = device;
@@ -160,6 +173,7 @@ async function store(
         return fill(fd);
       },
       place: async () => {
+        if (!isWanted()) throw new Unwanted();
         await run(() => move(temp, target)).catch(async (error: unknown) => {
           if (errnoOf(error) !== 'ENOENT') throw error;
           // Someone tidies away empty directories behind our back.

@@ -209,7 +209,8 @@ async function storeFetched(
   check.take(bytes);
   const checksum = check.verify();
   write.disk.work();
-  await storeWhole(write.device, write.name, bytes);
+  const isWanted = () => stillWanted(write);
+  await storeWhole(write.device, write.name, bytes, { isWanted });
   return checksum;
 }
 
@@ -231,20 +232,26 @@ async function pull(
       for await (const chunk of upTo(order.length, body, disk)) chunks.push(chunk);
       return await storeFetched(order, Buffer.concat(chunks), write);
     }
-    await storeFile(device, name, async (fd) => {
+    const fill = async (fd: number) => {
       for await (const chunk of upTo(order.length, body, disk)) {
         check.take(chunk);
         await device.run(() => writeFully(fd, chunk));
       }
       checksum = check.verify();
       stats = statNow(fd);
-    });
+    };
+    await storeFile(device, name, fill, { isWanted: () => stillWanted(write) });
     // For small ones it would cost as much as the copy; the scrub makes up for it.
     keepDigest(device, name, { stats, checksum });
   } finally {
     body.on('error', () => {}).destroy();
   }
   return checksum;
+}
+
+/** A file that is not waited for any more has no row, and nothing would ever delete it. */
+function stillWanted({ disk, gone }: Write): boolean {
+  return !disk.gaveUp && !gone.aborted;
 }
 
 function keepDigest(

@@ -276,6 +276,18 @@ test('I6: what the thread could not do is not done to the disk that came instead
   await expectUntouched(device);
 });
 
+test('a file that nobody waits for any more by the time it is durable leaves nothing', async () => {
+  const { device } = await createDevice({ sync: 'always' });
+  const late = [100, 100_000].map((bytes) =>
+    storeWhole(device, `late${bytes}`, Buffer.alloc(bytes), { isWanted: () => false }),
+  );
+  const settled = await Promise.allSettled(late);
+  expect(settled.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  expect((await readdir(device.root)).sort()).toEqual(['.omgfs-device.json', '.tmp']);
+  expect(await readdir(`${device.root}/.tmp`)).toEqual([]);
+  expect(openFilesBelow(device.root)).toBe(0);
+});
+
 test('a thread ends when it is not needed, and its place is free again', async () => {
   const share = { free: 1 };
   const [one, two] = [1, 2].map((devid) => new SmallFiles({ devid, log: quiet, share }));

@@ -13,6 +13,7 @@ export class DiskWatch {
   #fail: (reason: OmgfsError) => void = () => {};
   /** Never resolves. @throws DEVICE_BUSY when the disk took too long. */
   readonly hanging: Promise<never>;
+  #gaveUp = false;
 
   /** @param stallMs for one call; the sync of `bytes` may take longer by what it has to write. */
   constructor({ stallMs, bytes }: { stallMs: number; bytes: number }) {
@@ -23,12 +24,18 @@ export class DiskWatch {
     this.hanging.catch(() => {});
   }
 
+  /** Whether it took too long: nobody waits for what it does any more. */
+  get gaveUp(): boolean {
+    return this.#gaveUp;
+  }
+
   /** From now on it is the disk that is waited for. */
   work(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       const seconds = Math.ceil(this.#patienceMs / 1000);
       const message = `The disk has not taken the file for ${seconds} s; try another device.`;
+      this.#gaveUp = true;
       this.#fail(new OmgfsError('DEVICE_BUSY', { message }));
     }, this.#patienceMs);
   }

@@ -110,7 +110,7 @@ function createParts(
   // Without it watchers get a line for each device that says that nothing is known.
   const utilization = new Utilization(devices, config.iostat ? kernelFiles : undefined);
   const sideChannel = createSideChannel({ devices, onShutdown, access, utilization });
-  const text = () => nodeMetrics({ ...common, utilization, servers });
+  const text = () => nodeMetrics({ ...common, nginx, utilization, servers });
   const metrics = new MetricsServer({ text, access });
   return { devices, scrubs, pieces, nginx, server, tlsServer, servers, sideChannel, metrics };
 }
@@ -204,6 +204,7 @@ function createNginx(config: StorageConfig, log: Log): Nginx {
     docroot,
     listen: [{ host: config.httpHost, port: config.httpPort }],
     nodeSocket: join(runDir, 'node.sock'),
+    statusSocket: join(runDir, 'status.sock'),
     allow: config.allow,
     // It cannot check the signature of a tracker.
     nodeOnly: config.access.secrets.length > 0,

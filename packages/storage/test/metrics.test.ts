@@ -9,7 +9,7 @@ import { fidPath } from '@omgfs/protocol';
 import { expect, onTestFinished, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
 import { parseNetworks } from '../src/access/networks.ts';
-import { ask, put, startNode } from './helpers.ts';
+import { ask, put, startNode, startWithNginx } from './helpers.ts';
 
 const metrics = { host: '127.0.0.1', port: 0 };
 
@@ -81,6 +81,24 @@ test('disks: how full, how they are, what they failed, and that they take writes
   await until('the other disk is refused', async () => {
     return (await collect(node)).of('device_state{devid="2",state="refused"}') === 1;
   });
+});
+
+test('what nginx answers by itself is counted too, also after it died', async () => {
+  const { node, url, docroot } = await startWithNginx({ metrics });
+  const path = fidPath(1, 42);
+  await put(url + path, 'hello');
+  const requests = async () => (await collect(node)).of('nginx_requests_total') ?? 0;
+  const before = await requests();
+  for (let read = 0; read < 5; read += 1) expect((await ask(url + path)).text).toBe('hello');
+  // The page itself is one more.
+  expect((await requests()) - before).toBeGreaterThanOrEqual(6);
+  expect((await collect(node)).of('requests_total{method="GET",status="200"}')).toBeUndefined();
+  const pid = Number(await readFile(join(docroot, '.omgfs-nginx/nginx.pid'), 'utf8'));
+  process.kill(pid, 'SIGKILL');
+  await until(
+    'the next one',
+    async () => (await requests()) < before + 6 && (await requests()) > 0,
+  );
 });
 
 test('only networks that may use the node get its figures, and nothing else', async () => {

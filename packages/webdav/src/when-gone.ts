@@ -1,7 +1,7 @@
 /**
  * When an exchange is over, also for a pipelined request whose turn to be answered never came: Node
- * tells only the response that is assigned to a connection that this has ended. The tracker has the
- * same, which does not load this package unless it must.
+ * tells only the response that is assigned to a connection that this has ended. Exported by itself,
+ * for hosts that do not load WebDAV unless they must.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';

@@ -6,6 +6,7 @@ import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
 import type { ScrubReport } from '../integrity/scrub-report.ts';
 import type { Scrubs } from '../integrity/scrubs.ts';
+import type { Nginx, NginxStatus } from '../nginx/nginx.ts';
 import type { Utilization } from '../side-channel/utilization.ts';
 import type { RequestCounts } from './request-counts.ts';
 
@@ -15,6 +16,7 @@ export interface NodeMetricsParts {
   buffers: Buffers;
   counts: RequestCounts;
   utilization: Utilization;
+  nginx: Nginx | undefined;
   servers: readonly { readonly connections: Promise<number> }[];
 }
 
@@ -24,16 +26,18 @@ const answerMsMax = 500;
 
 /** The page; a disk that hangs leaves gaps in it and holds up nothing. */
 export async function nodeMetrics(parts: NodeMetricsParts): Promise<string> {
-  const [connections, busy, scrubs] = await Promise.all([
+  const [connections, busy, scrubs, front] = await Promise.all([
     Promise.all(parts.servers.map((server) => server.connections)),
     parts.utilization.busySeconds(),
     reportsOf(parts),
+    parts.nginx?.status(),
   ]);
   return expose([
     ...processFamilies(
       parts,
       connections.reduce((sum, count) => sum + count, 0),
     ),
+    ...(front === undefined ? [] : frontFamilies(front)),
     ...deviceFamilies(parts.devices.all()),
     counter(
       'device_busy_seconds_total',
@@ -58,6 +62,16 @@ function processFamilies({ buffers, counts }: NodeMetricsParts, connections: num
       { value: counts.dropped },
     ]),
     counter('requests_total', 'Requests that were answered, or cut before their answer.', requests),
+  ];
+}
+
+/** nginx counts neither methods nor statuses. */
+function frontFamilies({ connections, requests }: NginxStatus): Family[] {
+  return [
+    gauge('nginx_connections', 'Open connections of nginx.', [{ value: connections }]),
+    counter('nginx_requests_total', 'Requests to nginx, also those that came to the node.', [
+      { value: requests },
+    ]),
   ];
 }
 

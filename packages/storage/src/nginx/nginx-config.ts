@@ -13,6 +13,8 @@ export interface NginxPlan {
   listen: readonly { host: string; port: number }[];
   /** Socket on which our own process serves. */
   nodeSocket: string;
+  /** Socket on which nginx tells our own process what it did. */
+  statusSocket: string;
   /** Networks whose clients are served; empty for all. */
   allow: readonly string[];
   /** Everything is passed on to our own process. */
@@ -28,8 +30,8 @@ export interface NginxPlan {
 
 /** The text of the configuration file. @throws Error when a path cannot stand in one. */
 export function nginxConfig(plan: NginxPlan): string {
-  const { runDir, docroot, nodeSocket, user } = plan;
-  for (const path of [runDir, docroot, nodeSocket]) checkPath(path);
+  const { runDir, docroot, nodeSocket, statusSocket, user } = plan;
+  for (const path of [runDir, docroot, nodeSocket, statusSocket]) checkPath(path);
   return `# Written by mogstored; changes are lost.
 ${user === undefined ? '' : `user ${user};\n`}daemon off;
 worker_processes ${plan.workers};
@@ -60,6 +62,10 @@ ${tempPaths(runDir)}
   upstream node {
     server unix:${nodeSocket};
     keepalive 64;
+  }
+  server {
+    listen unix:${statusSocket};
+    stub_status;
   }
   server {
 ${plan.listen.map(listenLine).join('\n')}

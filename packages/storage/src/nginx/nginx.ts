@@ -1,9 +1,11 @@
 /** Runs an nginx as the data plane of the node: started, restarted when it dies, stopped. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
 import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError } from '@omgfs/protocol';
 import type { Log } from '../log.ts';
@@ -18,7 +20,15 @@ export interface NginxOptions extends NginxPlan {
   log: Log;
 }
 
+export interface NginxStatus {
+  /** Open now. */
+  connections: number;
+  /** Also those that it passed on to the node. */
+  requests: number;
+}
+
 const startMsMax = 10_000;
+const statusMsMax = 500;
 const pollMs = 20;
 const restartMs = { first: 200, most: 10_000 };
 
@@ -68,6 +78,20 @@ export class Nginx {
     clearTimeout(hurry);
   }
 
+  /** What it did since it was started; undefined when it does not answer soon. */
+  async status(): Promise<NginxStatus | undefined> {
+    const { statusSocket: socketPath } = this.#options;
+    const page = await new Promise<string>((resolve, reject) => {
+      const request = get({ socketPath, agent: false, timeout: statusMsMax });
+      request.once('timeout', () => request.destroy(new Error('nginx does not answer')));
+      request.once('error', reject).once('response', (reply) => resolve(text(reply)));
+    }).catch(() => '');
+    const [, connections, requests] =
+      /^Active connections: (\d+)[\s\S]*?\n(?: \d+){2} (\d+)/.exec(page) ?? [];
+    if (requests === undefined) return undefined;
+    return { connections: Number(connections), requests: Number(requests) };
+  }
+
   get #pidFile(): string {
     return join(this.#options.runDir, 'nginx.pid');
   }
@@ -87,6 +111,8 @@ export class Nginx {
     const args = ['-p', this.#options.runDir, '-c', this.#configFile, '-e', 'stderr'];
     // It appears when nginx has its ports: until then whatever accepts there is somebody else.
     rmSync(this.#pidFile, { force: true });
+    // Of one that was killed; nginx does not take it over.
+    rmSync(this.#options.statusSocket, { force: true });
     const stdio = ['ignore', 'ignore', 'pipe'] as const;
     const child = spawn(program, args, { cwd: this.#options.runDir, stdio: [...stdio] });
     this.#child = child;

@@ -3,11 +3,12 @@
  * transfers of files may last as long as they make progress (pace.ts); what is sent behind a
  * refusal is dropped for a moment only.
  */
+
 import type { IncomingMessage } from 'node:http';
 import { OmgfsError } from '@omgfs/protocol';
+import { whenGone } from '@omgfs/webdav/when-gone';
 import type { FastifyInstance } from 'fastify';
 import { Pace, type PaceRules } from './pace.ts';
-import { whenGone } from './when-gone.ts';
 
 const bodyMsMax = 60_000;
 const lingerMs = 5_000;

@@ -2,6 +2,7 @@
  * GET and HEAD of a file: its bytes through this process, or the headers that make the proxy in
  * front fetch them, or a redirect.
  */
+
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import {
@@ -12,10 +13,10 @@ import {
   rangeApplies,
   reproxyAnswer,
 } from '@omgfs/protocol';
+import { whenGone } from '@omgfs/webdav/when-gone';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FileFacts, FilePlace } from '../../files/file-facts.ts';
 import type { FileStore } from '../../files/file-store.ts';
-import { whenGone } from '../when-gone.ts';
 import { headersOf } from './header-fields.ts';
 
 /** How a download is answered. */

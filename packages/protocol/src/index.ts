@@ -4,6 +4,7 @@ export * from './disposition.ts';
 export * from './errors.ts';
 export * from './errors-from-wire.ts';
 export * from './fid-path.ts';
+export * from './http/body-length.ts';
 export * from './http/conditional.ts';
 export * from './http/digest.ts';
 export * from './http/exposition.ts';

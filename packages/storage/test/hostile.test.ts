@@ -81,6 +81,17 @@ const rows: [string, string, number][] = [
     400,
   ],
   [
+    'compressed chunks',
+    `PUT /dev1/x HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n${end}0\r\n\r\n`,
+    400,
+  ],
+  [
+    'compressed piece',
+    `PUT /dev1/x HTTP/1.1\r\nContent-Range: bytes 0-0/1\r\n` +
+      `Transfer-Encoding: gzip, chunked\r\n${end}1\r\na\r\n0\r\n\r\n`,
+    400,
+  ],
+  [
     'hidden encoding',
     `PUT /dev1/x HTTP/1.1\r\nTransfer-Encoding: xchunked\r\nContent-Length: 1\r\n${end}a`,
     400,

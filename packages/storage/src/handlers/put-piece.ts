@@ -6,7 +6,7 @@
  * the tracker, so nobody reads the file before.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { type DigestCheck, digestCheckOf, OmgfsError } from '@omgfs/protocol';
+import { checkCoding, type DigestCheck, digestCheckOf, OmgfsError } from '@omgfs/protocol';
 import { discard } from '../device/buffers.ts';
 import type { Device } from '../device/device.ts';
 import { parentOf } from '../device/directories.ts';
@@ -60,6 +60,7 @@ export async function handlePiece(upload: Upload): Promise<void> {
 
 /** @throws BAD_REQUEST when the body is announced to be longer or shorter than the range. */
 function checkLength({ headers }: IncomingMessage, piece: Piece): void {
+  checkCoding(headers);
   const bytes = piece.kind === 'question' ? 0 : piece.end - piece.start + 1;
   const announced = headers['content-length'];
   if (announced === undefined) {

@@ -4,6 +4,7 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import {
+  announcedLength,
   type DigestCheck,
   type Digests,
   digestCheckOf,
@@ -63,7 +64,7 @@ export async function handlePut(context: PutContext, exchange: StreamExchange | 
     device.assertWritable();
     return handlePiece({ exchange, pieces: context.pieces, device, name: place.name });
   }
-  const length = announcedLength(req);
+  const length = announcedLength(req.headers);
   const digest = digestCheckOf(req.headers);
   const device = await context.devices.find(place.devid);
   device.assertWritable();
@@ -181,16 +182,6 @@ function collect(req: IncomingMessage, length: number): Promise<Buffer> {
 
 function cut(): Error {
   return new Error('the upload was cut');
-}
-
-/** @returns undefined for a chunked body. @throws BAD_REQUEST without either. */
-function announcedLength({ headers }: RequestHead): number | undefined {
-  if (headers['transfer-encoding'] !== undefined) return undefined;
-  const length = headers['content-length'];
-  if (length !== undefined && /^\d{1,15}$/.test(length)) return Number(length);
-  throw new OmgfsError('BAD_REQUEST', {
-    message: 'A PUT needs a valid Content-Length or a chunked body.',
-  });
 }
 
 async function claimSpace(

@@ -49,7 +49,7 @@ test('who sends drop by drop is cut off, who sends enough is not', async () => {
   const drops = setInterval(() => slow.write('x'), 10);
   const bytes = setInterval(() => fast.write(zeros), 10);
   onTestFinished(() => [drops, bytes].forEach(clearInterval));
-  await once(slow, 'close');
+  await until('it to be cut off', () => slow.closed);
   expect(cut).toHaveLength(1);
   expect(fast.destroyed).toBe(false);
 });

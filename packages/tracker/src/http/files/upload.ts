@@ -1,6 +1,6 @@
 /** PUT of a file: the body goes to storage nodes as it comes in, and counts when it is complete. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { digestCheckOf, OmgfsError } from '@omgfs/protocol';
+import { announcedLength, digestCheckOf, OmgfsError } from '@omgfs/protocol';
 import type { FastifyRequest } from 'fastify';
 import type { FilePlace } from '../../files/file-facts.ts';
 import type { FileStore, PutOptions, StoredFile } from '../../files/file-store.ts';
@@ -57,15 +57,6 @@ export async function* bodyOf(request: IncomingMessage): AsyncGenerator<Buffer> 
     throw new OmgfsError('BODY_TIMEOUT', { message: 'The body was cut.', cause });
   }
   if (!request.complete) throw new OmgfsError('BODY_TIMEOUT', { message: 'The body was cut.' });
-}
-
-/** @returns undefined for a chunked body. @throws BAD_REQUEST without either. */
-function announcedLength(headers: IncomingHttpHeaders): number | undefined {
-  if (headers['transfer-encoding'] !== undefined) return undefined;
-  const length = headers['content-length'];
-  if (length !== undefined && /^\d{1,15}$/.test(length)) return Number(length);
-  const message = 'A PUT needs a Content-Length or a chunked body.';
-  throw new OmgfsError('BAD_REQUEST', { message });
 }
 
 /**

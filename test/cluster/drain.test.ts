@@ -76,6 +76,10 @@ test('rebalance even can be started and followed', async () => {
   const { out } = await run('rebalance', 'status');
   expect(out).toMatch(/^running/m);
   expect((await run('rebalance', 'even', '--tolerance', '0')).code).toBe(2);
+  // The other spelling is the same: refused while one runs, or begun when that is over.
+  const again = await run('rebalance', '--even');
+  expect(again.code === 0 || again.err.includes('[REBAL_ACTIVE]')).toBe(true);
+  expect((await run('rebalance', 'evne')).err).toContain("unknown command 'evne'");
 });
 
 test('what does not exist is refused', async () => {

@@ -93,6 +93,8 @@ test('devices: why one gets no files, and when it can be pulled', async () => {
   expect(await explain('dev9')).toMatch(/cannot be read: its host does not answer/);
   expect(await explain('dev9')).toContain('Nothing depends on it: it can be pulled.');
   expect(await explain('dev77')).toBe('There is no device 77.\n');
+  await expect(admin.explain({ devid: 0 })).resolves.toEqual(['There is no device 0.']);
+  await expect(admin.explain({ fid: 0 })).resolves.toEqual([expect.stringContaining('fid 0')]);
 });
 
 test('a class that wants what the cluster does not have', async () => {

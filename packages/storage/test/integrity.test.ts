@@ -193,6 +193,9 @@ test('a scrub goes on where it was ended, and shrinks outgrown digest files', as
   next.scrub.start();
   await until('the round is over', () => next.scrub.report.rounds === 1);
   expect(next.scrub.report.totals.files).toBe(130);
+  // Whoever asks for another rate wants to see it, and not only when the rest is over.
+  await next.scrub.obey({ bytesPerSecond: 1e11 });
+  await until('another round', () => next.scrub.report.rounds === 2, { deadlineMs: 30_000 });
   expect(seen).toBeLessThan(130);
   expect((await logLines(docroot)).length).toBe(1);
   // The next round may just be writing its report.

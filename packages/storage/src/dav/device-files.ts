@@ -132,8 +132,13 @@ export class DeviceFiles implements DavFileSystem {
       });
     }
     const digests = await knownDigests(source);
-    const move = replace ? rename : kind === 'file' ? moveToFree : moveDirectoryToFree;
-    await device.run(() => move(source.path, target.path)).catch(taken);
+    await device
+      .run(() => {
+        if (replace) return rename(source.path, target.path);
+        if (kind !== 'file') return moveDirectoryToFree(source.path, target.path);
+        return moveFileToFree(device, source.path, target.path);
+      })
+      .catch(taken);
     device.forgetPlaces();
     // Those of a collection lie in its directories and have moved with them.
     if (digests !== undefined) device.digests.record(target.name, digests.stats, digests.known);
@@ -235,6 +240,11 @@ export class DeviceFiles implements DavFileSystem {
 function taken(error: unknown): never {
   if (!['EEXIST', 'ENOTEMPTY'].includes(errnoOf(error))) throw error;
   throw new DavError(412, 'The destination exists.');
+}
+
+async function moveFileToFree(device: Device, from: string, to: string): Promise<void> {
+  await device.makeTempDirectory();
+  await moveToFree(from, to, device.tempPath());
 }
 
 /** As `moveToFree`: a directory takes the place of an empty one, and this one is ours. */

@@ -34,21 +34,51 @@ export function statBig(path: string): Promise<fs.BigIntStats> {
   });
 }
 
+const linkAttempts = 10;
+
 const directly: Runner = (call) => call();
 
 /**
- * Moves a file to a name that is free, which `rename` would not ask.
+ * Moves a file to a name that is free, which `rename` would not ask. Under `from` somebody may put
+ * another file at any time: that stays, for which `aside` is a name that nobody else uses; left out
+ * where nobody knows of `from`.
  * @throws EEXIST when it is taken, also by somebody who came a moment before.
  */
-export async function moveToFree(from: string, to: string): Promise<void> {
+export async function moveToFree(from: string, to: string, aside?: string): Promise<void> {
   try {
-    await link(from, to);
+    await linkNow(from, to);
   } catch (error) {
     // File systems without hard links have no way to ask.
     if (!['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error))) throw error;
     return rename(from, to);
   }
-  await unlink(from);
+  if (aside === undefined) return unlink(from);
+  const { ino } = await lstat(to);
+  try {
+    await rename(from, aside);
+  } catch (error) {
+    // Somebody else has taken it away.
+    if (errnoOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  if ((await lstat(aside)).ino !== ino) {
+    await link(aside, from).catch((error: unknown) => {
+      // And another one has come.
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    });
+  }
+  await unlink(aside);
+}
+
+/** Linux does not find a file that is replaced at this moment. */
+async function linkNow(from: string, to: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await link(from, to);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || attempt === linkAttempts) throw error;
+    }
+  }
 }
 
 /** Closes without leaving the thread: nothing is written back by a close of a local file. */

@@ -7,17 +7,13 @@ import { type Finding, type ScrubAnswer, type ScrubOrder, scrubLimits } from '@o
 import { underAny } from '../../devices/any-signal.ts';
 import type { Device } from '../../placement/model.ts';
 import { scrubBytesPerSecond, scrubUrl } from '../../topology/scrub-view.ts';
-import { FaultLog } from '../fault-log.ts';
 import { forEachOf } from '../fsck/slots.ts';
-import { Repeater } from '../repeater.ts';
+import { RoundJob, type RoundJobOptions } from '../round-job.ts';
 import { type FindingParts, type FindingVerdict, handleFinding, restMs } from './finding.ts';
 
-export interface CollectorOptions {
-  everyMs: number;
+export interface CollectorOptions extends RoundJobOptions {
   /** Told when files wait for replication. */
   onRepaired: () => void;
-  /** Whether this tracker takes part in work on replicas at all. */
-  takesPart: () => boolean;
 }
 
 const devicesAtOnce = 8;
@@ -27,60 +23,36 @@ const restingMax = 10_000;
 /** A node that knows no scrub is asked again after so long. */
 const unwillingMs = 600_000;
 
-export class ScrubCollector {
+export class ScrubCollector extends RoundJob {
   readonly #parts: FindingParts;
   readonly #options: CollectorOptions;
-  readonly #repeater: Repeater;
-  readonly #faults: FaultLog;
-  readonly #stopping = new AbortController();
   /** Until when findings rest, by device, name and time. */
   readonly #resting = new Map<string, number>();
   readonly #unwilling = new Map<number, number>();
-  #paused = false;
   #rate: number | null | undefined;
   #unsubscribe: () => void = () => {};
 
   constructor(parts: FindingParts, options: CollectorOptions) {
+    super('scrub', parts.services.log, options);
     this.#parts = parts;
     this.#options = options;
-    this.#faults = new FaultLog(parts.services.log, 'scrub');
-    this.#repeater = new Repeater({
-      everyMs: options.everyMs,
-      run: () => this.#round(),
-      onError: (error) => this.#faults.failed(error),
-    });
   }
 
-  start(): void {
+  override start(): void {
     const { topology } = this.#parts.services;
     this.#unsubscribe = topology.onChange(() => {
       // An operator who sets a rate wants to see it.
       if (this.#rate !== undefined && this.#rate !== scrubBytesPerSecond(topology)) this.wake();
     });
-    this.#repeater.start();
+    super.start();
   }
 
-  async stop(): Promise<void> {
+  override async stop(): Promise<void> {
     this.#unsubscribe();
-    this.#stopping.abort();
-    await this.#repeater.stop();
+    await super.stop();
   }
 
-  pause(): void {
-    this.#paused = true;
-  }
-
-  resume(): void {
-    this.#paused = false;
-    this.wake();
-  }
-
-  wake(): void {
-    this.#repeater.wake();
-  }
-
-  async #round(): Promise<void> {
-    if (this.#paused || !this.#options.takesPart()) return;
+  protected async round(): Promise<void> {
     const { store, topology } = this.#parts.services;
     const nowMs = performance.now();
     const devices = [...topology.devices()].filter(
@@ -89,17 +61,16 @@ export class ScrubCollector {
     if (devices.length === 0) return;
     await store.withLock({ name: 'omg:scrub', waitMs: 0 }, async (lost) => {
       this.#rate = scrubBytesPerSecond(topology);
-      await underAny([lost, this.#stopping.signal], (signal) =>
+      await underAny([lost, this.stopping], (signal) =>
         forEachOf(devices, devicesAtOnce, (device) => this.#collect(device, signal)),
       );
     });
-    this.#faults.wentWell();
   }
 
   async #collect(device: Device, signal: AbortSignal): Promise<void> {
     const { devid } = device;
     let order: ScrubOrder = this.#rate === undefined ? {} : { bytesPerSecond: this.#rate };
-    for (let page = 0; page < pagesMax && !signal.aborted && !this.#paused; page += 1) {
+    for (let page = 0; page < pagesMax && !signal.aborted && !this.isResting; page += 1) {
       const answer = await this.#tell(device, order);
       const due = (answer?.pending ?? []).filter((finding) => !this.#rests(devid, finding));
       if (due.length === 0) return;

@@ -8,22 +8,18 @@
 import type { FileClass } from '../../placement/model.ts';
 import { parsePolicy } from '../../placement/policy.ts';
 import type { FileWithReplicas } from '../../store/store.ts';
-import { FaultLog } from '../fault-log.ts';
-import { Repeater } from '../repeater.ts';
 import { askAbout } from '../replication/question.ts';
+import { RoundJob, type RoundJobOptions } from '../round-job.ts';
 import { type JobServices, nowSeconds } from '../services.ts';
 import { lostDevices } from './lost-devices.ts';
 
-export interface HealerOptions {
-  everyMs: number;
+export interface HealerOptions extends RoundJobOptions {
   /** Until every tracker knows of the change that a file is queued for, in seconds. */
   settleSeconds: number;
   /** Reads the topology again; resolves with a reading that began after the call. */
   reloadTopology: () => Promise<void>;
   /** Told when files wait for replication. */
   onQueued: () => void;
-  /** Whether this tracker takes part now; asked before each round. */
-  takesPart: () => boolean;
 }
 
 const batchFiles = 250;
@@ -40,56 +36,23 @@ interface Sweep {
   position: number;
 }
 
-export class Healer {
+export class Healer extends RoundJob {
   readonly #services: JobServices;
   readonly #options: HealerOptions;
-  readonly #repeater: Repeater;
-  readonly #faults: FaultLog;
-  #stopped = false;
-  #paused = false;
 
   constructor(services: JobServices, options: HealerOptions) {
+    super('heal', services.log, options);
     this.#services = services;
     this.#options = options;
-    this.#faults = new FaultLog(services.log, 'heal');
-    this.#repeater = new Repeater({
-      everyMs: options.everyMs,
-      run: () => this.#round(),
-      onError: (error) => this.#faults.failed(error),
-    });
   }
 
-  start(): void {
-    this.#repeater.start();
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await this.#repeater.stop();
-  }
-
-  pause(): void {
-    this.#paused = true;
-  }
-
-  resume(): void {
-    this.#paused = false;
-    this.wake();
-  }
-
-  wake(): void {
-    this.#repeater.wake();
-  }
-
-  async #round(): Promise<void> {
-    if (this.#paused || !this.#options.takesPart()) return;
+  protected async round(): Promise<void> {
     const { store } = this.#services;
     await store.withLock({ name: 'omg:heal', waitMs: 0 }, async (lost) => {
       await this.#noteLost();
       await this.#noteClasses();
       for (const sweep of await this.#sweeps()) await this.#walk(sweep, lost);
     });
-    this.#faults.wentWell();
   }
 
   /** Writes down which devices are lost, and that files on those that changed are to be seen to. */
@@ -145,7 +108,7 @@ export class Healer {
   async #walk(sweep: Sweep, lost: AbortSignal): Promise<void> {
     const { store } = this.#services;
     let { position } = sweep;
-    while (!lost.aborted && !this.#stopped && !this.#paused) {
+    while (!lost.aborted && !this.isResting) {
       if ((await store.upkeep.waitingReplications(queueMax)) >= queueMax) return;
       const { fids, last } = await this.#next(sweep, position);
       const files = await store.filesByFid(fids);

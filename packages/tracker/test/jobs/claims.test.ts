@@ -60,6 +60,18 @@ describe.each(engines)('claims on %s', (engine) => {
     expect((await store.fidRecords(8)).fsck?.nexttry).toBe(6);
   });
 
+  test('a claim that another made in the same second is not taken for a renewed one', async () => {
+    const { store, sql } = await startCluster({ engine, hosts: 0, start: false });
+    await sql('INSERT INTO file_to_queue (fid, type, nexttry) VALUES (7, 1, 0), (8, 1, 0)');
+    const rows = await store.fsck.claim(2, 30);
+    for (const row of rows) row.claims = [5];
+    // Whether or not the second ends before the renewal: one row is what that would write.
+    const now = Math.floor(Date.now() / 1000);
+    await sql(`UPDATE file_to_queue SET nexttry = ${now} + 30 + fid - 7`);
+    await store.fsck.renew(rows, 30);
+    expect(rows.map(({ claims }) => claims)).toEqual([[], []]);
+  });
+
   test('a check that ends while its claim is renewed is over', async () => {
     const { store, sql } = await startCluster({ engine, hosts: 0, start: false });
     await sql('INSERT INTO file_to_queue (fid, type, nexttry) VALUES (7, 1, 0), (8, 1, 0)');

@@ -60,24 +60,29 @@ export async function renewRows(
   rows: readonly FsckRow[],
   seconds: number,
 ): Promise<void> {
-  const { now } = engine.dialect;
+  const { now, forUpdate } = engine.dialect;
   for (const part of chunks(rows)) {
     const [clock] = await engine.rows(`SELECT ${now} + ${integer(seconds)} AS until`);
     const until = int(clock as Row, 'until');
     const same = claimsOf(part);
     // What the row is worked on for may end it while the next statement is on its way.
     for (const row of part) if (row.claims.length > 0) row.claims = [...row.claims, until];
-    await engine.run(
-      `UPDATE file_to_queue SET nexttry = ? WHERE type = ${fsckType} AND ${same.sql}`,
-      [until, ...same.values],
-    );
-    // Asked, not counted: a write repeated on a new connection changes nothing the second time.
-    const fids = padded(part.map(({ fid }) => fid));
-    const mine = await engine.rows(
-      `SELECT fid FROM file_to_queue WHERE type = ${fsckType} AND nexttry = ?
-       AND fid IN ${marks(fids.length)}`,
-      [until, ...fids],
-    );
+    // Looked at first: afterwards a claim that another made in this second reads the same.
+    const mine = await engine.transaction(async (session) => {
+      const rows = await session.rows(
+        `SELECT fid FROM file_to_queue WHERE type = ${fsckType} AND ${same.sql}${forUpdate}`,
+        same.values,
+      );
+      if (rows.length > 0) {
+        const fids = padded(rows.map((row) => int(row, 'fid')));
+        await session.run(
+          `UPDATE file_to_queue SET nexttry = ?
+             WHERE fid IN ${marks(fids.length)} AND type = ${fsckType}`,
+          [until, ...fids],
+        );
+      }
+      return rows;
+    });
     const renewed = new Set(mine.map((row) => int(row, 'fid')));
     for (const row of part) row.claims = renewed.has(row.fid) ? [until] : [];
   }

@@ -21,10 +21,19 @@ const statementTimeoutMs = 10_000;
 /** How long connections may take to say goodbye. */
 const closeTimeoutMs = 1000;
 const lockWaitSeconds = 5;
+/**
+ * A transaction in which nothing happens for so long is its tracker's last: one that hangs, or
+ * whose machine lost power, would keep others from its rows until the server gives up the
+ * connection, which takes hours. MySQL has no such limit but the one for idle connections.
+ */
+const idleTransactionSeconds = 5;
+const idleMySqlSeconds = 300;
 
 /** What every connection is told first. */
 const sessionSettings = [
   `SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION',
+   /*M!100300 idle_transaction_timeout = ${idleTransactionSeconds}, */
+   /*!50700 wait_timeout = ${idleMySqlSeconds}, */
    innodb_lock_wait_timeout = ${lockWaitSeconds}, autocommit = 1`,
   // Locking reads take no gap locks, and each statement sees what was committed before it, which
   // the claims of this store rely on.

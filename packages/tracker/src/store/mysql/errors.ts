@@ -19,6 +19,7 @@ const lostNumbers = new Set([
   2006, // server has gone away
   2013, // lost connection
   3169, // session was killed
+  4031, // idle for too long
 ]);
 
 /** Deadlock, lock wait timeout, changed record, interrupted: the transaction can be run again. */

@@ -12,10 +12,18 @@ import { connect, type MySqlSession } from './connections.ts';
 /** Each number of locks is a statement that is prepared once. */
 const batches = { rowsMax: 64, inFlightMax: 1, queueMax: limits.storeQueueMax };
 
+/**
+ * The server takes the locks of a tracker that was not heard of for so long: it hangs, or its
+ * machine lost power, which nobody else would notice for hours.
+ */
+const silentSeconds = 20;
+const greetingMs = 5000;
+
 export class GetLockDriver implements LockDriver {
   readonly #dsn: MySqlDsn;
   #session: Promise<MySqlSession> | undefined;
   #current: MySqlSession | undefined;
+  #greeting: NodeJS.Timeout | undefined;
   readonly #held = new Map<string, () => void>();
   readonly #takes = new Batcher({
     ...batches,
@@ -37,6 +45,7 @@ export class GetLockDriver implements LockDriver {
 
   async close(): Promise<void> {
     const session = await this.#session?.catch(() => undefined);
+    clearInterval(this.#greeting);
     session?.connection.destroy();
   }
 
@@ -79,7 +88,9 @@ export class GetLockDriver implements LockDriver {
   async #connect(): Promise<MySqlSession> {
     try {
       const session = await connect(this.#dsn);
+      await session.text(`SET SESSION wait_timeout = ${silentSeconds}`);
       this.#current = session;
+      this.#greeting = setInterval(() => this.#greet(session), greetingMs).unref();
       session.connection.once('end', () => this.#loseAll(session));
       session.connection.once('error', () => this.#loseAll(session));
       return session;
@@ -89,11 +100,16 @@ export class GetLockDriver implements LockDriver {
     }
   }
 
+  #greet(session: MySqlSession): void {
+    session.text('DO 0').catch(() => this.#loseAll(session));
+  }
+
   /** Gives up a connection and its locks; one that was given up already has none. */
   #loseAll(session: MySqlSession): void {
     if (this.#current !== session) return;
     this.#current = undefined;
     this.#session = undefined;
+    clearInterval(this.#greeting);
     session.connection.destroy();
     const held = [...this.#held.values()];
     this.#held.clear();

@@ -11,7 +11,7 @@ import { parentOf } from '../device/directories.ts';
 import {
   errnoOf,
   lstat,
-  mkdir,
+  makeDirectories,
   readdir,
   readFile,
   rename,
@@ -46,7 +46,7 @@ export async function noteAside(
     const { ino: successor } = await run(() => lstat(replaced.by));
     aside.of = { name: replaced.name, successor };
   }
-  await run(() => mkdir(`${root}/${asidesDirectory}`, { recursive: true, mode: 0o755 }));
+  await makeDirectories(root, asidesDirectory, run);
   const temp = device.tempPath();
   // Its name tells whose it is, as that of a temporary file does.
   const path = `${root}/${asidesDirectory}/${basename(temp)}`;

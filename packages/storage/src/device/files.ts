@@ -39,6 +39,22 @@ const linkAttempts = 10;
 const directly: Runner = (call) => call();
 
 /**
+ * Makes a directory below a device and those above it, but never that of the device: with its disk
+ * gone there would be a bare directory in the place where the disk is to be put back (I6).
+ * @throws ENOENT when the device is not there.
+ */
+export async function makeDirectories(root: string, name: string, run: Runner): Promise<void> {
+  let path = root;
+  for (const part of name.split('/')) {
+    path += `/${part}`;
+    const made = path;
+    await run(() => mkdir(made, 0o755)).catch((error: unknown) => {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    });
+  }
+}
+
+/**
  * Moves a file to a name that is free, which `rename` would not ask. Under `from` somebody may put
  * another file at any time: that stays, for which `aside` is a name that nobody else uses; left out
  * where nobody knows of `from`.

@@ -1,7 +1,7 @@
 /** What the scrub of a device has done and found, as kept on the device and shown over HTTP. */
 import type { Finding, FindingId } from '@omgfs/protocol';
 import type { Device } from '../device/device.ts';
-import { mkdir, readFile, rename, writeAtomically, writeFully } from '../device/files.ts';
+import { makeDirectories, readFile, rename, writeAtomically, writeFully } from '../device/files.ts';
 
 /** Below a device directory: what the node keeps there besides files. */
 export const stateDirectory = '.omgfs';
@@ -46,7 +46,7 @@ export class ScrubReport {
   async save(device: Device): Promise<void> {
     const { root, run, sync, directories } = device;
     const temp = device.tempPath();
-    await run(() => mkdir(`${root}/${stateDirectory}`, { recursive: true, mode: 0o755 }));
+    await makeDirectories(root, stateDirectory, run);
     await directories.sync('');
     await writeAtomically({
       temp,

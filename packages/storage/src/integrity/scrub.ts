@@ -12,7 +12,7 @@ import {
   closeNow,
   errnoOf,
   lstat,
-  mkdir,
+  makeDirectories,
   openForRead,
   readFully,
   rename,
@@ -251,7 +251,7 @@ export class Scrub {
     if (!this.#hasRoom(name)) return;
     const report = this.#report;
     const place = `${stateDirectory}/quarantine`;
-    await run(() => mkdir(`${root}/${place}`, { recursive: true, mode: 0o755 }));
+    await makeDirectories(root, place, run);
     const to = `${place}/${name.replaceAll('/', '_')}.${Date.now()}`;
     const found = { name, kind: 'corrupt', reason, quarantine: to };
     report.addMoving({ ...found, at: new Date().toISOString() });

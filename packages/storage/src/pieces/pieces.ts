@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
-import { errnoOf, lstat, mkdir, readdir, unlink } from '../device/files.ts';
+import { errnoOf, lstat, makeDirectories, readdir, unlink } from '../device/files.ts';
 import { stateDirectory } from '../integrity/scrub-report.ts';
 import type { Log } from '../log.ts';
 
@@ -49,7 +49,7 @@ export class Pieces {
   /** Where the bytes of an upload are kept until it is complete. */
   async pathOf(device: Device, { name, total }: { name: string; total: number }): Promise<string> {
     const directory = `${device.root}/${piecesDirectory}`;
-    await device.run(() => mkdir(directory, { recursive: true, mode: 0o755 }));
+    await makeDirectories(device.root, piecesDirectory, device.run);
     const id = createHash('sha256').update(name).digest('hex').slice(0, 40);
     return `${directory}/${id}-${total}`;
   }

@@ -1,9 +1,10 @@
 /** Goal: a move to a free name loses nothing that is stored under the old or the new name meanwhile
- *  (I1). Method: real files that come between its steps, which wait for the thread of the test. */
+ *  (I1); nothing is made in the place of a disk that is gone (I6). Method: real files that come
+ *  between the steps of a move, which wait for the thread of the test. */
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { moveToFree } from '../../src/device/files.ts';
+import { makeDirectories, moveToFree } from '../../src/device/files.ts';
 import { createDocroot } from '../helpers.ts';
 
 /** Begins a move and does something when the file has its new name, but the old one, too. */
@@ -45,4 +46,16 @@ test('a name that is taken is left alone', async () => {
     code: 'EEXIST',
   });
   expect([readFileSync(from, 'utf8'), readFileSync(to, 'utf8')]).toEqual([from, to]);
+});
+
+test('directories are made below a device, but never its own', async () => {
+  const docroot = await createDocroot(1);
+  const make = (device: string) => {
+    return makeDirectories(join(docroot, device), 'one/two', (call) => call());
+  };
+  await make('dev1');
+  await make('dev1');
+  expect(existsSync(join(docroot, 'dev1/one/two'))).toBe(true);
+  await expect(make('gone')).rejects.toMatchObject({ code: 'ENOENT' });
+  expect(existsSync(join(docroot, 'gone'))).toBe(false);
 });

@@ -148,6 +148,8 @@ events { worker_connections 4096; }
 
 http {
   access_log off;
+  # Another proxy in front of this one keeps its connections.
+  keepalive_requests 100000;
   # What a download takes is allocated at once.
   connection_pool_size 2k;
   request_pool_size 16k;

@@ -2,6 +2,7 @@
  * One signal for work that several may end. `AbortSignal.any` would do, but Node 20 keeps what it
  * makes for as long as a signal it was made of lives, and ours live as long as the process.
  */
+import { setMaxListeners } from 'node:events';
 
 /** Runs `work` under a signal that ends with the first of `signals`, which keep nothing of it. */
 export async function underAny<T>(
@@ -9,6 +10,8 @@ export async function underAny<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const either = new AbortController();
+  // As many as there are jobs at work; Node takes more than ten for a leak.
+  setMaxListeners(0, ...signals);
   const abort = () => either.abort(new Error('stopped'));
   for (const signal of signals) signal.addEventListener('abort', abort, { once: true });
   if (signals.some(({ aborted }) => aborted)) abort();

@@ -34,3 +34,18 @@ test('each of the signals ends the work, also one that ended before', async () =
   expect(await underAny(signals, async ({ aborted }) => aborted)).toBe(true);
   expect(listeners(...signals)).toEqual([0, 0]);
 });
+
+test('many may work under one signal without a warning', async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error) => warnings.push(warning);
+  process.on('warning', note);
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 20 }, () => underAny([signal], nextTurn)));
+  await nextTurn();
+  process.off('warning', note);
+  expect(warnings).toEqual([]);
+});
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -26,6 +26,8 @@ export function freePort(host: string): Promise<number> {
 /** Below what systems hand out by themselves, so that no connection takes one by chance. */
 const commonPorts = { from: 10_240, count: 20_000 };
 const attempts = 100;
+/** Handed out by this process, whose clusters may not listen there yet. */
+const given = new Set<number>();
 
 /** @returns `wished` where it is free on every host, else another that is. */
 export async function commonPort(
@@ -35,6 +37,8 @@ export async function commonPort(
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     const chosen = commonPorts.from + Math.floor(Math.random() * commonPorts.count);
     const port = attempt > 0 || wished === undefined ? chosen : wished;
+    if (port !== wished && given.has(port)) continue;
+    given.add(port);
     const free = await Promise.all(hosts.map((host) => portIfFree(host, port)));
     if (!free.includes(0)) return port;
   }

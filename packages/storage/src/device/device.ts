@@ -10,7 +10,7 @@ import { DigestLog } from '../integrity/digest-log.ts';
 import type { Log } from '../log.ts';
 import { Directories } from './directories.ts';
 import { refusal } from './failures.ts';
-import { errnoOf, mkdir, realpath, stat, statfs } from './files.ts';
+import { errnoOf, makeDirectories, realpath, stat, statfs } from './files.ts';
 import { HotFiles } from './hot-files.ts';
 import { type Identity, identityStamp, readIdentity, writeIdentity } from './identity.ts';
 import { createFileSync, type FileSync, type SyncMode } from './io/file-sync.ts';
@@ -179,9 +179,7 @@ export class Device {
 
   /** Makes the directory of temporary files, which someone may have removed. */
   async makeTempDirectory(): Promise<void> {
-    await mkdir(`${this.#root}/${tempName}`, 0o755).catch((error: unknown) => {
-      if (errnoOf(error) !== 'EEXIST') throw error;
-    });
+    await makeDirectories(this.#root, tempName);
   }
 
   /** To be called when what names lead to may have changed: a directory was moved or removed. */

@@ -43,7 +43,11 @@ const directly: Runner = (call) => call();
  * gone there would be a bare directory in the place where the disk is to be put back (I6).
  * @throws ENOENT when the device is not there.
  */
-export async function makeDirectories(root: string, name: string, run: Runner): Promise<void> {
+export async function makeDirectories(
+  root: string,
+  name: string,
+  run: Runner = directly,
+): Promise<void> {
   let path = root;
   for (const part of name.split('/')) {
     path += `/${part}`;

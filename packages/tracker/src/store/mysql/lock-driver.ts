@@ -88,7 +88,10 @@ export class GetLockDriver implements LockDriver {
   async #connect(): Promise<MySqlSession> {
     try {
       const session = await connect(this.#dsn);
-      await session.text(`SET SESSION wait_timeout = ${silentSeconds}`);
+      await session.text(`SET SESSION wait_timeout = ${silentSeconds}`).catch((error: unknown) => {
+        session.connection.destroy();
+        throw error;
+      });
       this.#current = session;
       this.#greeting = setInterval(() => this.#greet(session), greetingMs).unref();
       session.connection.once('end', () => this.#loseAll(session));

@@ -99,11 +99,7 @@ export function storeNow(
   if (thread === undefined) return false;
   device.space.spend({ bytes: body.length, announced: 0 });
   const reject = (error: Error) => void giveUp(device, paths.temp, error).then(() => done(false));
-  const resolve = () => {
-    device.hotFiles.fresh.add(name);
-    done(true);
-  };
-  thread.push({ ...paths, body }, { resolve, reject });
+  thread.push({ ...paths, body }, { resolve: () => done(true), reject });
   return true;
 }
 

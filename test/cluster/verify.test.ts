@@ -13,6 +13,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ReplicaReader } from '../../packages/cli/src/verify/replica-reader.ts';
 import { verifyFiles } from '../../packages/cli/src/verify/verify.ts';
 import { runOmgfs } from '../helpers/command-line.ts';
+import { RawClient } from '../helpers/raw-client.ts';
 import { until } from '../helpers/wait.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-verify-'));
@@ -68,6 +69,23 @@ test('a healthy cluster has nothing wrong', async () => {
   const flags = cluster.hosts.flatMap(({ docroot }) => ['--docroot', docroot]);
   const { code, findings } = await verify('--checksums', '--manifest', manifest, ...flags);
   expect({ code, findings }).toEqual({ code: 0, findings: [] });
+});
+
+test('a file whose second copy is still to come is a notice', async () => {
+  const raw = new RawClient(cluster.trackers[0] ?? '');
+  const client = createClient({ trackers: [...cluster.trackers], domain: 'main' });
+  await raw.admin('!want 0 replicate');
+  try {
+    const { fid } = await client.put('young', Buffer.from('young'), { class: 'sums' });
+    const { code, findings } = await verify();
+    const detail = '1 of 2 copies; it waits for replication';
+    const seen = { kind: 'copies_waiting', severity: 'notice', key: 'young', fid, detail };
+    expect({ code, findings }).toMatchObject({ code: 0, findings: [seen] });
+  } finally {
+    await client.delete('young');
+    await raw.admin('!want 1 replicate');
+    await Promise.all([client.close(), raw.close()]);
+  }
 });
 
 test('a file that is deleted while it is looked at is no damage', async () => {

@@ -7,6 +7,7 @@ export type FindingKind =
   | 'wrong_checksum'
   | 'unreachable'
   | 'too_few_copies'
+  | 'copies_waiting'
   | 'wrong_count'
   | 'lost'
   | 'other_bytes'
@@ -20,6 +21,7 @@ export const severities: Readonly<Record<FindingKind, 'bad' | 'notice'>> = {
   wrong_checksum: 'bad',
   unreachable: 'notice',
   too_few_copies: 'bad',
+  copies_waiting: 'notice',
   wrong_count: 'notice',
   lost: 'bad',
   other_bytes: 'bad',

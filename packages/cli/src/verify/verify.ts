@@ -125,12 +125,7 @@ function judgeCopies(facts: {
   if (good + untold === 0) {
     found.push(finding('no_copy', 'no device has it whole', where));
   } else if (good + untold < copies) {
-    const queue =
-      debug.replqueue_fid === undefined
-        ? 'it does not wait for replication'
-        : `it waits for replication, after ${debug.replqueue_failcount} failures`;
-    const detail = `${good + untold} of ${copies} copies; ${queue}`;
-    found.push(finding('too_few_copies', detail, where));
+    found.push(fewCopies(`${good + untold} of ${copies} copies`, debug, where));
   }
   const listed = (debug.devids ?? '').split(',').filter((part) => part !== '').length;
   if (Number(debug.fid_devcount) !== listed) {
@@ -138,4 +133,19 @@ function judgeCopies(facts: {
     found.push(finding('wrong_count', detail, where));
   }
   return found;
+}
+
+/** A file that was stored, or lost a device, a moment ago has its turn still to come. */
+function fewCopies(
+  count: string,
+  debug: Fields,
+  where: { fid: number; domain: string | null; key: string | null },
+): Finding {
+  if (debug.replqueue_fid === undefined) {
+    return finding('too_few_copies', `${count}; it does not wait for replication`, where);
+  }
+  const failures = Number(debug.replqueue_failcount);
+  if (failures === 0) return finding('copies_waiting', `${count}; it waits for replication`, where);
+  const detail = `${count}; it waits for replication, after ${failures} failures`;
+  return finding('too_few_copies', detail, where);
 }

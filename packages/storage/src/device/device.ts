@@ -4,7 +4,6 @@
  * second while there are requests, and after every file that was not found.
  */
 import type { StatsFs } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { settleAsides } from '../dav/asides.ts';
 import { DigestLog } from '../integrity/digest-log.ts';
 import type { Log } from '../log.ts';
@@ -14,6 +13,7 @@ import { errnoOf, makeDirectories, realpath, stat, statfs } from './files.ts';
 import { HotFiles } from './hot-files.ts';
 import { type Identity, identityStamp, readIdentity, writeIdentity } from './identity.ts';
 import { createFileSync, type FileSync, type SyncMode } from './io/file-sync.ts';
+import { inTime } from './io/in-time.ts';
 import { KeptFiles, type KeptShare } from './io/kept-files.ts';
 import { Lane, type Runner } from './io/lane.ts';
 import { SmallFiles, type ThreadShare } from './io/small-files.ts';
@@ -236,8 +236,7 @@ export class Device {
     this.#probing = this.#probe().finally(() => {
       this.#probing = undefined;
     });
-    const late = delay(answerMsMax, 'late', { ref: false });
-    if ((await Promise.race([this.#probing, late])) === 'late') {
+    if ((await inTime(this.#probing, answerMsMax)) === 'late') {
       this.#become(refused(`its disk has not answered for ${answerMsMax / 1000} s`));
     }
     this.#checkedAtMs = performance.now();

@@ -1,9 +1,9 @@
 /** `/metrics` of a storage node: what it served, and how its disks and their scrubs are. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { expose, type Family, type Labels, type Sample } from '@omgfs/protocol';
 import type { Buffers } from '../device/buffers.ts';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
+import { inTime } from '../device/io/in-time.ts';
 import type { ScrubReport } from '../integrity/scrub-report.ts';
 import type { Scrubs } from '../integrity/scrubs.ts';
 import type { Nginx, NginxStatus } from '../nginx/nginx.ts';
@@ -143,9 +143,8 @@ async function reportsOf({ devices, scrubs }: NodeMetricsParts): Promise<Reports
   const readable = devices.all().filter(({ state }) => state !== 'refused');
   const reports = await Promise.all(
     readable.map(async (device): Promise<Reports> => {
-      const late = delay(answerMsMax, undefined, { ref: false });
-      const report = await Promise.race([scrubs.report(device), late]).catch(() => undefined);
-      return report === undefined ? [] : [[device.devid, report]];
+      const report = await inTime(scrubs.report(device), answerMsMax).catch(() => 'late' as const);
+      return report === 'late' ? [] : [[device.devid, report]];
     }),
   );
   return reports.flat();

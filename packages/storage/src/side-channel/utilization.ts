@@ -2,9 +2,9 @@
  * How busy the disk of each device is, in percent of the time, measured once a second while
  * somebody wants to know (spec §8.3 `watch`).
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Device } from '../device/device.ts';
 import type { Devices } from '../device/devices.ts';
+import { inTime } from '../device/io/in-time.ts';
 import { blockDevicesOf, type KernelFiles, readBusyTimes } from './block-devices.ts';
 
 /** Devices come and go, and disks are mounted: what lies where is looked up again after so long. */
@@ -58,7 +58,7 @@ export class Utilization {
     };
     // A disk that hangs says nothing now.
     const looks = Promise.all(this.#devices.all().map(look));
-    await Promise.race([looks, delay(answerMsMax, undefined, { ref: false })]);
+    await inTime(looks, answerMsMax);
     return seconds;
   }
 

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, expect, test } from 'vitest';
+import { freePort } from '../helpers/ports.ts';
 import { RawClient } from '../helpers/raw-client.ts';
 import { until } from '../helpers/wait.ts';
 
@@ -51,16 +52,8 @@ function run(command: 'mogilefsd' | 'mogstored', ...args: string[]): SpawnSyncRe
   );
   return spawnSync(process.execPath, [script, '--skipconfig', ...args], {
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: 90_000,
   });
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 const trackerArgs = (port: number) => [
@@ -96,8 +89,8 @@ test('mogstored --daemonize', async () => {
 
 test('a start that fails says why, and the pid file of a dead process is no obstacle', async () => {
   const taken = createServer();
-  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
-  const { port } = taken.address() as { port: number };
+  const port = await freePort();
+  await new Promise<void>((resolve) => taken.listen(port, '127.0.0.1', resolve));
   const failed = run('mogilefsd', '--daemonize', ...trackerArgs(port));
   await new Promise((resolve) => taken.close(resolve));
   expect(failed.status).toBe(1);

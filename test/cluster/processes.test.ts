@@ -6,7 +6,7 @@
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
-import { freePort } from '../helpers/proxies.ts';
+import { freePort } from '../helpers/ports.ts';
 import { RawClient, storeRaw } from '../helpers/raw-client.ts';
 import { until } from '../helpers/wait.ts';
 

@@ -168,9 +168,7 @@ test('a client that never sends the rest of its request does not hold up a stop'
   await once(socket, 'data');
   new RawClient(stopped.trackers[0] ?? '').write('!shutdown\r\n');
   const running = () => stopped.trackerDaemons[0]?.running;
-  await until('it ends', () => running() === false, { deadlineMs: 10_000 }).finally(() =>
-    stopped.stop(),
-  );
+  await until('it ends', () => running() === false).finally(() => stopped.stop());
 });
 
 describe('the document', () => {

@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { request } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type FrontProxy, freePort, startNginxIn } from '../helpers/proxies.ts';
+import { freePort } from '../helpers/ports.ts';
+import { type FrontProxy, startNginxIn } from '../helpers/proxies.ts';
 import { until } from '../helpers/wait.ts';
 import { FilesSite, json } from './site.ts';
 

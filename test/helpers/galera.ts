@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
-import { end, findProgram, freePort, grant, guard, type MySqlAddress } from './mariadb.ts';
+import { end, findProgram, grant, guard, type MySqlAddress } from './mariadb.ts';
+import { freePort } from './ports.ts';
 import { until } from './wait.ts';
 
 const run = promisify(execFile);

@@ -13,7 +13,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Fields, fidPath } from '@omgfs/protocol';
 import type { RowDataPacket } from 'mysql2/promise';
-import { connectTo, createDatabaseOn, dsnOf, freePort, type MySqlAddress } from './mariadb.ts';
+import { connectTo, createDatabaseOn, dsnOf, type MySqlAddress } from './mariadb.ts';
+import { freePort } from './ports.ts';
 import { putBody, RawClient } from './raw-client.ts';
 import { until } from './wait.ts';
 

@@ -15,7 +15,8 @@ import { createAdmin, createClient, sendReproxy } from '@omgfs/client';
 import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { runOmgfs } from '../helpers/command-line.ts';
-import { type FrontProxy, freePort, startNginxIn } from '../helpers/proxies.ts';
+import { freePort } from '../helpers/ports.ts';
+import { type FrontProxy, startNginxIn } from '../helpers/proxies.ts';
 import { bytes, cut, type Recorder, record, serve, status } from '../helpers/recorder.ts';
 
 const deployDir = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url));

@@ -159,8 +159,8 @@ test('a source that falls silent is waited for once', async () => {
   }));
   const buffers = new Buffers(1024 * 1024);
   const gone = new AbortController().signal;
-  const [first, ...rest] = fetchBundle(orders, { buffers, stallMs: 300, gone });
-  const late = rest.map((file) => expect(file).rejects.toThrow('silent for 300 ms'));
+  const [first, ...rest] = fetchBundle(orders, { buffers, stallMs: 1_500, gone });
+  const late = rest.map((file) => expect(file).rejects.toThrow('silent for 1500 ms'));
   expect(await first).toMatchObject({ bytes: bodyOf(1) });
   await Promise.all(late);
   expect(asked).toEqual(['POST']);

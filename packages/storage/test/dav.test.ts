@@ -1,7 +1,7 @@
 /** Goal: what WebDAV moves and copies keeps its digests, and what it removes is gone, also where it
  *  was read a short while ago. Method: real nodes, with files read often enough to be hot. */
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { rotFile } from '../../../test/helpers/rot.ts';
@@ -109,7 +109,7 @@ test('files in memory are not served after WebDAV moved, replaced or removed the
 test('a copy may last longer than a connection may be idle', async () => {
   const stallMs = 200;
   const { url, docroot } = await startNode({ dav: 'full', stallMs });
-  await put(`${url}/dev1/f`, 'body');
+  await writeFile(join(docroot, 'dev1', 'f'), 'body');
   const real = DeviceFiles.prototype.copyFile;
   onTestFinished(() => {
     DeviceFiles.prototype.copyFile = real;

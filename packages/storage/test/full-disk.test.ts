@@ -1,10 +1,11 @@
 /** Goal: a full disk is said with 507 and leaves nothing, and what is on it stays usable. Method:
  *  small file systems in memory, and the reserve. */
-import { readFile, statfs, writeFile } from 'node:fs/promises';
+import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { fidPath } from '@omgfs/protocol';
 import { expect, test } from 'vitest';
+import { until } from '../../../test/helpers/wait.ts';
 import { ask, createDocroot, filesOf, put, putSmallDisk, startNode, Wire } from './helpers.ts';
 
 /** A reserve that leaves about `bytes` of the file system below the docroot to uploads. */
@@ -26,29 +27,19 @@ test('the reserve is checked against the announced length, before the body', asy
 
 test('uploads in flight count, and give back what they did not use', async () => {
   const docroot = await createDocroot(1);
-  const freeReserveMb = await reserveBut(docroot, 1000);
-  const { url, port } = await startNode({ docroot, freeReserveMb });
-  const large = `PUT /dev1/large HTTP/1.1\r\nContent-Length: ${800 * 1024 * 1024}\r\n\r\n`;
-  const first = new Wire(port).send(`${large}abc`);
-  // The second is sent on its own connection until the first has been seen.
-  await expect
-    .poll(async () => {
-      const second = new Wire(port).send(`${large}abc`);
-      setTimeout(() => second.socket.end(), 50);
-      await second.untilClosed();
-      return second.status;
-    })
-    .toBe(507);
+  await putSmallDisk(join(docroot, 'dev1'), 10);
+  const { url, port } = await startNode({ docroot, freeReserveMb: 1 });
+  const large = 6 * 1024 * 1024;
+  const begin = () => {
+    return new Wire(port).send(`PUT /dev1/large HTTP/1.1\r\nContent-Length: ${large}\r\n\r\nabc`);
+  };
+  const first = begin();
+  const temps = () => readdir(join(docroot, 'dev1/.tmp'));
+  await until('the first has begun', async () => (await temps()).length === 1);
+  expect(await begin().untilClosed()).toMatch(/^HTTP\/1\.1 507 /);
   first.socket.destroy();
-  await expect
-    .poll(async () => {
-      const third = new Wire(port).send(`${large}abc`);
-      setTimeout(() => third.socket.end(), 50);
-      await third.untilClosed();
-      return third.status;
-    })
-    .not.toBe(507);
-  expect((await put(`${url}/dev1/small`, 'x')).status).toBe(200);
+  const stored = async () => (await put(`${url}/dev1/large`, Buffer.alloc(large))).status === 200;
+  await until('there is room again', stored);
 });
 
 test('below the reserve: reads, deletions and the write test of trackers, no uploads', async () => {
@@ -102,5 +93,6 @@ test('a disk that is full when it is first seen can be read and deleted from', a
   expect(refused.status).toBe(503);
   expect(refused.text).toContain('identity file');
   expect((await ask(`${url}/dev1/filler`, { method: 'DELETE' })).status).toBe(204);
-  await expect.poll(async () => (await put(`${url}/dev1/f`, 'x')).status).toBe(200);
+  const stored = async () => (await put(`${url}/dev1/f`, 'x')).status === 200;
+  await until('it is taken', stored);
 });

@@ -1,12 +1,13 @@
 /** What the tests of the storage node share: nodes on temporary directories, and raw sockets. */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Dispatcher, request } from 'undici';
 import { onTestFinished } from 'vitest';
 import { launchMogstored, type Mogstored } from '../../../test/helpers/mogstored.ts';
+import { freePort } from '../../../test/helpers/ports.ts';
 import { mountSmall, type Unmount } from '../../../test/helpers/small-disk.ts';
 import {
   createStorageNode,
@@ -57,15 +58,6 @@ export async function startNode(options: Partial<StorageOptions> = {}): Promise<
   await node.listen();
   onTestFinished(() => node.close());
   return { node, docroot, port: node.httpPort, url: `http://127.0.0.1:${node.httpPort}` };
-}
-
-/** A port that was free a moment ago: nginx cannot be asked which one it took. */
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 export const nginxOptions = {

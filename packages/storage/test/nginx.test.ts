@@ -8,6 +8,7 @@ import { mkdir, readFile, rename, symlink, utimes, writeFile } from 'node:fs/pro
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { freePort } from '../../../test/helpers/ports.ts';
 import { until } from '../../../test/helpers/wait.ts';
 import { createStorageNode } from '../src/index.ts';
 import {
@@ -16,7 +17,6 @@ import {
   askRaw,
   createDocroot,
   filesOf,
-  freePort,
   launch,
   nginxOptions,
   put,

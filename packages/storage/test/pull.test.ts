@@ -145,7 +145,7 @@ test('a target whose disk hangs ends in an error, not in more patience', async (
   // What a disk that hangs does to its device: every call that may be under way is, and stays so.
   const calls = Array.from({ length: 64 }, () => device.run(() => frozen));
   const buffers = new Buffers(1024 * 1024);
-  const context = { devices, buffers, log: quiet, access: trusting, stallMs: 300 };
+  const context = { devices, buffers, log: quiet, access: trusting, stallMs: 1_500 };
   const gone = new AbortController().signal;
   const order = orderOf({ source, length: String(body.length), checksum: '', hash: '' });
   if (order === undefined) throw new Error('the order cannot be read');

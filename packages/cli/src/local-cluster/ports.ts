@@ -11,18 +11,6 @@ export function portIfFree(host: string, port: number): Promise<number> {
   });
 }
 
-/** A port that was free a moment ago. */
-export function freePort(host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, host, () => {
-      const bound = probe.address();
-      probe.close(() => resolve(typeof bound === 'object' ? (bound?.port ?? 0) : 0));
-    });
-  });
-}
-
 /** Below what systems hand out by themselves, so that no connection takes one by chance. */
 const commonPorts = { from: 10_240, count: 20_000 };
 const attempts = 100;

@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createAdmin } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
 import { endLeftoverNginx } from '@omgfs/storage';
-import { freePort, portIfFree } from '../local-cluster/ports.ts';
+import { commonPort } from '../local-cluster/ports.ts';
 import type { AnswerCache } from './answers.ts';
 import type { NginxCache } from './cache.ts';
 import { writeNginxConfig } from './write.ts';
@@ -50,7 +50,7 @@ const keepalive = 64;
 export async function startFrontNginx(options: FrontNginxOptions): Promise<FrontNginx> {
   const dir = resolve(options.dir);
   await endLeftoverNginx(dir);
-  const port = (await portIfFree('127.0.0.1', options.port)) || (await freePort('127.0.0.1'));
+  const port = await commonPort(['127.0.0.1'], options.port);
   const listen = `127.0.0.1:${port}`;
   const admin = createAdmin({ trackers: options.trackers });
   const { application, cache, answers } = options;

@@ -14,8 +14,8 @@ const length = bytes.length;
 const md5 = createHash('md5').update(bytes).digest('hex');
 const nobody = 'http://127.0.0.1:1';
 
-function newClient(stallMs = 5_000) {
-  const timeouts = { nodeTimeoutMs: 1_000, connTimeoutMs: 1_000, stallMs };
+function newClient(stallMs = 20_000) {
+  const timeouts = { nodeTimeoutMs: 20_000, connTimeoutMs: 20_000, stallMs };
   const client = createDeviceClient({ ...timeouts, connectionsPerHost: 4 });
   onTestFinished(() => client.close());
   return client;

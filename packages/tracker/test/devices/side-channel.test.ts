@@ -29,7 +29,7 @@ async function startBoth(reply: (line: string) => string | undefined, onClose = 
       }
     });
   });
-  const timeouts = { nodeTimeoutMs: 1_000, connTimeoutMs: 1_000, connectionsPerHost: 4 };
+  const timeouts = { nodeTimeoutMs: 20_000, connTimeoutMs: 20_000, connectionsPerHost: 4 };
   const sideChannelPort = Number(new URL(address).port);
   const client = createDeviceClient({ ...timeouts, sideChannelPort });
   onTestFinished(() => client.close());
@@ -120,7 +120,7 @@ test('utilisation is followed while it comes, and unknown afterwards', async () 
   const seen: unknown[] = [];
   const watch = new UtilizationWatch({
     port: Number(new URL(address).port),
-    connTimeoutMs: 1_000,
+    connTimeoutMs: 20_000,
     onUtilization: (devid, percent) => seen.push([devid, percent]),
   });
   onTestFinished(() => watch.close());

@@ -18,7 +18,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { launchMogstored, readCalls } from '../../../test/helpers/mogstored.ts';
 import { until } from '../../../test/helpers/wait.ts';
 import { Devices } from '../src/device/devices.ts';
-import type { Runner } from '../src/device/io/lane.ts';
+import type { Runner } from '../src/device/io/runner.ts';
 import { Scrub } from '../src/integrity/scrub.ts';
 import { walk } from '../src/integrity/walk.ts';
 import { ask, createDocroot, put, quiet, startNode } from './helpers.ts';

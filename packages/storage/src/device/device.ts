@@ -15,7 +15,8 @@ import { type Identity, identityStamp, readIdentity, writeIdentity } from './ide
 import { createFileSync, type FileSync, type SyncMode } from './io/file-sync.ts';
 import { inTime } from './io/in-time.ts';
 import { KeptFiles, type KeptShare } from './io/kept-files.ts';
-import { Lane, type Runner } from './io/lane.ts';
+import { Lane } from './io/lane.ts';
+import type { Runner } from './io/runner.ts';
 import { SmallFiles, type ThreadShare } from './io/small-files.ts';
 import type { NodeMemory } from './node-memory.ts';
 import { SharedRun } from './shared-run.ts';

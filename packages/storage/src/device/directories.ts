@@ -5,8 +5,8 @@
  */
 import { OmgfsError } from '@omgfs/protocol';
 import { errnoOf, lstat, mkdir, realpath, syncDirectory } from './files.ts';
-import type { Runner } from './io/lane.ts';
 import { RecentMap } from './io/recent-map.ts';
+import type { Runner } from './io/runner.ts';
 import { SharedRun } from './shared-run.ts';
 
 /** About 8 MB at most; beyond it the oldest are looked at again. */

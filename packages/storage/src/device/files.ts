@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
-import type { Runner } from './io/lane.ts';
+import type { Runner } from './io/runner.ts';
 
 export const open = promisify(fs.open);
 export const lstat = promisify(fs.lstat);

@@ -1,7 +1,7 @@
 /** What is done for a device every few seconds: its usage file, and what a dead process left. */
 import type { Log } from '../log.ts';
 import { readdir, rename, unlink, writeAtomically, writeFully } from './files.ts';
-import type { Runner } from './io/lane.ts';
+import type { Runner } from './io/runner.ts';
 
 export class UsageFile {
   /** When it was last written; 0 before. */

@@ -7,7 +7,7 @@ import { type ByteRange, chooseRanges, evaluateConditions, rangeApplies } from '
 import type { Buffers } from '../device/buffers.ts';
 import type { Devices } from '../device/devices.ts';
 import { closeNow, readFully } from '../device/files.ts';
-import type { Runner } from '../device/io/lane.ts';
+import type { Runner } from '../device/io/runner.ts';
 import { type OpenFile, openFid, openFile } from '../device/reader.ts';
 import { multipart } from '../http/multipart.ts';
 import { parseReadTarget } from '../http/path.ts';

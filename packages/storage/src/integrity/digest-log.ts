@@ -24,7 +24,7 @@ import {
   writeFully,
 } from '../device/files.ts';
 import type { Stamp } from '../device/io/file-thread.ts';
-import type { Runner } from '../device/io/lane.ts';
+import type { Runner } from '../device/io/runner.ts';
 
 export interface DigestEntry {
   size: number;

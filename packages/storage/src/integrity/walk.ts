@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoOf } from '../device/files.ts';
-import type { Runner } from '../device/io/lane.ts';
+import type { Runner } from '../device/io/runner.ts';
 
 export interface Directory {
   /** Relative to the device, empty for the device itself. */

@@ -5,7 +5,7 @@ import { parsePolicy } from '../placement/policy.ts';
 import type { ClassFields } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
 import { integerOf } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 /** Widths of `class.classname` and `class.mindevcount`. */

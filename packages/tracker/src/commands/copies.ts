@@ -2,8 +2,8 @@
 import { OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import type { FileWithReplicas } from '../store/store.ts';
 import { domainOf, integerOf, keyOf } from './arguments.ts';
+import type { Command } from './command.ts';
 import type { OpenUploads } from './open-uploads.ts';
-import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 export function copyCommands(

@@ -24,8 +24,8 @@ import {
   verifiedOthers,
   waitForReplicas,
 } from './close-extras.ts';
+import type { Command, CommandRequest } from './command.ts';
 import type { OpenUpload, OpenUploads } from './open-uploads.ts';
-import type { Command, CommandRequest } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 interface CloseArguments extends CloseExtras {

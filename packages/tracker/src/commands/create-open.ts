@@ -4,9 +4,9 @@ import { chooseDestinations } from '../placement/choose.ts';
 import { type Domain, freeShare } from '../placement/model.ts';
 import type { Topology } from '../topology/topology.ts';
 import { checkKeyLength, domainOf, numberOf } from './arguments.ts';
+import type { Command } from './command.ts';
 import type { OpenUploads } from './open-uploads.ts';
 import { Profile } from './profile.ts';
-import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 export function createOpen(services: CommandServices, opened: OpenUploads): Command {

@@ -3,7 +3,7 @@ import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protoc
 import { type Device, deviceStatuses, type Host } from '../placement/model.ts';
 import type { Topology } from '../topology/topology.ts';
 import { idOf } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 /** Of its column, a MEDIUMINT. */

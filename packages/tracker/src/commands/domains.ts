@@ -1,7 +1,7 @@
 /** `get_domains`, `create_domain`, `delete_domain` (spec §2.2). */
 import { type Fields, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import type { FileClass } from '../placement/model.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 /** Width of `domain.namespace`. */

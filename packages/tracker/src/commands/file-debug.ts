@@ -3,7 +3,7 @@ import { type Fields, formatChecksum, isTrue, OmgfsError, type ReplyFields } fro
 import type { FidRecords } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
 import { domainOf, integerOf, keyOf } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 export function fileDebug({ store, topology, signUrl }: CommandServices): Command {

@@ -1,8 +1,8 @@
 /** `file_info` (spec §2.1): what the database knows of a file, nothing checked on devices. */
 import { formatChecksum, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import { domainOf, keyOf } from './arguments.ts';
+import type { Command } from './command.ts';
 import { descriptionFields } from './description.ts';
-import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 export function fileInfo({ store, lookups, topology }: CommandServices): Command {

@@ -4,7 +4,7 @@
  * second, so that names that do not exist cost the database nothing.
  */
 import { OmgfsError, type ReplyFields } from '@omgfs/protocol';
-import type { Command, CommandRequest } from './registry.ts';
+import type { Command, CommandRequest } from './command.ts';
 
 const everyMs = 1_000;
 

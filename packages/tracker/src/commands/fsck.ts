@@ -7,7 +7,7 @@ import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protoc
 import type { FsckLimits, FsckState } from '../store/fsck-store.ts';
 import type { Topology } from '../topology/topology.ts';
 import { checkKeyLength, domainOf, integerOf } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 /** Rows in one `fsck_getlog` answer. */

@@ -7,7 +7,7 @@ import { orderPaths } from '../placement/order-paths.ts';
 import type { FileWithReplicas } from '../store/store.ts';
 import type { Topology } from '../topology/topology.ts';
 import { domainOf, integerOf, keyOf } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 /** Fewer paths than this are never asked for, whatever the client says. */

@@ -2,7 +2,7 @@
 import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import { type Host, type HostStatus, hostStatuses } from '../placement/model.ts';
 import type { HostFields } from '../store/store.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 export function hostCommands(services: CommandServices): Record<string, Command> {

@@ -4,7 +4,7 @@
  */
 import { isTrue, limits, OmgfsError } from '@omgfs/protocol';
 import { checkKeyLength, domainOf, idOf, keyOf, requiredArg } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 export function keyCommands(services: CommandServices): Record<string, Command> {

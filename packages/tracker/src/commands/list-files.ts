@@ -7,8 +7,8 @@ import { limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import type { StoredDescription } from '../store/description-store.ts';
 import type { FileRow, Store } from '../store/store.ts';
 import { domainOf, integerOf } from './arguments.ts';
+import type { Command } from './command.ts';
 import { descriptionFields } from './description.ts';
-import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 /** Reads of keys for one answer; a list of deep folders may end early then and go on by `after`. */

@@ -1,7 +1,7 @@
 /** `list_keys` and `list_fids` (spec §2.1). */
 import { isTrue, limits, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import { domainOf, integerOf } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 export function listingCommands(services: CommandServices): Record<string, Command> {

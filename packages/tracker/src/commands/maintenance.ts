@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isTrue, OmgfsError } from '@omgfs/protocol';
 import { integerOf } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 export function maintenanceCommands(services: CommandServices): Record<string, Command> {

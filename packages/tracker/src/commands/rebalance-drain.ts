@@ -12,9 +12,9 @@ import {
   type RebalanceRecords,
 } from '../store/rebalance-store.ts';
 import { idOf } from './arguments.ts';
+import type { Command } from './command.ts';
 import { moveReasonTexts } from './explain/wait-reasons.ts';
 import { movesPerSecond, waitingFields } from './rebalance.ts';
-import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 const countMax = 1_000_000;

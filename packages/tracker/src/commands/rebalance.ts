@@ -24,7 +24,7 @@ import {
   type RebalanceRecords,
 } from '../store/rebalance-store.ts';
 import { rebalanceDevices } from '../topology/rebalance-view.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 const toleranceDefault = '5';

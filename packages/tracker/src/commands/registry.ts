@@ -1,9 +1,6 @@
-/**
- * All commands by name (spec §2). A command is one function: parse, check, act, reply fields. It
- * throws OmgfsError for every refusal; the dispatcher writes the line.
- */
-import type { Fields, ReplyFields } from '@omgfs/protocol';
+/** All commands by name (spec §2). */
 import { classCommands } from './classes.ts';
+import type { Command, CommandTable } from './command.ts';
 import { copyCommands } from './copies.ts';
 import { createClose } from './create-close.ts';
 import { createOpen } from './create-open.ts';
@@ -27,17 +24,6 @@ import { resumableCommands } from './resumable.ts';
 import { scrubCommands } from './scrub.ts';
 import type { CommandServices } from './services.ts';
 import { settingCommands } from './settings.ts';
-
-export interface CommandRequest {
-  args: Fields;
-  /** IP address of the client, which decides between main and alternate addresses (§4.2). */
-  address: string;
-}
-
-export type Command = (request: CommandRequest) => ReplyFields | Promise<ReplyFields>;
-/** Runs a command as a client of the line protocol would. Rejects with OmgfsError. */
-export type CallCommand = (request: CommandRequest & { command: string }) => Promise<ReplyFields>;
-export type CommandTable = ReadonlyMap<string, Command>;
 
 export function createCommands(services: CommandServices): CommandTable {
   const opened = new OpenUploads();

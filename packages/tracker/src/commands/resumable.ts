@@ -9,8 +9,8 @@ import { randomBytes } from 'node:crypto';
 import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
 import type { FoundUpload, UploadPart } from '../store/upload-store.ts';
 import { checkKeyLength, domainOf, idOf, keyOf, requiredArg } from './arguments.ts';
+import type { Command } from './command.ts';
 import { describedFields, descriptionArguments } from './description.ts';
-import type { Command } from './registry.ts';
 import type { CommandServices } from './services.ts';
 
 const idBytes = 16;

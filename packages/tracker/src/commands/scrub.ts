@@ -6,7 +6,7 @@ import { type Fields, type Finding, isTrue, OmgfsError, type ReplyFields } from 
 import type { Device } from '../placement/model.ts';
 import { scrubBytesPerSecond, scrubUrl } from '../topology/scrub-view.ts';
 import { idOf } from './arguments.ts';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
 const devicesAtOnce = 16;

@@ -1,6 +1,6 @@
 /** `server_setting`, `server_settings`, `set_server_setting` (spec §2.4). */
 import { isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
-import type { Command } from './registry.ts';
+import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 import { settingRule } from './setting-rules.ts';
 

@@ -3,13 +3,13 @@
  * exceptions, because an unreachable node is ordinary; every wait is bounded; connections are kept
  * and limited per host. Knows URLs only: which device to ask is decided elsewhere.
  */
-import { errorHeader, type HashType, type ScrubOrder } from '@omgfs/protocol';
+import type { HashType, ScrubOrder } from '@omgfs/protocol';
 import { Agent, type Dispatcher } from 'undici';
 import { type CopyOutcome, type CopyRequest, copyReplica } from './copy.ts';
 import { type DigestOutcome, digestReplica } from './digest.ts';
 import { Directories } from './directories.ts';
 import { Heads } from './heads.ts';
-import { call, contentLengthOf, isSuccess } from './http.ts';
+import { call, isSuccess } from './http.ts';
 import {
   type DevicePlace,
   findWriteFault,
@@ -21,6 +21,7 @@ import { Pulls } from './pull.ts';
 import { type ScrubOutcome, sendScrubOrder } from './scrub-order.ts';
 import { SideDigests } from './side-channel/side-digests.ts';
 import { createSignUrl, signing } from './signing.ts';
+import { readSize, type SizeOutcome } from './size.ts';
 
 export interface DeviceClientOptions {
   /** For one answer of a node. */
@@ -37,12 +38,6 @@ export interface DeviceClientOptions {
   /** A copy or digest that makes no progress for so long is given up; by default 45 s (§9.4). */
   stallMs?: number;
 }
-
-export type SizeOutcome =
-  | { state: 'present'; bytes: number }
-  | { state: 'missing' }
-  /** `ofFile`: the node says so of this file alone, while its disk works. */
-  | { state: 'unreachable'; reason: string; ofFile?: true };
 
 export interface DigestOptions {
   signal?: AbortSignal;
@@ -104,7 +99,7 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   return {
     size: async (url, { background } = {}) => {
       const kind = background ? 'checks' : 'calls';
-      return (await heads[kind].size(url)) ?? size(agents[kind], { url, deadlineMs });
+      return (await heads[kind].size(url)) ?? readSize(agents[kind], { url, deadlineMs });
     },
     remove: (url) => remove(agents.calls, { url, deadlineMs }),
     makeDirectories: (writeUrl) => directories.make(writeUrl),
@@ -131,25 +126,6 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
 interface Target {
   url: string;
   deadlineMs: number;
-}
-
-async function size(agent: Dispatcher, target: Target): Promise<SizeOutcome> {
-  const reply = await call(agent, { method: 'HEAD', ...target });
-  if (!reply.answered) return { state: 'unreachable', reason: reply.reason };
-  if (reply.status === 404) return { state: 'missing' };
-  if (reply.headers[errorHeader] === 'FILE_UNREADABLE') {
-    return { state: 'unreachable', reason: 'its node cannot read the file', ofFile: true };
-  }
-  if (!isSuccess(reply.status)) {
-    return { state: 'unreachable', reason: `answered ${reply.status}` };
-  }
-  const bytes = contentLengthOf(reply.headers);
-  if (bytes !== undefined) return { state: 'present', bytes };
-  // Lighttpd leaves the length of an empty file out (spec §9.3).
-  if (String(reply.headers.server ?? '').startsWith('lighttpd')) {
-    return { state: 'present', bytes: 0 };
-  }
-  return { state: 'unreachable', reason: 'answered without a length' };
 }
 
 async function remove(

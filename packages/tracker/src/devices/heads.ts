@@ -5,9 +5,9 @@
  * all other requests, which knows HTTP and has the words for what is wrong.
  */
 import { connect, type Socket } from 'node:net';
-import type { SizeOutcome } from './device-client.ts';
 import { placeOf } from './http.ts';
 import { ownSignature } from './signing.ts';
+import type { SizeOutcome } from './size.ts';
 
 export interface HeadsOptions {
   /** To one node at a time; who comes later is not served here. */

@@ -14,8 +14,8 @@ import {
   valuesOf,
 } from '@omgfs/protocol';
 import { Agent } from 'undici';
+import type { CallCommand } from '../commands/command.ts';
 import { descriptionArguments } from '../commands/description.ts';
-import type { CallCommand } from '../commands/registry.ts';
 import {
   argumentsOf,
   type Description,

@@ -4,7 +4,7 @@
  */
 import { type Fields, fromByteString, toByteString } from '@omgfs/protocol';
 import type { FastifyRequest } from 'fastify';
-import type { CallCommand } from '../commands/registry.ts';
+import type { CallCommand } from '../commands/command.ts';
 
 export type JsonScalar = string | number | boolean | null;
 export type JsonFields = Record<string, JsonScalar>;

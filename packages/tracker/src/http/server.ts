@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import swagger from '@fastify/swagger';
 import { errorTable, expositionType, limits, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
-import type { CallCommand } from '../commands/registry.ts';
+import type { CallCommand } from '../commands/command.ts';
 import type { Survey } from '../figures/survey.ts';
 import type { Log } from '../log.ts';
 import { type AccessRules, checkAccess, checkNetwork, isOperator } from './access.ts';

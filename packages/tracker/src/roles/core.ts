@@ -5,7 +5,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
-import { type CommandTable, createCommands } from '../commands/registry.ts';
+import type { CommandTable } from '../commands/command.ts';
+import { createCommands } from '../commands/registry.ts';
 import type { TrackerConfig } from '../config.ts';
 import { createDeviceClient, type DeviceClient } from '../devices/device-client.ts';
 import { createSignUrl } from '../devices/signing.ts';

@@ -17,9 +17,9 @@ import type {
 import { createLog, type Log } from '../log.ts';
 import { bindServer, type ListenAddress } from '../server/line-server.ts';
 import type { TopologySnapshot } from '../topology/topology.ts';
-import type { StopOptions, Tracker, TrackerHooks } from '../tracker.ts';
 import type { Channel, Handlers } from './channel.ts';
 import { Child } from './child.ts';
+import type { StopOptions, Tracker, TrackerHooks } from './lifecycle.ts';
 import { HandedConnections, type Orphan, untouched } from './survival/handed.ts';
 
 /** How long a barrier waits for the jobs process to come back. */

@@ -8,8 +8,8 @@ import type { TrackerConfig } from '../config.ts';
 import { Channel } from './channel.ts';
 import { Core } from './core.ts';
 import { HttpServers } from './http-servers.ts';
+import type { Role } from './lifecycle.ts';
 import { RemoteJobs } from './remote-jobs.ts';
-import type { Role } from './role.ts';
 
 export class HttpRole implements Role {
   readonly #channel: Channel;

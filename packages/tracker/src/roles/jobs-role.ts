@@ -7,7 +7,7 @@ import type { TrackerConfig } from '../config.ts';
 import { Channel } from './channel.ts';
 import { Core } from './core.ts';
 import { JobRunner } from './job-runner.ts';
-import type { Role } from './role.ts';
+import type { Role } from './lifecycle.ts';
 
 export class JobsRole implements Role {
   readonly #jobs = new JobRunner();

@@ -3,10 +3,10 @@ import type { TrackerConfig } from '../config.ts';
 import type { Survey } from '../figures/survey.ts';
 import { answerAdmin, isAdminLine } from '../server/admin.ts';
 import { LineServer, type ListenAddress } from '../server/line-server.ts';
-import type { StopOptions, Tracker, TrackerHooks } from '../tracker.ts';
 import { Core } from './core.ts';
 import { HttpServers } from './http-servers.ts';
 import { JobRunner } from './job-runner.ts';
+import type { StopOptions, Tracker, TrackerHooks } from './lifecycle.ts';
 import { Watchers } from './watchers.ts';
 
 export class OneProcessTracker implements Tracker {

@@ -10,8 +10,8 @@ import { LineServer } from '../server/line-server.ts';
 import { Channel } from './channel.ts';
 import { sharedFd } from './child.ts';
 import { Core } from './core.ts';
+import type { Role } from './lifecycle.ts';
 import { RemoteJobs } from './remote-jobs.ts';
-import type { Role } from './role.ts';
 import { type Handed, LedgerWriter } from './survival/ledger.ts';
 import { Watchers } from './watchers.ts';
 

@@ -12,7 +12,7 @@ import {
   toOmgfsError,
   wireError,
 } from '@omgfs/protocol';
-import type { CommandTable } from '../commands/registry.ts';
+import type { CommandTable } from '../commands/command.ts';
 import { CommandCounts } from '../figures/command-counts.ts';
 import type { ServerReport } from '../figures/survey.ts';
 import type { Log } from '../log.ts';

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fdatasync } from '../files.ts';
-import type { Runner } from './lane.ts';
+import type { Runner } from './runner.ts';
 
 interface Waiting {
   fd: number;

@@ -1,7 +1,7 @@
 /** How a node makes a written file durable: by itself, together with others, or not at all. */
 import { fdatasync } from '../files.ts';
 import { BatchSync } from './batch-sync.ts';
-import type { Runner } from './lane.ts';
+import type { Runner } from './runner.ts';
 
 export type SyncMode = 'always' | 'batch' | 'never';
 

@@ -7,7 +7,7 @@
  * was opened, whether or not anything is read.
  */
 import * as fs from 'node:fs';
-import type { Runner } from './lane.ts';
+import type { Runner } from './runner.ts';
 
 /** What the devices of a node share. */
 export interface KeptShare {

@@ -4,9 +4,7 @@
  */
 import { OmgfsError } from '@omgfs/protocol';
 import { errnoOf } from '../files.ts';
-
-/** Runs a system call when its turn comes. */
-export type Runner = <T>(call: () => Promise<T>) => Promise<T>;
+import type { Runner } from './runner.ts';
 
 /** More than the busiest device should ever see; who comes later is told to try again. */
 const waitingMax = 4096;

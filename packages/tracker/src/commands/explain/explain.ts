@@ -6,7 +6,7 @@ import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protoc
 import type { FileClass } from '../../placement/model.ts';
 import type { Topology } from '../../topology/topology.ts';
 import { domainOf, idOf, keyOf } from '../arguments.ts';
-import type { Command } from '../registry.ts';
+import type { Command } from '../command.ts';
 import type { CommandServices } from '../services.ts';
 import { explainClass } from './explain-class.ts';
 import { type DeviceLoad, explainDevice } from './explain-device.ts';

@@ -1,6 +1,6 @@
 /** `queue_stats`: what waits, what has failed, how fast it goes and how long it will take. */
 import { isTrue, type ReplyFields } from '@omgfs/protocol';
-import type { Command } from '../registry.ts';
+import type { Command } from '../command.ts';
 import type { CommandServices } from '../services.ts';
 import { topWaitReasons } from './wait-reasons.ts';
 

@@ -4,7 +4,7 @@
  * missing (I6). One that failed to answer several times is left alone for a while, so that it does
  * not hold up the files of others.
  */
-import type { SizeOutcome } from '../../devices/device-client.ts';
+import type { SizeOutcome } from '../../devices/size.ts';
 import { deviceRules } from '../../placement/model.ts';
 import { Rounds } from '../rounds.ts';
 import type { JobServices } from '../services.ts';

@@ -12,7 +12,7 @@ import {
   toByteString,
   toOmgfsError,
 } from '@omgfs/protocol';
-import { Agent } from 'undici';
+import type { Agent } from 'undici';
 import { type ByteRange, type Download, download } from './download/download.ts';
 import { ReplicaPool } from './download/replica-pool.ts';
 import { verifiedDownload } from './download/verified-download.ts';
@@ -161,7 +161,8 @@ export function createClient(options: ClientOptions): Client {
 class DomainClient implements Client {
   readonly trackers: TrackerPool;
   readonly #replicas: ReplicaPool;
-  readonly #agent: Agent;
+  readonly #agentOptions: Agent.Options;
+  #agent: Promise<Agent> | undefined;
   readonly #domainText: string;
   readonly #domain: string;
   readonly #pathCache: PathCache | undefined;
@@ -172,19 +173,20 @@ class DomainClient implements Client {
     this.trackers = createTrackerPool(options);
     this.#domainText = options.domain;
     this.#domain = toByteString(options.domain);
-    this.#pathCache = options.pathCache && new PathCache(options.pathCache);
+    const { pathCache } = options;
+    this.#pathCache = pathCache?.entries ? new PathCache(pathCache) : undefined;
     this.#headersTimeoutMs = options.headersTimeoutMs ?? 10_000;
     this.#stallMs = options.stallMs ?? 30_000;
     const { storageConnectionsMax = 64, connectTimeoutMs = 2_000 } = options;
     const limits = { connectionsMax: storageConnectionsMax, connectTimeoutMs };
     this.#replicas = new ReplicaPool(limits);
-    this.#agent = new Agent({
+    this.#agentOptions = {
       connections: storageConnectionsMax,
       connect: { timeout: connectTimeoutMs },
       // A Deadline bounds every wait; it alone knows who is waited for.
       headersTimeout: 0,
       bodyTimeout: 0,
-    });
+    };
   }
 
   async put(key: Key, source: UploadSource, options: PutOptions = {}): Promise<StoredFile> {
@@ -195,15 +197,18 @@ class DomainClient implements Client {
     if (bytes === '') throw new OmgfsError('NO_KEY');
     const opened = await openSource(source, { size, signal });
     try {
-      return await upload(this.#context(), {
-        key: bytes,
-        className: toByteString(options.class ?? ''),
-        source: opened,
-        checksum: options.checksum,
-        replacing: options.replacing,
-        signal,
-        onProgress: options.onProgress,
-      });
+      return await upload(
+        { ...this.#context(), agent: await this.#uploads() },
+        {
+          key: bytes,
+          className: toByteString(options.class ?? ''),
+          source: opened,
+          checksum: options.checksum,
+          replacing: options.replacing,
+          signal,
+          onProgress: options.onProgress,
+        },
+      );
     } catch (error) {
       throw explained(error, { domain: this.#domainText, className: options.class });
     } finally {
@@ -317,7 +322,14 @@ class DomainClient implements Client {
 
   async close(): Promise<void> {
     this.#replicas.close(new OmgfsError('NO_REPLICA_UP', { message: 'the client is closed' }));
-    await Promise.all([this.trackers.close(), this.#agent.destroy()]);
+    const agent = this.#agent?.then((loaded) => loaded.destroy());
+    await Promise.all([this.trackers.close(), agent]);
+  }
+
+  /** Loaded for the first upload: it takes 18 MiB, which who only reads needs for nothing. */
+  #uploads(): Promise<Agent> {
+    this.#agent ??= import('undici').then(({ Agent }) => new Agent(this.#agentOptions));
+    return this.#agent;
   }
 
   #listKeys(options: ListOptions): AsyncGenerator<string> {
@@ -357,7 +369,6 @@ class DomainClient implements Client {
     const { trackers: pool } = this;
     return {
       pool,
-      agent: this.#agent,
       replicas: this.#replicas,
       domain: this.#domain,
       headersTimeoutMs: this.#headersTimeoutMs,

@@ -1,5 +1,5 @@
 /** Keys of a domain page by page, as byte strings, whole or folded at a delimiter. */
-import { type Fields, toOmgfsError } from '@omgfs/protocol';
+import { type Fields, RecentMap, toOmgfsError } from '@omgfs/protocol';
 
 export interface KeyRange {
   prefix: string;
@@ -19,17 +19,15 @@ export async function* listKeys(
   range: KeyRange,
 ): AsyncGenerator<string> {
   const { prefix, delimiter, limit } = range;
-  const folders = new Set<string>();
+  const folders = new RecentMap<string, true>(foldersRemembered);
   let left = limit;
   if (left <= 0) return;
   for await (const key of keysOf(ask, range)) {
     const at = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length);
     const entry = at < 0 ? key : key.slice(0, at + delimiter.length);
     if (at >= 0) {
-      if (folders.has(entry)) continue;
-      folders.add(entry);
-      const [oldest] = folders;
-      if (folders.size > foldersRemembered && oldest !== undefined) folders.delete(oldest);
+      if (folders.get(entry)) continue;
+      folders.set(entry, true);
     }
     yield entry;
     left -= 1;

@@ -1,7 +1,8 @@
 /** URLs of replicas for a short time, bounded; changes through the same client are seen at once. */
+import { RecentMap } from '@omgfs/protocol';
 
 export interface PathCacheOptions {
-  /** Keys remembered at most; the least recently looked up goes first. */
+  /** Keys remembered at most; the half of them that was looked up last certainly is. None with 0. */
   entries: number;
   /** How long a change through another client may go unseen; default 5 s. */
   ttlMs?: number;
@@ -16,19 +17,18 @@ interface Entry {
 
 export class PathCache {
   readonly #options: Required<PathCacheOptions>;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries: RecentMap<string, Entry>;
   #changes = 0;
 
   constructor(options: PathCacheOptions) {
     this.#options = { ttlMs: 5_000, ...options };
+    this.#entries = new RecentMap(options.entries);
   }
 
   /** At most `count` paths of a key, by `ask` where they are not known. */
   async find(key: string, count: number, ask: () => Promise<string[]>): Promise<string[]> {
     const entry = this.#entries.get(key);
-    this.#entries.delete(key);
     if (entry !== undefined && entry.count >= count && entry.until > performance.now()) {
-      this.#entries.set(key, entry);
       return entry.paths.slice(0, count);
     }
     const before = this.#changes;
@@ -37,10 +37,6 @@ export class PathCache {
     if (before !== this.#changes || paths.length === 0) return paths;
     const until = performance.now() + this.#options.ttlMs;
     this.#entries.set(key, { paths: [...paths], count, until });
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size > this.#options.entries && oldest !== undefined) {
-      this.#entries.delete(oldest);
-    }
     return paths;
   }
 

@@ -39,7 +39,7 @@ beforeEach(async () => {
     if (fid === 0) return encodeError({ code: 'unknown_key', text: '' });
     return encodeOk({ paths: 2, path1: node.path(1, fid), path2: node.path(2, fid) });
   });
-  client = clientWith({ pathCache: { entries: 2, ttlMs: 60_000 } });
+  client = clientWith({ pathCache: { entries: 4, ttlMs: 60_000 } });
 });
 afterEach(async () => {
   await client.close();
@@ -72,8 +72,13 @@ describe('remembered paths', () => {
   });
 
   test('are forgotten after their time, and when others are newer', async () => {
-    for (const key of ['a', 'b', 'a', 'c', 'a', 'b']) await client.paths(key);
-    expect(questions()).toBe(4);
+    // Of four that may be remembered, the two that were looked up last are.
+    for (const key of ['a', 'b', 'a', 'c', 'a', 'd', 'a', 'e', 'a', 'b']) await client.paths(key);
+    expect(questions()).toBe(6);
+    const none = clientWith({ pathCache: { entries: 0 } });
+    for (const key of ['a', 'a']) await none.paths(key);
+    expect(questions()).toBe(8);
+    await none.close();
     const short = clientWith({ pathCache: { entries: 2, ttlMs: 1 } });
     const before = questions();
     await until('the time to pass', async () => {

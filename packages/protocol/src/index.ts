@@ -12,6 +12,7 @@ export * from './http/range.ts';
 export * from './limits.ts';
 export * from './lists.ts';
 export * from './pull.ts';
+export * from './recent-map.ts';
 export * from './reproxy.ts';
 export * from './reproxy-answer.ts';
 export * from './scrub.ts';

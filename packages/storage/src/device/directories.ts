@@ -3,9 +3,8 @@
  * never a symbolic link that leads out of the device. The protocol cannot make links, so a
  * directory is looked at once and then remembered, up to a bound.
  */
-import { OmgfsError } from '@omgfs/protocol';
+import { OmgfsError, RecentMap } from '@omgfs/protocol';
 import { errnoOf, lstat, mkdir, realpath, syncDirectory } from './files.ts';
-import { RecentMap } from './io/recent-map.ts';
 import type { Runner } from './io/runner.ts';
 import { SharedRun } from './shared-run.ts';
 
@@ -17,9 +16,9 @@ export class Directories {
   readonly #durable: boolean;
   readonly #run: Runner;
   /** Directories whose entry in their parent this process has synced. */
-  readonly #made = new RecentMap<true>(rememberedMax);
+  readonly #made = new RecentMap<string, true>(rememberedMax);
   /** Directories that were seen to be no links, with none above them. */
-  readonly #seen = new RecentMap<true>(rememberedMax);
+  readonly #seen = new RecentMap<string, true>(rememberedMax);
   readonly #making = new Map<string, Promise<boolean>>();
   readonly #syncs = new Map<string, SharedRun>();
 

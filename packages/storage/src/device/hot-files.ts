@@ -10,10 +10,10 @@
  */
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs';
+import { RecentMap } from '@omgfs/protocol';
 import { headStart } from '../http/plain-head.ts';
 import { FreshFiles } from './io/fresh-files.ts';
 import { isAsKept, type KeptFile, type KeptFiles, keptMs } from './io/kept-files.ts';
-import { RecentMap } from './io/recent-map.ts';
 
 export interface HotFile {
   ino: number;
@@ -52,7 +52,7 @@ const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_N
 export class HotFiles {
   /** Those that were written a short while ago. */
   readonly fresh = new FreshFiles();
-  readonly #files = new RecentMap<HotFile>(filesMax);
+  readonly #files = new RecentMap<string, HotFile>(filesMax);
   #coldUntilMs = 0;
   /** Grows with each read that was slow, falls by one with each that was not. */
   #slowness = 0;

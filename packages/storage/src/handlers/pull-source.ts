@@ -1,7 +1,14 @@
 /** The other node, from which replicas are fetched: one by one, or small ones in a bundle. */
 
 import type { FrameHead, FrameSink } from '@omgfs/protocol';
-import { askAlone, bundle, type Checksum, FrameReader, type HashType } from '@omgfs/protocol';
+import {
+  askAlone,
+  bundle,
+  type Checksum,
+  FrameReader,
+  type HashType,
+  RecentMap,
+} from '@omgfs/protocol';
 import type { Agent, Dispatcher } from 'undici';
 import type { Buffers } from '../device/buffers.ts';
 import { requestBundle } from './bundle-request.ts';
@@ -46,7 +53,7 @@ const rememberedMax = 1000;
 /** Shared by all pulls of the process: connections to other nodes are kept. */
 let agent: Promise<Agent> | undefined;
 /** Until when each node is asked for no bundles, by origin. */
-const without = new Map<string, number>();
+const without = new RecentMap<string, number>(rememberedMax);
 
 /** Opens the source and looks at its length. @throws SourceFailure. */
 export async function openSource(
@@ -213,12 +220,7 @@ class BundleFetch implements FrameSink {
 
 /** Remembers that a node does not know bundles. */
 function forget(origin: string): void {
-  without.delete(origin);
   without.set(origin, performance.now() + rememberMs);
-  for (const oldest of without.keys()) {
-    if (without.size <= rememberedMax) break;
-    without.delete(oldest);
-  }
 }
 
 /** @returns undefined where a second try, alone, may well succeed at once. */

@@ -3,6 +3,7 @@
  * follows needs no lookup. Only a shortcut: class and devices of an upload never change, and
  * whether it is still open is decided in the transaction that closes it.
  */
+import { RecentMap } from '@omgfs/protocol';
 import type { TempfileRow } from '../store/store.ts';
 
 export type OpenUpload = Pick<TempfileRow, 'classid' | 'devids'>;
@@ -10,16 +11,10 @@ export type OpenUpload = Pick<TempfileRow, 'classid' | 'devids'>;
 const uploadsMax = 20_000;
 
 export class OpenUploads {
-  readonly #uploads = new Map<number, OpenUpload>();
+  readonly #uploads = new RecentMap<number, OpenUpload>(uploadsMax);
 
   add(fid: number, upload: OpenUpload): void {
     this.#uploads.set(fid, upload);
-    if (this.#uploads.size <= uploadsMax) return;
-    // A Map iterates in insertion order, so the first is the oldest.
-    for (const oldest of this.#uploads.keys()) {
-      this.#uploads.delete(oldest);
-      break;
-    }
   }
 
   /** Takes an upload out: each is closed once. */

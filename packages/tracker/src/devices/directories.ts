@@ -3,7 +3,7 @@
  * §9.2). What was made, and which devices need nothing, is remembered for a while and up to a
  * bound. It never fails: a directory that is really missing shows in the PUT that follows.
  */
-import { fidDirectories, parseFidPath } from '@omgfs/protocol';
+import { fidDirectories, parseFidPath, RecentMap } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';
 import { call, isSuccess, placeOf } from './http.ts';
 
@@ -21,7 +21,7 @@ interface Remembered {
 export class Directories {
   readonly #agent: Dispatcher;
   readonly #deadlineMs: number;
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #remembered = new RecentMap<string, Remembered>(rememberedMax);
 
   constructor(agent: Dispatcher, options: { deadlineMs: number }) {
     this.#agent = agent;
@@ -77,11 +77,5 @@ export class Directories {
 
   #remember(key: string, outcome: Promise<Outcome>): void {
     this.#remembered.set(key, { outcome, expiresAtMs: performance.now() + rememberMs });
-    if (this.#remembered.size <= rememberedMax) return;
-    // A Map iterates in insertion order, so the first is the oldest.
-    for (const oldest of this.#remembered.keys()) {
-      this.#remembered.delete(oldest);
-      break;
-    }
   }
 }

@@ -4,8 +4,8 @@
  * thread pool (60 to 80 µs, 2026-11). Only names are kept: the file is looked at each time.
  */
 import type { Stats } from 'node:fs';
+import { RecentMap } from '@omgfs/protocol';
 import { lstatNow } from '../files.ts';
-import { RecentMap } from './recent-map.ts';
 
 const freshMs = 10_000;
 const namesMax = 10_000;
@@ -15,7 +15,7 @@ const coolOffMs = 5_000;
 
 export class FreshFiles {
   /** Until when each is fresh. */
-  readonly #names = new RecentMap<number>(namesMax);
+  readonly #names = new RecentMap<string, number>(namesMax);
   #coldUntilMs = 0;
 
   /** Notes that a file was written, under its name relative to the device. */

@@ -3,13 +3,14 @@
  * §3.8). A replica may be behind, so it is not believed that a key does not exist, and keys that
  * this tracker has just written are looked up in the master for a while.
  */
+import { RecentMap } from '@omgfs/protocol';
 import type { Log } from '../../log.ts';
 import type { Key } from '../sql/files.ts';
 import type { FilesStore, FileWithReplicas } from '../store.ts';
 import { Replica } from './replica.ts';
 import { type ReplicaList, replicaListOf } from './replica-list.ts';
 
-/** Keys remembered as written; the oldest are forgotten first. */
+/** Keys remembered as written; the half that was written last certainly is. */
 const writtenMax = 50_000;
 
 export class Lookups {
@@ -20,7 +21,7 @@ export class Lookups {
   #list: ReplicaList = replicaListOf(() => undefined);
   #saidFaults = '';
   /** Until when each key is looked up in the master. */
-  readonly #written = new Map<string, number>();
+  readonly #written = new RecentMap<string, number>(writtenMax);
 
   constructor(options: {
     master: Pick<FilesStore, 'findFile'>;
@@ -62,13 +63,7 @@ export class Lookups {
   /** Notes that the file of a key changes. */
   wrote(key: Key): void {
     if (this.#replicas.length === 0) return;
-    const text = keyText(key);
-    this.#written.delete(text);
-    this.#written.set(text, performance.now() + this.#list.lagMs);
-    for (const oldest of this.#written.keys()) {
-      if (this.#written.size <= writtenMax) break;
-      this.#written.delete(oldest);
-    }
+    this.#written.set(keyText(key), performance.now() + this.#list.lagMs);
   }
 
   async close(): Promise<void> {

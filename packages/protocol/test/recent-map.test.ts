@@ -1,9 +1,9 @@
 /** Goal: what was noted last is there, however much is noted, and not more than the bound. */
 import { expect, test } from 'vitest';
-import { RecentMap } from '../../src/device/io/recent-map.ts';
+import { RecentMap } from '../src/recent-map.ts';
 
 test('the last are kept, and those that are asked for', () => {
-  const map = new RecentMap<number>(10);
+  const map = new RecentMap<string, number>(10);
   map.set('asked', -1);
   for (let at = 0; at < 100; at += 1) {
     map.set(`name ${at}`, at);

@@ -2,7 +2,7 @@
 import { RecentMap } from '@omgfs/protocol';
 
 export interface PathCacheOptions {
-  /** Keys remembered at most; the half of them that was looked up last certainly is. None with 0. */
+  /** Keys remembered at most, those looked up last: half of it for certain; with 0 none. */
   entries: number;
   /** How long a change through another client may go unseen; default 5 s. */
   ttlMs?: number;

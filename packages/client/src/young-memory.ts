@@ -4,10 +4,10 @@
  * 64 KiB hardly fill anything: 32 to 64 MiB of them gather, whatever little is in use. A large
  * buffer that nobody touches makes it look early: V8 counts it, but the system gives pages only to
  * what is written. What V8 gave up is freed by a thread of its own, by the next look at the latest,
- * so twice `lookBytes` may wait. Measured with 1 GiB in pieces of 64 KiB on a busy machine: a process
- * that only reads held 63 to 76 MiB at most instead of 86 to 98, at no cost; one that has loaded
- * undici, whose larger heap V8 then marks at every second look, 80 instead of 104 to 127, for 1 s of
- * processor time (2026-11-21, Node.js 20).
+ * so twice `lookBytes` may wait. Measured with 1 GiB in pieces of 64 KiB on a busy machine: a
+ * process that only reads held 63 to 76 MiB at most instead of 86 to 98, at no cost; one that has
+ * loaded undici, whose larger heap V8 marks at every second look, 80 instead of 104 to 127, for 1 s
+ * of processor time (2026-11-21, Node.js 20).
  */
 
 const lookBytes = 8 * 1024 * 1024;

@@ -1,6 +1,6 @@
 /** Goal: a signature allows exactly what was signed. Method: sign, change one thing, verify. */
 import { describe, expect, test } from 'vitest';
-import { signPath, verifySignature } from '../src/index.ts';
+import { signPath, verifySignature } from '../../src/index.ts';
 
 const path = '/dev1/0/000/000/0000000001.fid';
 const signed = signPath({ secret: 'one', method: 'GET', path, expires: 1000 });

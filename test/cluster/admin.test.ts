@@ -104,6 +104,8 @@ describe('what there is', () => {
 
   test('hosts and devices', async () => {
     await out('admin', 'host', 'add', 'spare', '--ip', '127.0.0.77', '--status', 'down');
+    const { err } = await run('admin', 'host', 'add', 'odd', '--ip', '127.0.0');
+    expect(err).toContain('It must be an IPv4 address');
     await out('admin', 'host', 'modify', 'spare', '--port', '7600');
     expect(await json('admin', 'host', 'list')).toContainEqual(
       expect.objectContaining({ name: 'spare', port: 7600, status: 'down' }),

@@ -127,6 +127,23 @@ describe('resources', () => {
     });
   });
 
+  test('numbers out of range are the fault of who sent them, and said to be', async () => {
+    const host = { host: 'h', ip: '10.0.0.9', port: 99_999 };
+    expect(await ask('POST', '/v1/hosts', { body: host })).toMatchObject({
+      status: 400,
+      body: { error: { code: 'BAD_REQUEST', message: "'99999' is no port number" } },
+    });
+    const many = { class: 'many', mindevcount: 256 };
+    expect(await ask('POST', '/v1/domains/main/classes', { body: many })).toMatchObject({
+      status: 400,
+      body: { error: { message: 'mindevcount 256 is above 255' } },
+    });
+    const raw = new RawClient(cluster.trackers[0] ?? '');
+    const line = 'create_class domain=main&class=many&mindevcount=256\r\n';
+    expect(await raw.ask(line)).toBe('ERR failure mindevcount+256+is+above+255\r\n');
+    raw.socket.destroy();
+  });
+
   test('a key of 255 bytes, every one escaped', async () => {
     const url = `/v1/domains/main/keys/${'%20'.repeat(255)}`;
     expect((await ask('GET', url)).body).toMatchObject({ error: { code: 'UNKNOWN_KEY' } });

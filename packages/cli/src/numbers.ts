@@ -1,4 +1,5 @@
-/** Numbers on the command line. */
+/** Numbers and addresses on the command line. */
+import { isIPv4 } from 'node:net';
 import { InvalidArgumentError } from 'commander';
 
 /** A whole number above a limit; to be given to commander as the parser of an argument. */
@@ -33,4 +34,16 @@ export function byteRate(text: string): number {
   const rate = Number(match?.[1]) * 1024 ** power;
   if (rate >= 1) return rate;
   throw new InvalidArgumentError('It must be bytes a second, like 500K or 20M.');
+}
+
+/** An address that the database has room for. */
+export function ipv4(text: string): string {
+  if (isIPv4(text)) return text;
+  throw new InvalidArgumentError('It must be an IPv4 address, like 10.0.0.4.');
+}
+
+export function portNumber(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port >= 1 && port <= 65_535) return port;
+  throw new InvalidArgumentError('It must be a port number from 1 to 65535.');
 }

@@ -245,9 +245,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
 }
 
 function findWarnings(values: Values, env: NodeJS.ProcessEnv): string[] {
-  const warnings = optionTable.flatMap(({ name, unused }) =>
-    unused !== undefined && values.has(name) ? [`option ${name} has no effect: ${unused}`] : [],
-  );
+  const warnings: string[] = [];
   const server = values.get('server') ?? '';
   if (['lighttpd', 'apache'].includes(server)) {
     warnings.push(`server ${server} is not run by this version: it serves the files itself`);
@@ -335,9 +333,7 @@ function isOn(text: string): boolean {
 }
 
 function helpText(): string {
-  const unused = optionTable.flatMap((option) => (option.unused ? option.name : []));
-  const used = optionTable.filter((option) => option.unused === undefined);
-  const lines = used.map((option) => {
+  const lines = optionTable.map((option) => {
     const short = option.short ? `-${option.short}, ` : '    ';
     const value = option.kind === 'flag' ? '' : ` ${option.kind}`;
     const fallback = option.fallback ? ` [${option.fallback}]` : '';
@@ -349,8 +345,6 @@ function helpText(): string {
     'usage: mogstored [options]',
     '',
     ...lines,
-    '',
-    `Accepted for old configurations, without effect: ${unused.join(', ')}.`,
     '',
     `Without --skipconfig it reads ${configFileDefault} first (name = value);`,
     'then MOGSTORED_<OPTION> from the environment; flags win.',

@@ -10,8 +10,6 @@ export interface StorageOption {
   kind: 'flag' | 'TEXT' | 'NUMBER' | 'FILE' | 'DIR' | 'ADDRESS' | 'devN';
   fallback?: string;
   help: string;
-  /** Why the option is accepted and does nothing. */
-  unused?: string;
 }
 
 const table = [

@@ -133,4 +133,6 @@ test('--help teaches every option and how to try it', () => {
     expect(text).toContain(name);
   }
   expect(text.split('\n').every((line) => line.length <= 100)).toBe(true);
+  // A list of nothing.
+  expect(text).not.toMatch(/: \.$/m);
 });

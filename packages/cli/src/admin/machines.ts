@@ -1,7 +1,7 @@
 /** `omgfs admin host` and `omgfs admin device`. */
 import type { DeviceInfo, DeviceStatus, HostChange, HostInfo, HostStatus } from '@omgfs/client';
 import { Argument, type Command } from 'commander';
-import { deviceId, numberAbove } from '../numbers.ts';
+import { deviceId, ipv4, numberAbove, portNumber } from '../numbers.ts';
 import { formatBytes } from '../output.ts';
 import type { WithAdmin } from './context.ts';
 import { printDone, printTable } from './table.ts';
@@ -38,8 +38,8 @@ function addHosts(host: Command, withAdmin: WithAdmin): void {
     );
   const withFlags = (one: Command) =>
     one
-      .option('--ip <address>', 'address, IPv4')
-      .option('--port <n>', 'HTTP port', numberAbove(0))
+      .option('--ip <address>', 'address, IPv4', ipv4)
+      .option('--port <n>', 'HTTP port', portNumber)
       .option('--getport <n>', 'HTTP port for reads, when it is another one', numberAbove(-1))
       .option('--altip <address>', 'alternate address')
       .option('--altmask <network>', 'whose clients get the alternate address')

@@ -64,8 +64,9 @@ function checkedClass(args: Fields): { name: string; fields: ClassFields } {
   const mindevcount = integerOf(args.mindevcount);
   if (mindevcount < 1) throw new OmgfsError('INVALID_MINDEVCOUNT');
   if (mindevcount > mindevcountMax) {
-    // As the original answers, whose database refuses it.
-    throw new OmgfsError('FAILURE', { message: `mindevcount ${mindevcount} is above 255` });
+    // On the wire a `failure` as in the original, whose database refuses it.
+    const message = `mindevcount ${mindevcount} is above ${mindevcountMax}`;
+    throw new OmgfsError('BAD_REQUEST', { message, wireText: message });
   }
   if (name.length > classBytesMax) throw new OmgfsError('NAME_TOO_LONG');
   const fields: ClassFields = { mindevcount };

@@ -67,7 +67,8 @@ function httpCopy({ store, copyReplica }: CommandServices): Command {
   return async ({ args }) => {
     const [fid, source, target] = ['fid', 'sdevid', 'ddevid'].map((name) => integerOf(args[name]));
     if (!fid || !source || !target) {
-      throw new OmgfsError('FAILURE', { message: 'httpcopy needs fid, sdevid and ddevid' });
+      const message = 'httpcopy needs fid, sdevid and ddevid';
+      throw new OmgfsError('BAD_REQUEST', { message, wireText: message });
     }
     const [file] = await store.filesByFid([fid]);
     if (file === undefined) throw new OmgfsError('COPY_ERR', { wireText: 'src_error' });

@@ -86,7 +86,7 @@ function hostFields(args: Fields): HostFields {
   if (isTrue(hostip)) fields.hostip = hostip as string;
   const httpPort = portOf(args.port ?? args.http_port);
   if (httpPort === null && (args.port ?? args.http_port) === '0') {
-    throw new OmgfsError('FAILURE', { message: "'0' is no port number" });
+    throw noPort('0');
   }
   if (httpPort !== undefined && httpPort !== null) fields.httpPort = httpPort;
   const httpGetPort = portOf(args.getport ?? args.http_get_port);
@@ -102,10 +102,14 @@ function portOf(text: string | undefined): number | null | undefined {
   if (text === undefined) return undefined;
   if (text === '' || text === '0') return null;
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65_535) {
-    throw new OmgfsError('FAILURE', { message: `'${text}' is no port number` });
-  }
+  if (port < 1 || port > 65_535) throw noPort(text);
   return port;
+}
+
+/** On the wire a `failure` as in the original, whose database refuses it. */
+function noPort(text: string): OmgfsError {
+  const message = `'${text}' is no port number`;
+  return new OmgfsError('BAD_REQUEST', { message, wireText: message });
 }
 
 function addHost(fields: ReplyFields, prefix: string, host: Host): void {

@@ -32,8 +32,10 @@ function listKeys({ store, topology }: CommandServices): Command {
 function listLimit(text: string | undefined): number {
   if (!isTrue(text)) return limits.listKeysMax;
   const limit = integerOf(text);
-  if (limit < 0)
-    throw new OmgfsError('FAILURE', { message: `list_keys: limit ${limit} is negative` });
+  if (limit < 0) {
+    const message = `list_keys: limit ${limit} is negative`;
+    throw new OmgfsError('BAD_REQUEST', { message, wireText: message });
+  }
   return Math.min(limit, limits.listKeysMax);
 }
 

@@ -3,7 +3,7 @@
  * pulled. Commands of our own, which old clients never send.
  */
 import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protocol';
-import type { Device } from '../placement/model.ts';
+import type { Device, Host } from '../placement/model.ts';
 import { type Drain, formatDrains, parseDrains, parseNotes } from '../placement/rebalance/own.ts';
 import { parseRebalanceState } from '../placement/rebalance/state.ts';
 import {
@@ -52,18 +52,24 @@ async function deviceOf({ topology, refresh }: CommandServices, args: Fields): P
 }
 
 /** `host`, its name. @throws BAD_PARAMS, UNKNOWN_HOST, NO_DEVICE when it has none to empty. */
-async function devicesOfHost(
-  { topology, refresh }: CommandServices,
-  args: Fields,
-): Promise<Device[]> {
+async function devicesOfHost(services: CommandServices, args: Fields): Promise<Device[]> {
   if (!isTrue(args.host)) throw new OmgfsError('BAD_PARAMS');
-  await refresh();
-  const host = topology.hostByName(args.host ?? '');
-  if (host === undefined) throw new OmgfsError('UNKNOWN_HOST');
-  const devices = [...topology.devices()].filter((device) => device.hostid === host.hostid);
+  await services.refresh();
+  const { hostid } = await hostOf(services, args);
+  const devices = [...services.topology.devices()].filter((device) => device.hostid === hostid);
   const living = devices.filter(({ status }) => status !== 'dead');
   if (living.length === 0) throw new OmgfsError('NO_DEVICE');
   return living;
+}
+
+/** @throws UNKNOWN_HOST. */
+async function hostOf({ topology, refresh }: CommandServices, args: Fields): Promise<Host> {
+  const name = args.host ?? '';
+  // It may have been created through another tracker just now.
+  if (topology.hostByName(name) === undefined) await refresh();
+  const host = topology.hostByName(name);
+  if (host === undefined) throw new OmgfsError('UNKNOWN_HOST');
+  return host;
 }
 
 /** Devices that are drained already stay so. @throws BAD_PARAMS for a dead one. */
@@ -153,12 +159,12 @@ async function status(services: CommandServices, args: Fields): Promise<ReplyFie
   const { store, topology } = services;
   const records = await store.rebalance.records();
   const devid = isTrue(args.device) ? (await deviceOf(services, args)).devid : undefined;
-  const host = isTrue(args.host) ? topology.hostByName(args.host ?? '')?.hostid : undefined;
+  const host = isTrue(args.host) ? await hostOf(services, args) : undefined;
   const uploads = await store.staleTempfiles({ ageSeconds: 0, limit: uploadsMax });
   const all = parseDrains(records.settings.get(field.drains));
   const drains = all.filter((drain) => {
     if (devid !== undefined) return drain.devid === devid;
-    return !isTrue(args.host) || topology.device(drain.devid)?.hostid === host;
+    return host === undefined || topology.device(drain.devid)?.hostid === host.hostid;
   });
   const fields: ReplyFields = { devices: drains.length };
   for (const [index, drain] of drains.entries()) {
@@ -184,7 +190,10 @@ async function describe(
   const isDrain = records.statuses.get(devid) === 'drain';
   // Moves are taken in turn, so each of the devices that are emptied gets its share.
   const perSecond = (await movesPerSecond(services, { queued, waiting })) / shared;
-  const isSafe = isDrain && replicas === 0 && queued === 0 && uploads === 0;
+  const isEmpty = isDrain && replicas === 0 && queued === 0 && uploads === 0;
+  // Until then another tracker may begin an upload there.
+  const isSettled = records.now - started >= services.settleSeconds;
+  const isSafe = isEmpty && isSettled;
   const deleted = queued === 0 ? await countDeleted(store, devid, replicas) : 0;
   return {
     devid,
@@ -196,7 +205,7 @@ async function describe(
     open_uploads: uploads,
     eta_seconds: replicas === 0 ? 0 : perSecond === 0 ? '' : Math.ceil(replicas / perSecond),
     safe: isSafe ? 1 : 0,
-    message: sentence({ isSafe, isDrain, replicas, deleted, uploads, waiting }),
+    message: sentence({ isSafe, isEmpty, isDrain, replicas, deleted, uploads, waiting }),
     ...waitingFields(waiting),
   };
 }
@@ -214,14 +223,16 @@ async function countDeleted(
 
 function sentence(seen: {
   isSafe: boolean;
+  isEmpty: boolean;
   isDrain: boolean;
   replicas: number;
   deleted: number;
   uploads: number;
   waiting: MoveCounts['waiting'];
 }): string {
-  const { isSafe, isDrain, replicas, deleted, uploads, waiting } = seen;
+  const { isSafe, isEmpty, isDrain, replicas, deleted, uploads, waiting } = seen;
   if (isSafe) return 'empty; it is safe to mark it dead and pull it';
+  if (isEmpty) return 'empty; safe in a few seconds, when every tracker knows that it is drained';
   if (!isDrain) return 'its state was changed; it is not drained any more';
   const blocked = waiting.map(({ reason, count }) => `${count} wait: ${moveReasonTexts[reason]}`);
   const parts = [`${replicas} replicas are left`, ...blocked];

@@ -43,6 +43,8 @@ export interface CommandServices {
   resumeSeconds: number;
   /** Age from which an unclosed upload is given up, in seconds. */
   tempfileAgeSeconds: number;
+  /** Until every tracker knows what an operator has changed, in seconds. */
+  settleSeconds: number;
   /** A number in [0, 1). */
   random: () => number;
 }

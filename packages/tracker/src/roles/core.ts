@@ -26,6 +26,8 @@ const readyWaitMs = 5_000;
 const databaseRetryMs = 1_000;
 /** How long the database may take to answer before the tracker counts as not ready. */
 const readinessMs = 2_000;
+/** Trackers read the database every four seconds, those of the original as well. */
+const settleSeconds = 6;
 
 /** What commands ask of the jobs, wherever these run. */
 export interface Background {
@@ -172,6 +174,7 @@ export class Core {
       copyReplica: (request) => copyOne({ ...parts, log: this.log, random, slots }, request),
       verdictOn: (file) => askAbout({ topology: this.topology, random }, file),
       signUrl: createSignUrl(this.config),
+      settleSeconds,
       random,
     });
   }

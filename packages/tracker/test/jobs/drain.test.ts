@@ -46,6 +46,20 @@ describe.each(engines)('emptying and evening out on %s', (engine) => {
     expect(await call('drain_status')).toEqual({ devices: 0 });
   });
 
+  test('an empty device is not safe before every tracker knows that it is drained', async () => {
+    const cluster = await startCluster({ engine, hosts: 1, start: false });
+    const patient = commandsOf(cluster, { settleSeconds: 3600 });
+    await patient('drain_device', { device: '1' });
+    expect(await patient('drain_status')).toMatchObject({
+      dev1_replicas: 0,
+      dev1_safe: 0,
+      dev1_message: expect.stringMatching(/^empty; safe in a few seconds/),
+    });
+    expect(await commandsOf(cluster)('drain_status')).toMatchObject({ dev1_safe: 1 });
+    const unknown = patient('drain_status', { host: 'nowhere' });
+    await expect(unknown).rejects.toMatchObject({ code: 'UNKNOWN_HOST' });
+  });
+
   test('I5: files that can go nowhere else stay, with the reason, until they can', async () => {
     const cluster = await startCluster({ engine, hosts: 2 });
     const call = commandsOf(cluster);

@@ -3,6 +3,7 @@ import type { Fields } from '@omgfs/protocol';
 import { pino } from 'pino';
 import { until } from '../../../../test/helpers/wait.ts';
 import { createCommands } from '../../src/commands/registry.ts';
+import type { CommandServices } from '../../src/commands/services.ts';
 import { askAbout } from '../../src/jobs/replication/question.ts';
 import { parseRebalanceState, type RebalanceState } from '../../src/placement/rebalance/state.ts';
 import { rebalanceField as field } from '../../src/store/rebalance-store.ts';
@@ -12,7 +13,10 @@ import type { TestTracker } from './cluster.ts';
 export type Call = (name: string, args?: Fields) => Promise<Record<string, unknown>>;
 
 /** The commands of a tracker, as functions; a refusal is an OmgfsError. */
-export function commandsOf({ store, topology, devices, jobs }: TestTracker): Call {
+export function commandsOf(
+  { store, topology, devices, jobs }: TestTracker,
+  services: Partial<CommandServices> = {},
+): Call {
   const commands = createCommands({
     store,
     lookups: new Lookups({ master: store, log: pino({ level: 'silent' }) }),
@@ -31,6 +35,8 @@ export function commandsOf({ store, topology, devices, jobs }: TestTracker): Cal
     signUrl: (_, url) => url,
     resumeSeconds: 3600,
     tempfileAgeSeconds: 3600,
+    settleSeconds: 0,
+    ...services,
     random: Math.random,
   });
   return async (name, args = {}) => {

@@ -5,7 +5,7 @@
  */
 
 import { fidLock } from '../store/fid-lock.ts';
-import type { DeletionRow } from '../store/store.ts';
+import type { ClaimedDeletion } from '../store/store.ts';
 import { Job } from './job.ts';
 import type { Notes } from './notes.ts';
 import { type JobServices, nowSeconds } from './services.ts';
@@ -13,6 +13,8 @@ import { type JobServices, nowSeconds } from './services.ts';
 export interface DeleteOptions {
   concurrency: number;
   idleMs: number;
+  /** How long a claim lasts when its tracker dies. */
+  claimSeconds: number;
   notes: Notes;
   /** Reads the topology again; resolves with a reading that began after the call. */
   reloadTopology: () => Promise<void>;
@@ -28,14 +30,20 @@ const busyDelaySeconds = 1;
 const errorDelaySeconds = 15;
 const liveDelaySeconds = 86_400;
 
-export function createDeleteJob(services: JobServices, options: DeleteOptions): Job<DeletionRow> {
+export function createDeleteJob(
+  services: JobServices,
+  options: DeleteOptions,
+): Job<ClaimedDeletion> {
   const { store, log } = services;
-  return new Job<DeletionRow>({
+  const { claimSeconds } = options;
+  return new Job<ClaimedDeletion>({
     name: 'delete',
     log,
     concurrency: options.concurrency,
     idleMs: options.idleMs,
-    claim: (limit) => store.claimDeletions(limit),
+    claimSeconds,
+    claim: (limit) => store.claimDeletions(limit, claimSeconds),
+    renew: (rows) => store.renewDeletions(rows, claimSeconds),
     putOff: (row) => postpone(row, { delaySeconds: errorDelaySeconds, failures: 1 }),
     work: async (row) => {
       const { fid, failcount } = row;
@@ -56,11 +64,11 @@ export function createDeleteJob(services: JobServices, options: DeleteOptions): 
   });
 
   function postpone(
-    { fid, failcount }: DeletionRow,
+    row: ClaimedDeletion,
     by: { delaySeconds: number; failures: number },
   ): Promise<void> {
     const nexttry = nowSeconds() + by.delaySeconds;
-    return store.postponeDeletion({ fid, nexttry, failcount: failcount + by.failures });
+    return store.postponeDeletion(row, { nexttry, failcount: row.failcount + by.failures });
   }
 }
 
@@ -68,7 +76,7 @@ export function createDeleteJob(services: JobServices, options: DeleteOptions): 
 async function deleteReplicas(
   services: JobServices,
   options: DeleteOptions,
-  row: DeletionRow,
+  row: ClaimedDeletion,
 ): Promise<Obstacle | undefined> {
   const { store } = services;
   const { fid } = row;
@@ -95,7 +103,7 @@ async function deleteReplicas(
 async function deleteReplica(
   { store, topology, devices, log }: JobServices,
   { reloadTopology }: DeleteOptions,
-  { fid, devid, failcount }: DeletionRow & { devid: number },
+  { fid, devid, failcount }: ClaimedDeletion & { devid: number },
 ): Promise<Obstacle | undefined> {
   // Another tracker may have created the device a moment ago.
   if (topology.device(devid) === undefined) await reloadTopology();

@@ -6,6 +6,7 @@
  */
 import type { Log } from '../log.ts';
 import { FaultLog } from './fault-log.ts';
+import { Renewing } from './renewing.ts';
 import { Repeater } from './repeater.ts';
 
 export interface JobOptions<Unit> {
@@ -21,8 +22,12 @@ export interface JobOptions<Unit> {
   rowsOf?: (unit: Unit) => number;
   /** Works on one unit; `stopping` fires when the tracker stops. */
   work: (unit: Unit, stopping: AbortSignal) => Promise<void>;
-  /** Queues a unit whose work threw for another try, sooner than its claim would run out. */
+  /** Queues a unit whose work threw for another try. */
   putOff: (unit: Unit) => Promise<void>;
+  /** How long a claim lasts, in seconds. */
+  claimSeconds: number;
+  /** Begins the claims of units anew that are in work for longer. */
+  renew: (units: Unit[]) => Promise<void>;
 }
 
 export interface JobStatus {
@@ -40,6 +45,8 @@ export interface JobStatus {
 
 /** Claims cost the same for one unit and for many. */
 const gatherMsMax = 100;
+/** Of what a claim lasts: the first renewal comes in its first half. */
+const renewAfter = 0.24;
 
 export class Job<Unit> {
   readonly #options: JobOptions<Unit>;
@@ -52,6 +59,7 @@ export class Job<Unit> {
   #processed = 0;
   #failed = 0;
   readonly #faults: FaultLog;
+  readonly #renewing: Renewing<Unit>;
 
   constructor(options: JobOptions<Unit>) {
     this.#options = options;
@@ -61,6 +69,12 @@ export class Job<Unit> {
       everyMs: options.idleMs,
       run: () => this.#drain(),
       onError: (error) => this.#faults.failed(error),
+    });
+    const renewals = new FaultLog(options.log, `${options.name}-claims`);
+    this.#renewing = new Renewing({
+      everyMs: options.claimSeconds * renewAfter * 1000,
+      renew: (units) => options.renew(units).then(() => renewals.wentWell()),
+      onError: (error) => renewals.failed(error),
     });
   }
 
@@ -74,6 +88,7 @@ export class Job<Unit> {
     this.#onSlot();
     await this.#repeater.stop();
     await Promise.all(this.#running);
+    await this.#renewing.stop();
   }
 
   /** Says that a unit may wait in the queue. */
@@ -145,7 +160,9 @@ export class Job<Unit> {
   }
 
   #begin(unit: Unit): void {
+    this.#renewing.begin(unit);
     const done = this.#work(unit).finally(() => {
+      this.#renewing.end(unit);
       this.#running.delete(done);
       this.#onSlot();
     });

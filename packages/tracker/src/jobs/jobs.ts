@@ -1,7 +1,8 @@
 /** All background jobs of a tracker, started, steered and stopped together. */
 import { randomUUID } from 'node:crypto';
 
-import type { DeletionRow, ReplicationRow } from '../store/store.ts';
+import { claimSeconds as claimSecondsDefault } from '../store/claim.ts';
+import type { ClaimedDeletion, ClaimedReplication } from '../store/store.ts';
 import { Chances } from './chances.ts';
 import { createDeleteJob } from './delete.ts';
 import { FaultLog } from './fault-log.ts';
@@ -38,10 +39,8 @@ export interface JobSettings extends Partial<MonitorOptions> {
   hostname: string;
   /** A run of fsck that stands still for so long is taken over. */
   fsckAbandonedMs?: number;
-  /** How long a claim of checks lasts when its tracker dies, in seconds. */
-  fsckLeaseSeconds?: number;
-  /** How long the claim of a move lasts when its tracker dies, in seconds. */
-  moveLeaseSeconds?: number;
+  /** How long the claims of a tracker last that dies. */
+  claimSeconds?: number;
   /** A driver of rebalance that stands still for so long is replaced, in seconds. */
   rebalanceLeaseSeconds?: number;
   /** How long usage figures need to tell of moved files, in seconds. */
@@ -60,8 +59,6 @@ export interface JobSettings extends Partial<MonitorOptions> {
   settleSeconds?: number;
   /** The wait of a job after it found its queue empty. */
   idleMs?: number;
-  /** The wait between two renewals of the claim of a file in work. */
-  renewEveryMs?: number;
   /** The wait between two writes of why files wait. */
   notesEveryMs?: number;
   /** The wait between two measurements of how much the jobs get through. */
@@ -163,11 +160,11 @@ export function createJobs(
 
 function createParts(services: JobServices, settings: JobSettings) {
   const monitor = createMonitor(services, settings);
-  const { idleMs = 1_000, renewEveryMs = 300_000 } = settings;
+  const { idleMs = 1_000, claimSeconds = claimSecondsDefault } = settings;
   const notes = new Notes(services, settings.notesEveryMs ?? 1_000);
   const replicateJob = createReplicateJob(services, {
     notes,
-    renewEveryMs,
+    claimSeconds,
     concurrency: settings.replicateJobs,
     idleMs,
     reloadTopology: () => monitor.reload(),
@@ -175,6 +172,7 @@ function createParts(services: JobServices, settings: JobSettings) {
   });
   const deleteJob = createDeleteJob(services, {
     notes,
+    claimSeconds,
     concurrency: settings.deleteJobs,
     idleMs,
     reloadTopology: () => monitor.reload(),
@@ -183,7 +181,7 @@ function createParts(services: JobServices, settings: JobSettings) {
     concurrency: settings.fsckJobs,
     idleMs,
     host: settings.hostname,
-    leaseSeconds: settings.fsckLeaseSeconds ?? 12,
+    claimSeconds,
     abandonedMs: settings.fsckAbandonedMs,
     reloadTopology: () => monitor.reload(),
   });
@@ -228,7 +226,7 @@ function createRebalanceOf(services: JobServices, settings: JobSettings): Rebala
     concurrency: settings.replicateJobs,
     idleMs: settings.idleMs ?? 1_000,
     hostname: settings.hostname,
-    leaseSeconds: settings.moveLeaseSeconds,
+    claimSeconds: settings.claimSeconds ?? claimSecondsDefault,
     driverLeaseSeconds: settings.rebalanceLeaseSeconds,
     usageSettleSeconds: settings.usageSettleSeconds ?? 45,
     delaySeconds: settings.replicationDelaySeconds,
@@ -248,7 +246,7 @@ function createMonitor(services: JobServices, settings: JobSettings): Monitor {
 function createReaper(
   services: JobServices,
   settings: JobSettings,
-  replicateJob: Job<ReplicationRow>,
+  replicateJob: Job<ClaimedReplication>,
 ): Reaper {
   return new Reaper(services, {
     concurrency: settings.reaperJobs ?? 1,
@@ -261,7 +259,7 @@ function createReaper(
 function createHealer(
   services: JobServices,
   settings: JobSettings,
-  { monitor, replicateJob }: { monitor: Monitor; replicateJob: Job<ReplicationRow> },
+  { monitor, replicateJob }: { monitor: Monitor; replicateJob: Job<ClaimedReplication> },
 ): Healer {
   return new Healer(services, {
     everyMs: settings.upkeepEveryMs ?? 5_000,
@@ -275,7 +273,7 @@ function createHealer(
 function createScrubCollector(
   services: JobServices,
   settings: JobSettings,
-  { notes, replicateJob }: { notes: Notes; replicateJob: Job<ReplicationRow> },
+  { notes, replicateJob }: { notes: Notes; replicateJob: Job<ClaimedReplication> },
 ): ScrubCollector {
   const parts = { services, notes, reach: new Reach(services) };
   return new ScrubCollector(parts, {
@@ -288,7 +286,7 @@ function createScrubCollector(
 function createTempfileReaper(
   services: JobServices,
   settings: JobSettings,
-  { deleteJob, stopping }: { deleteJob: Job<DeletionRow>; stopping: AbortSignal },
+  { deleteJob, stopping }: { deleteJob: Job<ClaimedDeletion>; stopping: AbortSignal },
 ): Repeater {
   const { store, log } = services;
   const faults = new FaultLog(log, 'tempfiles');
@@ -314,8 +312,8 @@ function createChances(
   { store, topology, log }: JobServices,
   settings: JobSettings,
   jobs: {
-    replicateJob: Job<ReplicationRow>;
-    deleteJob: Job<DeletionRow>;
+    replicateJob: Job<ClaimedReplication>;
+    deleteJob: Job<ClaimedDeletion>;
     healer: Healer;
     rebalance: Rebalance;
   },

@@ -9,6 +9,7 @@
  * position moves in the transaction that writes those rows, so a crash neither skips nor repeats.
  */
 import type { Checksum } from '@omgfs/protocol';
+import type { Claim } from './claim.ts';
 
 /** What a fsck finds and does (spec §5.5). */
 export type FsckCode =
@@ -87,18 +88,12 @@ export interface FsckFile {
 }
 
 /** A claimed row of the queue. */
-export interface FsckRow {
-  fid: number;
+export interface FsckRow extends Claim {
   failcount: number;
   /** Its findings are in the log already; only its end is not. */
   reported: boolean;
   /** Its devices are to be asked, also while a run goes on that asks none. */
   asksDevices: boolean;
-  /**
-   * The `nexttry` that the claim gave it, and another while a renewal is on its way; none when the
-   * claim was lost.
-   */
-  claims: readonly number[];
 }
 
 /** A check that waits, for a closer look now or for a device. */
@@ -211,7 +206,7 @@ export interface FsckStore {
    * seconds.
    */
   claim(limit: number, seconds: number): Promise<FsckRow[]>;
-  /** Begins the lease of those claims anew that still hold, and notes it in the rows. */
+  /** Begins those claims anew that still hold, and notes it in the rows. */
   renew(rows: readonly FsckRow[], seconds: number): Promise<void>;
   /** Files that are looked at now, beside any run. */
   enqueue(fids: readonly number[]): Promise<void>;

@@ -5,6 +5,7 @@
  * a row of `file_to_queue` with type 2, `devid` the source, `arg` the list of targets.
  */
 import type { DeviceStatus } from '../placement/model.ts';
+import type { Claim } from './claim.ts';
 
 /** Names in `server_settings`. */
 export const rebalanceField = {
@@ -47,16 +48,14 @@ export const moveReasons = {
 export type MoveReason = keyof typeof moveReasons;
 
 export interface MoveRow {
-  fid: number;
+  readonly fid: number;
   devid: number;
   /** Devices that may take the copy; empty for any. */
   targets: number[];
 }
 
-export interface ClaimedMove extends MoveRow {
+export interface ClaimedMove extends MoveRow, Claim {
   failcount: number;
-  /** The `nexttry` that the claim gave it. */
-  claim: number;
 }
 
 /** A file on the device that is emptied. `isFile` is false for one that was deleted. */
@@ -110,8 +109,8 @@ export interface RebalanceStore {
 
   /** Claims due moves (spec §3.6), of this type only (§11.1 no. 6). */
   claim(request: { limit: number; seconds: number }): Promise<ClaimedMove[]>;
-  /** Makes a claim last longer. @returns its new mark; undefined when it was lost. */
-  renew(move: ClaimedMove, seconds: number): Promise<number | undefined>;
+  /** Begins those claims anew that still hold, and notes it in the rows. */
+  renew(rows: readonly ClaimedMove[], seconds: number): Promise<void>;
   finish(move: ClaimedMove): Promise<void>;
   putOff(
     move: ClaimedMove,

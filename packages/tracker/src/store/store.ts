@@ -11,6 +11,7 @@
  */
 import type { Checksum } from '@omgfs/protocol';
 import type { Device, DeviceStatus, FileClass, Host, HostStatus } from '../placement/model.ts';
+import type { Claim, Wait } from './claim.ts';
 import type { DescriptionStore } from './description-store.ts';
 import type { FsckStore } from './fsck-store.ts';
 import type { NoteStore } from './note-store.ts';
@@ -22,8 +23,6 @@ import type { UploadStore } from './upload-store.ts';
 
 /** `nexttry` of a row that waits for an operator (spec §3.6). */
 export const endOfTime = 2_147_483_647;
-/** How far a claim pushes `nexttry` into the future, in seconds: the lease of a claim (§3.6). */
-export const claimLeaseSeconds = 1000;
 
 /** Everything that trackers keep in memory, read in one go. */
 export interface TopologyRows {
@@ -113,6 +112,9 @@ export interface DeletionRow {
   nexttry: number;
   failcount: number;
 }
+
+export type ClaimedReplication = ReplicationRow & Claim;
+export type ClaimedDeletion = DeletionRow & Claim;
 
 /** A row of `file_to_queue`: type 1 is fsck, 2 rebalance (spec §3.2). */
 export interface QueuedWork {
@@ -270,23 +272,27 @@ export interface FilesStore {
 
 export interface QueueStore {
   /**
-   * Claims due rows by pushing their `nexttry` ahead (§3.6): no two trackers, ours or Perl, get the
-   * same row while the lease lasts. Rows come with the `nexttry` they had, smallest first.
+   * Claims due rows for so many seconds by pushing their `nexttry` ahead (§3.6): no two trackers,
+   * ours or Perl, get the same row while the claim lasts. Rows come with the `nexttry` they had,
+   * smallest first. @param seconds by default `claimSeconds`.
    */
-  claimReplications(limit: number): Promise<ReplicationRow[]>;
+  claimReplications(limit: number, seconds?: number): Promise<ClaimedReplication[]>;
+  /** Begins those claims anew that still hold. */
+  renewReplications(rows: readonly ClaimedReplication[], seconds?: number): Promise<void>;
   /** Insert-ignore; a row that waits for later, or for an operator, is made due at `nexttry`. */
   enqueueReplication(request: { fid: number; nexttry: number; fromdevid?: number }): Promise<void>;
-  /** Begins the lease of a claim of this store anew, unless the row was changed meanwhile. */
-  renewReplication(fid: number): Promise<void>;
-  finishReplications(fids: readonly number[]): Promise<void>;
-  postponeReplication(request: { fid: number; nexttry: number; failcount: number }): Promise<void>;
+  /** Removes a row, unless it was enqueued again since it was claimed. *Batched.* */
+  finishReplication(row: ClaimedReplication): Promise<void>;
+  /** A row that was enqueued again since it was claimed keeps the time it has. */
+  postponeReplication(row: ClaimedReplication, wait: Wait): Promise<void>;
   /**
-   * Makes rows due now that wait longer than a claim lasts; the others may be in work and are due
+   * Makes rows due now that wait longer than any claim lasts; the others may be in work and are due
    * soon (spec §2.3 replicate_now). @returns how many.
    */
   hastenReplications(): Promise<number>;
-  claimDeletions(limit: number): Promise<DeletionRow[]>;
-  postponeDeletion(request: { fid: number; nexttry: number; failcount: number }): Promise<void>;
+  claimDeletions(limit: number, seconds?: number): Promise<ClaimedDeletion[]>;
+  renewDeletions(rows: readonly ClaimedDeletion[], seconds?: number): Promise<void>;
+  postponeDeletion(row: ClaimedDeletion, wait: Wait): Promise<void>;
   /** Ends the deletion of fids that have no replicas left: queue, checksum and tempfile rows go. */
   finishDeletions(fids: readonly number[]): Promise<void>;
   /**

@@ -1,45 +1,99 @@
 /**
- * Goal: a copy that takes longer than the lease of its claim keeps the row (I8).
- * Method: a copy held back by the test, with a short time between renewals, on real databases.
+ * Goal: I8, I9. Work that takes longer than a claim lasts keeps its row, and what a tracker had
+ * claimed that died is soon another's.
+ * Method: work held back by the test, with claims of seconds, on real databases.
  */
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
-import { engines, startCluster } from './cluster.ts';
+import { type EngineName, engines, startCluster } from './cluster.ts';
+
+/** A cluster whose devices copy, delete and tell sizes only when the test lets them. */
+async function startHeld(engine: EngineName, options: { mindevcount?: number } = {}) {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const cluster = await startCluster({
+    engine,
+    hosts: 2,
+    ...options,
+    settings: { claimSeconds: 2 },
+    devices: (real) => ({
+      ...real,
+      copy: (request) => held.then(() => real.copy(request)),
+      remove: (url) => held.then(() => real.remove(url)),
+      size: (url, sizing) => held.then(() => real.size(url, sizing)),
+    }),
+  });
+  const records = (fid: number) => cluster.store.fidRecords(fid);
+  /** Holds on until the claim of a row was renewed, and lets go then. */
+  const longer = async (nexttry: () => Promise<number | undefined>) => {
+    const first = await until('it is claimed', async () => (await nexttry()) || undefined);
+    // No tracker that dies may hold up its work for longer than others can wait.
+    expect(first).toBeLessThan(Date.now() / 1000 + 60);
+    await until('its claim began anew', async () => ((await nexttry()) ?? 0) > first);
+    release();
+    await until('the row is gone', async () => (await nexttry()) === undefined);
+  };
+  return { cluster, records, longer };
+}
 
 describe.each(engines)('claims on %s', (engine) => {
   test('a long copy renews its claim, and its row goes in the end', async () => {
-    let release = () => {};
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const cluster = await startCluster({
-      engine,
-      hosts: 2,
-      settings: { renewEveryMs: 20 },
-      devices: (real) => ({
-        ...real,
-        copy: async (request) => {
-          await held;
-          return real.copy(request);
-        },
-      }),
-    });
+    const { cluster, records, longer } = await startHeld(engine);
     const fid = await cluster.upload({ bytes: 'hello', on: [1] });
-    const nexttry = async () => (await cluster.store.fidRecords(fid)).replication?.nexttry ?? 0;
-    const first = await until('it is claimed', async () => (await nexttry()) || undefined);
-    await until('the lease began anew', async () => (await nexttry()) > first);
-    release();
-    await until('the row is gone', async () => (await nexttry()) === 0);
+    await longer(async () => (await records(fid)).replication?.nexttry);
     expect(await cluster.replicas(fid)).toEqual([1, 2]);
+    expect(cluster.lines.filter(({ event }) => event === 'replica.written')).toHaveLength(1);
+  });
+
+  test('a long deletion renews its claim, and its row goes in the end', async () => {
+    const { cluster, records, longer } = await startHeld(engine);
+    const fid = await cluster.upload({ bytes: 'hello', on: [1, 2], key: 'gone', replicate: false });
+    await cluster.store.deleteKey({ dmid: cluster.dmid, dkey: 'gone' });
+    cluster.jobs.wakeDelete();
+    // It is due from the moment on that it was deleted.
+    const due = (await records(fid)).deletion?.nexttry;
+    await longer(async () => {
+      const nexttry = (await records(fid)).deletion?.nexttry;
+      return nexttry === due ? 0 : nexttry;
+    });
+    expect(await cluster.replicas(fid)).toEqual([]);
+  });
+
+  test('a check that takes long renews its claim', async () => {
+    const { cluster, records, longer } = await startHeld(engine, { mindevcount: 1 });
+    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+    await cluster.sql(`INSERT INTO file_to_queue (fid, type, nexttry) VALUES (${fid}, 1, 0)`);
+    cluster.jobs.wakeFsck();
+    await longer(async () => (await records(fid)).fsck?.nexttry);
+  });
+
+  test("I9: what a tracker that died copied and deleted is soon another's", async () => {
+    const cluster = await startCluster({ engine, hosts: 2, start: false });
+    await cluster.jobs.monitor.reload();
+    const { store } = cluster;
+    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+    const gone = await cluster.upload({ bytes: 'bye', on: [2], key: 'gone', replicate: false });
+    await store.deleteKey({ dmid: cluster.dmid, dkey: 'gone' });
+    expect(await store.claimReplications(9, 1)).toHaveLength(1);
+    expect(await store.claimDeletions(9, 1)).toHaveLength(1);
+    await cluster.anotherTracker();
+    await until('all is done', async () => {
+      const { replicate, delete: deletions } = await store.queueDepths();
+      return replicate + deletions === 0;
+    });
+    expect(await cluster.replicas(fid)).toEqual([1, 2]);
+    expect(await cluster.replicas(gone)).toEqual([]);
   });
 
   test('a row that was enqueued again is not taken back', async () => {
     const { store, sql } = await startCluster({ engine, hosts: 0, start: false });
     await store.enqueueReplication({ fid: 7, nexttry: 0 });
-    await store.claimReplications(1);
+    const rows = await store.claimReplications(1);
     await sql('UPDATE file_to_replicate SET nexttry = 5 WHERE fid = 7');
-    await store.renewReplication(7);
-    await store.finishReplications([7]);
+    await store.renewReplications(rows);
+    for (const row of rows) await store.finishReplication(row);
     expect((await store.fidRecords(7)).replication?.nexttry).toBe(5);
   });
 
@@ -101,56 +155,13 @@ describe.each(engines)('claims on %s', (engine) => {
   });
 
   test('I9: the checks of a tracker that died are soon those of another', async () => {
-    const cluster = await startCluster({ engine, hosts: 1, mindevcount: 1 });
-    const { store, sql, jobs } = cluster;
-    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
-    await jobs.stop();
-    const nexttry = async () => (await store.fidRecords(fid)).fsck?.nexttry;
+    const cluster = await startCluster({ engine, hosts: 1, mindevcount: 1, start: false });
+    await cluster.jobs.monitor.reload();
+    const { store } = cluster;
+    const fid = await cluster.upload({ bytes: 'hello', on: [1], replicate: false });
     await store.fsck.enqueue([fid]);
-    await store.fsck.claim(1, 1);
-    const another = await cluster.anotherTracker();
-    another.jobs.wakeFsck();
-    await until('it is done', async () => (await nexttry()) === undefined);
-    // What a tracker claims by itself is not held for longer than others can wait.
-    await another.jobs.stop();
-    let release = () => {};
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    await cluster.anotherTracker({
-      devices: (real) => ({ ...real, size: (url) => held.then(() => real.size(url)) }),
-    });
-    await sql(`INSERT INTO file_to_queue (fid, type, nexttry) VALUES (${fid}, 1, 0)`);
-    const claim = await until('it is claimed', nexttry);
-    expect(claim).toBeLessThan(Date.now() / 1000 + 120);
-    release();
-  });
-
-  test('a check that takes long renews its claim', async () => {
-    let release = () => {};
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const cluster = await startCluster({
-      engine,
-      hosts: 1,
-      mindevcount: 1,
-      settings: { fsckLeaseSeconds: 2 },
-      devices: (real) => ({
-        ...real,
-        size: async (url, options) => {
-          await held;
-          return real.size(url, options);
-        },
-      }),
-    });
-    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
-    await cluster.sql(`INSERT INTO file_to_queue (fid, type, nexttry) VALUES (${fid}, 1, 0)`);
-    cluster.jobs.wakeFsck();
-    const nexttry = async () => (await cluster.store.fidRecords(fid)).fsck?.nexttry ?? 0;
-    const first = await until('it is claimed', async () => (await nexttry()) || undefined);
-    await until('the lease began anew', async () => (await nexttry()) > first);
-    release();
-    await until('the row is gone', async () => (await nexttry()) === 0);
+    expect(await store.fsck.claim(1, 1)).toHaveLength(1);
+    await cluster.anotherTracker();
+    await until('it is done', async () => (await store.fidRecords(fid)).fsck === undefined);
   });
 });

@@ -82,7 +82,7 @@ describe.each(engines)('deletion on %s', (engine) => {
     expect(await cluster.replicas(fid)).toEqual([2]);
     await cluster.node(2).start();
     await cluster.jobs.monitor.refresh();
-    await cluster.store.postponeDeletion({ fid, nexttry: 0, failcount: 0 });
+    await cluster.sql('UPDATE file_to_delete2 SET nexttry = 0');
     cluster.jobs.wakeDelete();
     await drained(cluster);
     expect(await cluster.bytesOn(2, fid)).toBeUndefined();

@@ -34,6 +34,8 @@ function heldJob(options: Partial<JobOptions<number>> = {}) {
     putOff: async (unit) => {
       putOff.push(unit);
     },
+    claimSeconds: neverMs,
+    renew: async () => {},
     ...options,
   });
   job.start();
@@ -110,6 +112,27 @@ describe('Job', () => {
       return processed === 3 && failed === 3;
     });
     expect(putOff).toEqual([2, 4, 6]);
+  });
+
+  test('renews the claims of all units that last, together, and of none that ended', async () => {
+    const renewed: number[][] = [];
+    const { job, queue, inWork } = heldJob({
+      claimSeconds: 0.1,
+      renew: async (units) => {
+        renewed.push(units.toSorted());
+        if (renewed.length === 1) throw new Error('no database');
+      },
+    });
+    queue.push(1, 2);
+    job.wake();
+    await until('both are renewed, again after a failure', () => renewed.length > 1);
+    expect(renewed).toContainEqual([1, 2]);
+    inWork.get(1)?.();
+    await until('it is done', () => job.status().processed === 1);
+    const before = renewed.length;
+    await until('the other is renewed', () => renewed.length > before);
+    expect(renewed.slice(before)).toContainEqual([2]);
+    expect(renewed.slice(before)).not.toContainEqual([1, 2]);
   });
 
   test('stops after the units in work', async () => {

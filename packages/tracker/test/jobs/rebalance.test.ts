@@ -190,7 +190,7 @@ describe.each(engines)('rebalance on %s', (engine) => {
   });
 
   test('I9: a run whose driver died goes on, and so do the moves it had claimed', async () => {
-    const cluster = await startCluster({ engine, hosts: 3, settings: { moveLeaseSeconds: 2 } });
+    const cluster = await startCluster({ engine, hosts: 3, settings: { claimSeconds: 2 } });
     const { store } = cluster;
     const [fid = 0] = await uploadSome(cluster, 3, { on: [1, 2] });
     await store.rebalance.change({ expect: {}, moves: [{ fid, devid: 1, targets: [3] }] });

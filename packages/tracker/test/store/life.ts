@@ -30,7 +30,7 @@ export async function live(store: Store, keys: readonly string[]): Promise<void>
   }
   for (const { fid } of await store.claimDeletions(100)) await store.finishDeletions([fid]);
   const claimed = await store.claimReplications(100);
-  await store.finishReplications(claimed.map(({ fid }) => fid));
+  for (const row of claimed) await store.finishReplication(row);
   expect(await store.moveLegacyDeletions(10)).toBeGreaterThan(0);
   expect(await store.withLock({ name: 'mgfs:reaper', waitMs: 100 }, async () => 1)).toBe(1);
   const { domains } = await store.loadTopology();

@@ -57,8 +57,9 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       await store.enqueueReplication({ fid: 2, nexttry: 0 });
       const claimed = await store.claimReplications(10);
       expect(claimed.find((row) => row.fid === 1)).toMatchObject({ fromdevid: 9, failcount: 0 });
-      await store.postponeReplication({ fid: 1, nexttry: endOfTime, failcount: 300 });
-      await store.finishReplications([2]);
+      const [one, two] = claimed.toSorted((a, b) => a.fid - b.fid);
+      await store.postponeReplication(one!, { nexttry: endOfTime, failcount: 300 });
+      await store.finishReplication(two!);
       expect(await database.sql('SELECT fid, nexttry, failcount FROM file_to_replicate')).toEqual([
         { fid: 1, nexttry: endOfTime, failcount: 255 },
       ]);
@@ -73,14 +74,46 @@ function queuesAndLocks(openFresh: OpenFresh): void {
 
     test('what is enqueued while it is worked on stays queued (I5)', async () => {
       for (const fid of [1, 2]) await store.enqueueReplication({ fid, nexttry: 0 });
-      expect(await store.claimReplications(10)).toHaveLength(2);
+      const claimed = await store.claimReplications(10);
+      const [one, two] = claimed.toSorted((a, b) => a.fid - b.fid);
       for (const fid of [1, 2]) await store.enqueueReplication({ fid, nexttry: 5 });
-      await store.finishReplications([1]);
-      await store.postponeReplication({ fid: 2, nexttry: endOfTime, failcount: 1 });
+      await store.finishReplication(one!);
+      await store.postponeReplication(two!, { nexttry: endOfTime, failcount: 1 });
       expect(await store.claimReplications(10)).toMatchObject([
         { fid: 1, nexttry: 5 },
         { fid: 2, nexttry: 5, failcount: 1 },
       ]);
+    });
+
+    test('a claim that ran out ends nothing once another has the row (I5, I8)', async () => {
+      const other = await database.open();
+      for (const fid of [1, 2]) await store.enqueueReplication({ fid, nexttry: 0 });
+      const [one, two] = await store.claimReplications(2, 0);
+      const theirs = await other.claimReplications(2);
+      expect(theirs).toHaveLength(2);
+      await store.finishReplication(one!);
+      await store.renewReplications([two!], 3600);
+      await store.postponeReplication(two!, { nexttry: 7, failcount: 1 });
+      expect(await other.claimReplications(2)).toEqual([]);
+      await other.renewReplications(theirs, 3600);
+      for (const row of theirs) await other.finishReplication(row);
+      expect(await database.sql('SELECT fid FROM file_to_replicate')).toEqual([]);
+    });
+
+    test('a claim is renewed while its row says what it left there', async () => {
+      const fid = await put(store, { dmid, dkey: 'a' });
+      await store.deleteKey({ dmid, dkey: 'a' });
+      const [row] = await store.claimDeletions(1, 10);
+      const [first] = row!.claims;
+      await store.renewDeletions([row!], 20);
+      expect(row!.claims).toHaveLength(1);
+      expect(row!.claims[0]).toBeGreaterThanOrEqual(first! + 10);
+      expect(await database.sql('SELECT fid, nexttry FROM file_to_delete2')).toEqual([
+        { fid, nexttry: row!.claims[0] },
+      ]);
+      await store.postponeDeletion(row!, { nexttry: 7, failcount: 1 });
+      await store.renewDeletions([row!], 20);
+      expect(await store.claimDeletions(10)).toMatchObject([{ fid, nexttry: 7, failcount: 1 }]);
     });
 
     test('waiting rows can be made due', async () => {
@@ -92,9 +125,9 @@ function queuesAndLocks(openFresh: OpenFresh): void {
 
     test('rows that failed and wait a little are made due', async () => {
       await store.enqueueReplication({ fid: 1, nexttry: 0 });
-      await store.claimReplications(10);
+      const [claimed] = await store.claimReplications(10);
       const nexttry = Math.floor(Date.now() / 1000) + 60;
-      await store.postponeReplication({ fid: 1, nexttry, failcount: 1 });
+      await store.postponeReplication(claimed!, { nexttry, failcount: 1 });
       expect(await store.claimReplications(10)).toEqual([]);
       expect(await store.hastenReplications()).toBe(1);
       expect(await store.claimReplications(10)).toHaveLength(1);
@@ -113,14 +146,18 @@ function queuesAndLocks(openFresh: OpenFresh): void {
         ['a', 'b'].map((dkey) => put(store, { dmid, dkey, checksum })),
       );
       await Promise.all(['a', 'b'].map((dkey) => store.deleteKey({ dmid, dkey })));
-      expect(await store.claimDeletions(10)).toHaveLength(2);
+      const claimed = await store.claimDeletions(10);
+      expect(claimed).toHaveLength(2);
       expect(await store.claimDeletions(10)).toEqual([]);
       for (const devid of [1, 2]) await store.removeReplica({ fid: gone as number, devid });
       await store.finishDeletions([gone as number, held as number]);
       expect(await store.findChecksum(gone as number)).toBeUndefined();
       expect(await store.findChecksum(held as number)).toEqual(checksum);
-      await store.postponeDeletion({ fid: held as number, nexttry: 7, failcount: 2 });
-      expect(await store.claimDeletions(10)).toEqual([{ fid: held, nexttry: 7, failcount: 2 }]);
+      const row = claimed.find(({ fid }) => fid === held);
+      await store.postponeDeletion(row!, { nexttry: 7, failcount: 2 });
+      expect(await store.claimDeletions(10)).toMatchObject([
+        { fid: held, nexttry: 7, failcount: 2 },
+      ]);
     });
 
     test('the delete queues of old MogileFS are moved into the current one', async () => {

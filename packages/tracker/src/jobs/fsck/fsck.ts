@@ -20,8 +20,8 @@ export interface FsckOptions {
   /** Name of this tracker as `fsck_host` keeps it. */
   host: string;
   abandonedMs?: number | undefined;
-  /** How long a claim of checks lasts when its tracker dies, in seconds. */
-  leaseSeconds: number;
+  /** How long a claim lasts when its tracker dies. */
+  claimSeconds: number;
   reloadTopology: () => Promise<void>;
 }
 
@@ -48,7 +48,7 @@ export function createFsck(services: JobServices, options: FsckOptions): Fsck {
   const inspector = new Inspector({ services, reach, judge, slots });
   const job = createQueueJob(
     { services, reach, judge, inspector, reloadTopology },
-    { concurrency, idleMs, leaseSeconds: options.leaseSeconds },
+    { concurrency, idleMs, claimSeconds: options.claimSeconds },
   );
   const scan = new Scan(
     { services, inspector },

@@ -1,8 +1,6 @@
 /** Works off the queue of checks, whoever filled it: a run of ours or that of a Perl tracker. */
 import type { FsckRow, FsckState } from '../../store/fsck-store.ts';
-import { FaultLog } from '../fault-log.ts';
 import { Job } from '../job.ts';
-import { renewing } from '../renewing.ts';
 import { type FsckMode, type Inspector, modeOf, waitSeconds } from './inspect.ts';
 import { type RepairParts, repair } from './repair.ts';
 import { forEachOf } from './slots.ts';
@@ -14,18 +12,18 @@ const errorDelaySeconds = 15;
 
 export function createQueueJob(
   parts: RepairParts & { inspector: Inspector },
-  options: { concurrency: number; idleMs: number; leaseSeconds: number },
+  options: { concurrency: number; idleMs: number; claimSeconds: number },
 ): Job<FsckRow[]> {
   const { store, log } = parts.services;
-  const { leaseSeconds } = options;
-  const faults = new FaultLog(log, 'fsck-claims');
+  const { claimSeconds } = options;
   return new Job<FsckRow[]>({
     name: 'fsck',
     log,
     concurrency: options.concurrency,
     idleMs: options.idleMs,
+    claimSeconds,
     claim: async (limit) => {
-      const rows = await store.fsck.claim(limit * unitRowsMax, leaseSeconds);
+      const rows = await store.fsck.claim(limit * unitRowsMax, claimSeconds);
       const units: FsckRow[][] = [];
       for (let at = 0; at < rows.length; at += unitRowsMax) {
         units.push(rows.slice(at, at + unitRowsMax));
@@ -33,13 +31,8 @@ export function createQueueJob(
       return units;
     },
     rowsOf: (rows) => rows.length,
-    work: (rows, stopping) => {
-      // A check that reads large files may take longer than its claim would last.
-      const renew = () => {
-        return store.fsck.renew(rows, leaseSeconds).catch((error) => faults.failed(error));
-      };
-      return renewing(renew, (leaseSeconds * 1000) / 3, () => work(parts, rows, stopping));
-    },
+    renew: (units) => store.fsck.renew(units.flat(), claimSeconds),
+    work: (rows, stopping) => work(parts, rows, stopping),
     putOff: async (rows) => {
       const reason = 'the check failed; the log of the tracker says why';
       for (const row of rows) {

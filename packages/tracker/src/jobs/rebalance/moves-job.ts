@@ -11,20 +11,19 @@ import { moveReplica } from './move.ts';
 export interface MovesOptions {
   concurrency: number;
   idleMs: number;
-  /** How long a claim lasts when its tracker dies, in seconds. */
-  leaseSeconds?: number | undefined;
+  /** How long a claim lasts when its tracker dies. */
+  claimSeconds: number;
   /** Seconds until the next try after so many failures. */
   delaySeconds?: ((failcount: number) => number) | undefined;
 }
 
-const leaseSecondsDefault = 20;
 /** A move that failed so often is given up, unless its source is to be emptied. */
 const attemptsMax = 5;
 const busyDelaySeconds = 15;
 
 export function createMovesJob(services: JobServices, options: MovesOptions): Job<ClaimedMove> {
   const { store, topology, log, random } = services;
-  const { leaseSeconds = leaseSecondsDefault } = options;
+  const { claimSeconds } = options;
   const delaySeconds =
     options.delaySeconds ?? ((failcount) => replicationDelaySeconds(failcount, random));
 
@@ -68,32 +67,10 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
     log,
     concurrency: options.concurrency,
     idleMs: options.idleMs,
-    claim: (limit) => store.rebalance.claim({ limit, seconds: leaseSeconds }),
+    claimSeconds,
+    claim: (limit) => store.rebalance.claim({ limit, seconds: claimSeconds }),
+    renew: (moves) => store.rebalance.renew(moves, claimSeconds),
     putOff: (move) => keep(move, 'error', 'see the log'),
-    work: (move, stopping) => {
-      const { renewed, end } = renewing(services, move, leaseSeconds);
-      return work(renewed, stopping).finally(end);
-    },
+    work,
   });
-}
-
-/** Keeps the claim of a move while it lasts; a claim that was lost is not fought for. */
-function renewing(
-  { store, log }: JobServices,
-  move: ClaimedMove,
-  leaseSeconds: number,
-): { renewed: ClaimedMove; end: () => void } {
-  const renewed = { ...move };
-  const renew = async (): Promise<void> => {
-    const claim = await store.rebalance.renew(renewed, leaseSeconds);
-    if (claim === undefined) clearInterval(timer);
-    else renewed.claim = claim;
-  };
-  const timer = setInterval(
-    () => {
-      renew().catch((error: unknown) => log.warn({ err: error, fid: move.fid }, 'move.unrenewed'));
-    },
-    (leaseSeconds * 1000) / 3,
-  );
-  return { renewed, end: () => clearInterval(timer) };
 }

@@ -6,11 +6,14 @@
  */
 
 import { fidLock } from '../../store/fid-lock.ts';
-import { endOfTime, type FileWithReplicas, type ReplicationRow } from '../../store/store.ts';
-import { FaultLog } from '../fault-log.ts';
+import {
+  type ClaimedReplication,
+  endOfTime,
+  type FileWithReplicas,
+  type ReplicationRow,
+} from '../../store/store.ts';
 import { Job } from '../job.ts';
 import type { Notes } from '../notes.ts';
-import { renewing } from '../renewing.ts';
 import { type JobServices, nowSeconds } from '../services.ts';
 import { replicationDelaySeconds } from './backoff.ts';
 import { copyTo } from './copy-replica.ts';
@@ -21,8 +24,8 @@ export interface ReplicateOptions {
   concurrency: number;
   idleMs: number;
   notes: Notes;
-  /** The wait between two renewals of a claim in work, well below its lease. */
-  renewEveryMs: number;
+  /** How long a claim lasts when its tracker dies. */
+  claimSeconds: number;
   /** Reads the topology again; resolves with a reading that began after the call. */
   reloadTopology: () => Promise<void>;
   /** Seconds until the next try after so many failures; by default those of spec §5.2. */
@@ -48,55 +51,52 @@ const busyDelaySeconds = 15;
 export function createReplicateJob(
   services: JobServices,
   options: ReplicateOptions,
-): Job<ReplicationRow> {
+): Job<ClaimedReplication> {
   const { store, log, random } = services;
+  const { claimSeconds } = options;
   const delaySeconds =
     options.delaySeconds ?? ((failcount) => replicationDelaySeconds(failcount, random));
 
-  function settle(row: ReplicationRow, outcome: Outcome): Promise<void> {
+  function settle(row: ClaimedReplication, outcome: Outcome): Promise<void> {
     const { fid, failcount } = row;
     if (outcome.state === 'settled') {
       options.notes.settled('replicate', row);
-      return store.finishReplications([fid]);
+      return store.finishReplication(row);
     }
     if (outcome.state === 'stopped') {
-      return store.postponeReplication({ fid, failcount, nexttry: nowSeconds() });
+      return store.postponeReplication(row, { failcount, nexttry: nowSeconds() });
     }
     const { code, reason } = outcome;
     const nexttry = outcome.state === 'parked' ? endOfTime : nowSeconds() + delaySeconds(failcount);
     log.warn({ fid, code, reason, failcount, nexttry }, `replication.${outcome.state}`);
     options.notes.failed('replicate', fid, { code, reason });
-    return store.postponeReplication({ fid, failcount: failcount + 1, nexttry });
+    return store.postponeReplication(row, { failcount: failcount + 1, nexttry });
   }
 
-  const faults = new FaultLog(log, 'replicate-claims');
-
-  return new Job<ReplicationRow>({
+  return new Job<ClaimedReplication>({
     name: 'replicate',
     log,
     concurrency: options.concurrency,
     idleMs: options.idleMs,
-    claim: (limit) => store.claimReplications(limit),
-    putOff: ({ fid, failcount }) => {
+    claimSeconds,
+    claim: (limit) => store.claimReplications(limit, claimSeconds),
+    renew: (rows) => store.renewReplications(rows, claimSeconds),
+    putOff: (row) => {
+      const { failcount } = row;
       const nexttry = nowSeconds() + delaySeconds(failcount);
-      return store.postponeReplication({ fid, failcount: failcount + 1, nexttry });
+      return store.postponeReplication(row, { failcount: failcount + 1, nexttry });
     },
     work: async (row, stopping) => {
       const { fid, failcount } = row;
       const worked = await store.withLock(fidLock(fid), async (lost) => {
         const signals = [lost, stopping];
-        const renew = () =>
-          store.renewReplication(fid).catch((error: unknown) => faults.failed(error));
-        const outcome = await renewing(renew, options.renewEveryMs, () =>
-          replicate({ ...services, ...options }, row, signals),
-        );
-        await settle(row, outcome);
+        await settle(row, await replicate({ ...services, ...options }, row, signals));
         return true;
       });
       if (worked) return;
       // The original leaves the row to the lease of its claim, about a quarter of an hour.
       const nexttry = nowSeconds() + busyDelaySeconds;
-      await store.postponeReplication({ fid, nexttry, failcount });
+      await store.postponeReplication(row, { nexttry, failcount });
     },
   });
 }

@@ -4,6 +4,7 @@
  */
 import type { Checksum } from '@omgfs/protocol';
 import { type Batcher, batched } from '../../batcher.ts';
+import { claimSeconds, type Wait } from '../claim.ts';
 import type * as contract from '../store.ts';
 import { BoundedEngine } from './bounded-engine.ts';
 import { closeTempfiles } from './close.ts';
@@ -11,6 +12,7 @@ import type { Engine } from './engine.ts';
 import * as files from './files.ts';
 import { createFsckStore } from './fsck/store.ts';
 import { createJobBatches, type JobBatches } from './jobs/batches.ts';
+import { ended } from './jobs/claims.ts';
 import { moveLegacyDeletions } from './jobs/legacy-deletions.ts';
 import { Queues } from './jobs/queues.ts';
 import * as keys from './keys.ts';
@@ -193,8 +195,15 @@ class SqlStore implements contract.Store {
     return this.#forgotten(keys.removeReplica(this.#db, request), { fids: [request.fid] });
   }
 
-  claimReplications(limit: number): Promise<contract.ReplicationRow[]> {
-    return this.#queues.claimReplications(limit);
+  claimReplications(limit: number, seconds = claimSeconds): Promise<contract.ClaimedReplication[]> {
+    return this.#queues.claimReplications(limit, seconds);
+  }
+
+  renewReplications(
+    rows: readonly contract.ClaimedReplication[],
+    seconds = claimSeconds,
+  ): Promise<void> {
+    return this.#queues.renewReplications(rows, seconds);
   }
 
   enqueueReplication(
@@ -203,32 +212,28 @@ class SqlStore implements contract.Store {
     return this.#queues.enqueueReplication(request);
   }
 
-  renewReplication(fid: number): Promise<void> {
-    return this.#queues.renewReplication(fid);
+  finishReplication(row: contract.ClaimedReplication): Promise<void> {
+    return this.#jobs.finished.run(ended(row));
   }
 
-  finishReplications(fids: readonly number[]): Promise<void> {
-    const [fid] = fids;
-    if (fid === undefined || fids.length > 1) return this.#queues.finishReplications(fids);
-    return this.#jobs.finished.run(fid);
-  }
-
-  postponeReplication(
-    request: Parameters<contract.QueueStore['postponeReplication']>[0],
-  ): Promise<void> {
-    return this.#queues.postponeReplication(request);
+  postponeReplication(row: contract.ClaimedReplication, wait: Wait): Promise<void> {
+    return this.#queues.postponeReplication(row, wait);
   }
 
   hastenReplications(): Promise<number> {
     return this.#queues.hastenReplications();
   }
 
-  claimDeletions(limit: number): Promise<contract.DeletionRow[]> {
-    return this.#queues.claimDeletions(limit);
+  claimDeletions(limit: number, seconds = claimSeconds): Promise<contract.ClaimedDeletion[]> {
+    return this.#queues.claimDeletions(limit, seconds);
   }
 
-  postponeDeletion(request: Parameters<contract.QueueStore['postponeDeletion']>[0]): Promise<void> {
-    return this.#queues.postponeDeletion(request);
+  renewDeletions(rows: readonly contract.ClaimedDeletion[], seconds = claimSeconds): Promise<void> {
+    return this.#queues.renewDeletions(rows, seconds);
+  }
+
+  postponeDeletion(row: contract.ClaimedDeletion, wait: Wait): Promise<void> {
+    return this.#queues.postponeDeletion(row, wait);
   }
 
   finishDeletions(fids: readonly number[]): Promise<void> {

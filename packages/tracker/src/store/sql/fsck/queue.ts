@@ -3,15 +3,15 @@
  * rows there and take them as we do. Two columns they leave empty say what a row waits for: `devid`
  * and, in words, `arg`.
  */
-import type { FsckQueue, FsckRepair, FsckRow, FsckWait } from '../../fsck-store.ts';
+import type { FsckQueue, FsckRow, FsckWait } from '../../fsck-store.ts';
 import type { Dialect, Engine, Row, Session } from '../engine.ts';
+import { claimOf, claimRows, claimsOf, ended, type Queue, renewClaims } from '../jobs/claims.ts';
 import { int, text } from '../row.ts';
 import { bytes, chunks, integer, marks, padded, Raw, tuples } from '../statements.ts';
 import { fixCounts } from './findings.ts';
 
 /** `file_to_queue.type` of a check. */
 export const fsckType = 1;
-const claimWaitMs = 30_000;
 /**
  * Bits of `flags`: the findings are in the log already; devices are asked whatever the run of the
  * moment asks for. The second is 0 in rows of the original, whose checks go by the run.
@@ -20,81 +20,31 @@ const reportedFlag = 1;
 const asksFlag = 2;
 const reasonBytesMax = 200;
 
-export async function claimRows(
+const checks: Queue = { table: 'file_to_queue', which: `type = ${fsckType} AND ` };
+
+export function claimChecks(
   engine: Engine,
-  { limit, seconds }: { limit: number; seconds: number },
+  request: { limit: number; seconds: number },
 ): Promise<FsckRow[]> {
-  const { now, forUpdate } = engine.dialect;
-  const claimed = await engine.withLock({ name: 'mfsd:file_to_queue', waitMs: claimWaitMs }, () =>
-    engine.transaction(async (session) => {
-      // Index type_nexttry; locks the rows it returns.
-      const rows = await session.rows(
-        `SELECT fid, failcount, flags, ${now} + ${integer(seconds)} AS until
-           FROM file_to_queue WHERE type = ${fsckType} AND nexttry <= ${now}
-           ORDER BY nexttry LIMIT ${integer(limit)}${forUpdate}`,
-      );
-      for (const part of chunks(rows)) {
-        const list = padded(part.map((row) => int(row, 'fid')));
-        // Primary key. The type matters: the original pushes the fid's other row back too.
-        await session.run(
-          `UPDATE file_to_queue SET nexttry = ?, devid = NULL
-             WHERE fid IN ${marks(list.length)} AND type = ${fsckType}`,
-          [int(part[0] as Row, 'until'), ...list],
-        );
-      }
-      return rows;
+  return claimRows(engine, checks, {
+    ...request,
+    columns: 'failcount, flags',
+    reset: ', devid = NULL',
+    made: (row, claim) => ({
+      ...claim,
+      failcount: int(row, 'failcount'),
+      reported: (int(row, 'flags') & reportedFlag) !== 0,
+      asksDevices: (int(row, 'flags') & asksFlag) !== 0,
     }),
-  );
-  return (claimed ?? []).map((row) => ({
-    fid: int(row, 'fid'),
-    failcount: int(row, 'failcount'),
-    reported: (int(row, 'flags') & reportedFlag) !== 0,
-    asksDevices: (int(row, 'flags') & asksFlag) !== 0,
-    claims: [int(row, 'until')],
-  }));
+  });
 }
 
-/** Rows that ended or were enqueued again meanwhile are left alone. Primary key. */
-export async function renewRows(
+export function renewChecks(
   engine: Engine,
   rows: readonly FsckRow[],
   seconds: number,
 ): Promise<void> {
-  const { now, forUpdate } = engine.dialect;
-  for (const part of chunks(rows)) {
-    const [clock] = await engine.rows(`SELECT ${now} + ${integer(seconds)} AS until`);
-    const until = int(clock as Row, 'until');
-    const same = claimsOf(part);
-    // What the row is worked on for may end it while the next statement is on its way.
-    for (const row of part) if (row.claims.length > 0) row.claims = [...row.claims, until];
-    // Looked at first: afterwards a claim that another made in this second reads the same.
-    const mine = await engine.transaction(async (session) => {
-      const rows = await session.rows(
-        `SELECT fid FROM file_to_queue WHERE type = ${fsckType} AND ${same.sql}${forUpdate}`,
-        same.values,
-      );
-      if (rows.length > 0) {
-        const fids = padded(rows.map((row) => int(row, 'fid')));
-        await session.run(
-          `UPDATE file_to_queue SET nexttry = ?
-             WHERE fid IN ${marks(fids.length)} AND type = ${fsckType}`,
-          [until, ...fids],
-        );
-      }
-      return rows;
-    });
-    const renewed = new Set(mine.map((row) => int(row, 'fid')));
-    for (const row of part) row.claims = renewed.has(row.fid) ? [until] : [];
-  }
-}
-
-/** Condition for rows that still are as their claims left them. */
-function claimsOf(rows: readonly FsckRow[]): { sql: string; values: number[] } {
-  const pairs = rows.flatMap(({ fid, claims }) => claims.map((claim) => [fid, claim] as const));
-  if (pairs.length === 0) return { sql: '0 = 1', values: [] };
-  const list = padded(pairs);
-  const sql = `(${list.map(() => '(fid = ? AND nexttry = ?)').join(' OR ')})`;
-  return { sql, values: list.flat() };
+  return renewClaims(engine, checks, rows, seconds);
 }
 
 /**
@@ -160,24 +110,25 @@ export function settleRows(
     waits: readonly FsckWait[];
   },
 ): Promise<void> {
+  const rows = request.rows.map(ended);
   return engine.transaction(async (session) => {
     await fixCounts(engine, session, request.miscounted);
-    await endRows(session, request.rows);
+    await endRows(session, rows);
     await enqueueWaits(session, engine.dialect, request.waits);
   });
 }
 
 /** Rows that were enqueued again since they were claimed stay. Primary key. */
 async function endRows(session: Session, rows: readonly FsckRow[]): Promise<void> {
-  for (const part of chunks(rows)) {
-    const { sql, values } = claimsOf(part);
+  for (const { sql, values } of claimsOf(rows)) {
     await session.run(`DELETE FROM file_to_queue WHERE type = ${fsckType} AND ${sql}`, values);
   }
 }
 
 /** Puts a claimed row off, unless it was enqueued again since. */
 export async function putOffRow(engine: Engine, row: FsckRow, wait: FsckWait): Promise<void> {
-  await engine.transaction((session) => deferRow(engine, session, row, wait));
+  const last = ended(row);
+  await engine.transaction((session) => deferRow(engine, session, last, wait));
 }
 
 async function deferRow(
@@ -186,7 +137,7 @@ async function deferRow(
   row: FsckRow,
   wait: FsckWait,
 ): Promise<void> {
-  const same = claimsOf([row]);
+  const same = claimOf(row);
   await session.run(
     `UPDATE file_to_queue SET nexttry = ${engine.dialect.now} + ?, failcount = ?, flags = ?,
      devid = ?, arg = ? WHERE type = ${fsckType} AND ${same.sql}`,
@@ -202,15 +153,19 @@ async function deferRow(
 }
 
 /** Ends or defers the row of a repair, inside its transaction. */
-export function closeRow(engine: Engine, session: Session, repair: FsckRepair): Promise<void> {
-  const { row, wait } = repair;
+export function closeRow(
+  engine: Engine,
+  session: Session,
+  row: FsckRow,
+  wait: FsckWait | undefined,
+): Promise<void> {
   if (wait === undefined) return endRows(session, [row]);
   return deferRow(engine, session, row, wait);
 }
 
 /** Whether a row still is as its claim left it. Primary key. */
 export async function isClaimed(engine: Engine, session: Session, row: FsckRow): Promise<boolean> {
-  const { sql, values } = claimsOf([row]);
+  const { sql, values } = claimOf(row);
   const rows = await session.rows(
     `SELECT fid FROM file_to_queue WHERE type = ${fsckType} AND ${sql}${engine.dialect.forUpdate}`,
     values,

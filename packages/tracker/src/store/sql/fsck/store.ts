@@ -2,6 +2,7 @@
 import { hashTypes } from '@omgfs/protocol';
 import type { FsckChange, FsckRepair, FsckStore } from '../../fsck-store.ts';
 import type { Engine, Session } from '../engine.ts';
+import { ended } from '../jobs/claims.ts';
 import { readFiles, readRange, withChecksum } from './files.ts';
 import { clearLog, countEvents, logEvents, readLog } from './findings.ts';
 import * as queue from './queue.ts';
@@ -32,8 +33,8 @@ export function createFsckStore(
     finish: (request) => run.finishFsck(engine, request),
     files: (fids) => readFiles(engine, fids),
     withChecksum: (fids) => withChecksum(engine, fids),
-    claim: (limit, seconds) => queue.claimRows(engine, { limit, seconds }),
-    renew: (rows, seconds) => queue.renewRows(engine, rows, seconds),
+    claim: (limit, seconds) => queue.claimChecks(engine, { limit, seconds }),
+    renew: (rows, seconds) => queue.renewChecks(engine, rows, seconds),
     enqueue: (fids) =>
       engine.transaction((session) => {
         const waits = fids.map((fid) => ({ fid, delaySeconds: 0 }));
@@ -54,13 +55,13 @@ export function createFsckStore(
 
 /** One that was claimed by another or enqueued again is theirs, so that findings come once. */
 function applyRepair(engine: Engine, repair: FsckRepair): Promise<boolean> {
-  const { row } = repair;
+  const row = ended(repair.row);
   return engine.transaction(
     async (session) => {
       const isFile = await lockFile(engine, session, row.fid);
       if (!(await queue.isClaimed(engine, session, row))) return false;
       if (isFile) await writeChange(engine, session, { ...repair, fid: row.fid });
-      await queue.closeRow(engine, session, repair);
+      await queue.closeRow(engine, session, row, repair.wait);
       return true;
     },
     async (session) => !(await queue.isClaimed(engine, session, row)),

@@ -1,6 +1,7 @@
 /** What jobs ask for one file at a time, carried for many files together. */
 import type { Checksum } from '@omgfs/protocol';
 import { type Batcher, batched } from '../../../batcher.ts';
+import type { Claim } from '../../claim.ts';
 import type { FileWithReplicas } from '../../store.ts';
 import type { Engine } from '../engine.ts';
 import { filesByFid, findChecksums } from '../files.ts';
@@ -11,7 +12,7 @@ export interface JobBatches {
   files: Batcher<number, FileWithReplicas | undefined>;
   checksums: Batcher<number, Checksum | undefined>;
   replicas: Batcher<{ fid: number; devid: number }, boolean>;
-  finished: Batcher<number, undefined>;
+  finished: Batcher<Claim, undefined>;
 }
 
 /** One batch of a kind at a time: what comes meanwhile makes the next one large. */
@@ -31,9 +32,9 @@ export function createJobBatches(engine: Engine, queues: Queues): JobBatches {
     replicas: batched({ inFlightMax, send: (made) => addReplicas(engine, made) }),
     finished: batched({
       inFlightMax,
-      send: async (fids) => {
-        await queues.finishReplications(fids);
-        return fids.map(() => undefined);
+      send: async (rows) => {
+        await queues.finishReplications(rows);
+        return rows.map(() => undefined);
       },
     }),
   };

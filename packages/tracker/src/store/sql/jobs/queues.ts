@@ -1,96 +1,57 @@
-/**
- * The replication and deletion queues (spec §3.6). A row is claimed by pushing its `nexttry` ahead
- * under the lock name that Perl trackers use and under row locks, which are what really guards it.
- */
-import type { DeletionRow, ReplicationRow } from '../../store.ts';
-import { claimLeaseSeconds } from '../../store.ts';
+/** The replication and deletion queues (spec §3.6). */
+import { type Claim, originalClaimSeconds, type Wait } from '../../claim.ts';
+import type { ClaimedDeletion, ClaimedReplication } from '../../store.ts';
 import { deleteFids } from '../close.ts';
 import type { Engine, Row } from '../engine.ts';
 import { replicasOf } from '../files.ts';
 import { int, intOrNull } from '../row.ts';
-import { chunks, integer, marks, padded } from '../statements.ts';
+import { chunks, marks, padded } from '../statements.ts';
+import { claimRows, claimsOf, ended, type Queue, renewClaims } from './claims.ts';
 
-type QueueTable = 'file_to_replicate' | 'file_to_delete2';
-
-const claimWaitMs = 30_000;
-const columnsOf: Readonly<Record<QueueTable, string>> = {
-  file_to_replicate: 'fid, nexttry, fromdevid, failcount, flags',
-  file_to_delete2: 'fid, nexttry, failcount',
-};
+const replications: Queue = { table: 'file_to_replicate', which: '' };
+const deletions: Queue = { table: 'file_to_delete2', which: '' };
 
 export class Queues {
   readonly #engine: Engine;
-  /**
-   * The `nexttry` that a claim of ours gave each row. A row with another value by the time its work
-   * is done was enqueued again meanwhile: for a reason the work may not have seen, so it stays.
-   */
-  readonly #claims = new Map<number, number>();
 
   constructor(engine: Engine) {
     this.#engine = engine;
   }
 
-  async claimReplications(limit: number): Promise<ReplicationRow[]> {
-    const { rows, until } = await this.#claim('file_to_replicate', limit);
-    // Claims whose lease is over belong to nobody.
-    for (const [fid, lease] of this.#claims) {
-      if (lease <= until - claimLeaseSeconds) this.#claims.delete(fid);
-    }
-    return rows.map((row) => {
-      const fid = int(row, 'fid');
-      this.#claims.set(fid, until);
-      return {
-        fid,
+  claimReplications(limit: number, seconds: number): Promise<ClaimedReplication[]> {
+    return claimRows(this.#engine, replications, {
+      columns: 'nexttry, fromdevid, failcount, flags',
+      limit,
+      seconds,
+      made: (row, claim) => ({
+        ...claim,
         nexttry: int(row, 'nexttry'),
         fromdevid: intOrNull(row, 'fromdevid'),
         failcount: int(row, 'failcount'),
         flags: int(row, 'flags'),
-      };
+      }),
     });
   }
 
-  async claimDeletions(limit: number): Promise<DeletionRow[]> {
-    const { rows } = await this.#claim('file_to_delete2', limit);
-    return rows.map((row) => ({
-      fid: int(row, 'fid'),
-      nexttry: int(row, 'nexttry'),
-      failcount: int(row, 'failcount'),
-    }));
+  claimDeletions(limit: number, seconds: number): Promise<ClaimedDeletion[]> {
+    return claimRows(this.#engine, deletions, {
+      columns: 'nexttry, failcount',
+      limit,
+      seconds,
+      made: (row, claim) => ({
+        ...claim,
+        nexttry: int(row, 'nexttry'),
+        failcount: int(row, 'failcount'),
+      }),
+    });
   }
 
-  async #claim(table: QueueTable, limit: number): Promise<{ rows: Row[]; until: number }> {
-    const { now, forUpdate } = this.#engine.dialect;
-    const claimed = await this.#engine.withLock(
-      { name: `mfsd:${table}`, waitMs: claimWaitMs },
-      () =>
-        this.#engine.transaction(
-          async (session) => {
-            // Index nexttry; locks the rows it returns.
-            const rows = await session.rows(
-              `SELECT ${columnsOf[table]}, ${now} + ${claimLeaseSeconds} AS until FROM ${table}
-           WHERE nexttry <= ${now} ORDER BY nexttry LIMIT ${integer(limit)}${forUpdate}`,
-            );
-            if (rows.length === 0) return { rows, until: 0 };
-            const until = int(rows[0] as Row, 'until');
-            for (const part of chunks(rows.map((row) => int(row, 'fid')))) {
-              const list = padded(part);
-              await session.run(
-                `UPDATE ${table} SET nexttry = ? WHERE fid IN ${marks(list.length)}`,
-                [until, ...list],
-              );
-            }
-            return { rows, until };
-          },
-          // Claims that nobody knows of would wait out their lease.
-          async (session, { rows, until }) => {
-            const [first] = rows;
-            if (first === undefined) return true;
-            const claim = `SELECT fid FROM ${table} WHERE fid = ? AND nexttry = ?`;
-            return (await session.rows(claim, [int(first, 'fid'), until])).length > 0;
-          },
-        ),
-    );
-    return claimed ?? { rows: [], until: 0 };
+  renewReplications(rows: readonly ClaimedReplication[], seconds: number): Promise<void> {
+    return renewClaims(this.#engine, replications, rows, seconds);
+  }
+
+  renewDeletions(rows: readonly ClaimedDeletion[], seconds: number): Promise<void> {
+    return renewClaims(this.#engine, deletions, rows, seconds);
   }
 
   /**
@@ -112,72 +73,46 @@ export class Queues {
     );
   }
 
-  /** Not while the row is finished or postponed, which compare with the claim as it was. */
-  async renewReplication(fid: number): Promise<void> {
-    const claim = this.#claims.get(fid);
-    if (claim === undefined) return;
-    const { now } = this.#engine.dialect;
-    const [row] = await this.#engine.rows(`SELECT ${now} + ${claimLeaseSeconds} AS until`);
-    const until = int(row as Row, 'until');
-    await this.#engine.run(
-      'UPDATE file_to_replicate SET nexttry = ? WHERE fid = ? AND nexttry = ?',
-      [until, fid, claim],
-    );
-    // Asked, not counted: a write repeated on a new connection changes nothing the second time.
-    const mine = 'SELECT fid FROM file_to_replicate WHERE fid = ? AND nexttry = ?';
-    if ((await this.#engine.rows(mine, [fid, until])).length > 0) this.#claims.set(fid, until);
-  }
-
-  async finishReplications(fids: readonly number[]): Promise<void> {
-    for (const part of chunks(fids)) {
-      const rows = padded(part).map((fid) => [fid, this.#claims.get(fid) ?? -1] as const);
-      // Primary key. Without a claim of ours to compare with, the row goes whatever it says.
-      const same = rows.map(() => '(fid = ? AND ? IN (nexttry, -1))').join(' OR ');
-      await this.#engine.run(`DELETE FROM file_to_replicate WHERE ${same}`, rows.flat());
-      for (const fid of part) this.#claims.delete(fid);
+  /** Primary key. */
+  async finishReplications(rows: readonly Claim[]): Promise<void> {
+    for (const { sql, values } of claimsOf(rows)) {
+      await this.#engine.run(`DELETE FROM file_to_replicate WHERE ${sql}`, values);
     }
   }
 
-  /** Keeps an earlier `nexttry` that another call set while the row was worked on. */
-  async postponeReplication(request: {
-    fid: number;
-    nexttry: number;
-    failcount: number;
-  }): Promise<void> {
-    const { fid, nexttry } = request;
-    const claim = this.#claims.get(fid) ?? -1;
-    this.#claims.delete(fid);
+  postponeReplication(row: ClaimedReplication, wait: Wait): Promise<void> {
+    return this.#postpone(replications, row, wait);
+  }
+
+  postponeDeletion(row: ClaimedDeletion, wait: Wait): Promise<void> {
+    return this.#postpone(deletions, row, wait);
+  }
+
+  /** A row that says anything else than its claim keeps its `nexttry`. Primary key. */
+  async #postpone({ table }: Queue, row: Claim, { nexttry, failcount }: Wait): Promise<void> {
+    // The column holds one byte; a strict server refuses more.
+    const failures = Math.min(failcount, 255);
+    const { fid, claims } = ended(row);
+    const kept = claims.length === 0 ? '0 = 1' : `nexttry + 0 IN ${marks(claims.length)}`;
     await this.#engine.run(
-      `UPDATE file_to_replicate SET failcount = ?,
-       nexttry = CASE WHEN ? IN (nexttry, -1) THEN ? ELSE nexttry END WHERE fid = ?`,
-      [failcountFor(request), claim, nexttry, fid],
+      `UPDATE ${table} SET failcount = ?,
+       nexttry = CASE WHEN ${kept} THEN ? ELSE nexttry END WHERE fid = ?`,
+      [failures, ...claims, nexttry, fid],
     );
   }
 
   /**
    * Index nexttry. What never failed and is due within the lease of a claim is in work, in some
-   * tracker. What has failed before waits, nearly always; where it is in work again, the lock of
-   * its fid keeps a second worker off.
+   * tracker, maybe one of the original. What has failed before waits, nearly always; where it is in
+   * work again, the lock of its fid keeps a second worker off.
    */
   async hastenReplications(): Promise<number> {
     const { now } = this.#engine.dialect;
     const { changes } = await this.#engine.run(
       `UPDATE file_to_replicate SET nexttry = ${now} WHERE nexttry > ${now}
-       AND (failcount > 0 OR nexttry > ${now} + ${claimLeaseSeconds})`,
+       AND (failcount > 0 OR nexttry > ${now} + ${originalClaimSeconds})`,
     );
     return changes;
-  }
-
-  async postponeDeletion(request: {
-    fid: number;
-    nexttry: number;
-    failcount: number;
-  }): Promise<void> {
-    await this.#engine.run('UPDATE file_to_delete2 SET nexttry = ?, failcount = ? WHERE fid = ?', [
-      request.nexttry,
-      failcountFor(request),
-      request.fid,
-    ]);
   }
 
   /** Fids that got a replica meanwhile stay queued; what belongs to a current file is kept. */
@@ -220,9 +155,4 @@ export class Queues {
       tempfile: int(depths, 'tempfile'),
     };
   }
-}
-
-/** The column holds one byte; a strict server refuses more. */
-function failcountFor(request: { failcount: number }): number {
-  return Math.min(request.failcount, 255);
 }

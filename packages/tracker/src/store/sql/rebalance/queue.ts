@@ -6,21 +6,22 @@ import {
   type MoveRow,
   moveReasons,
 } from '../../rebalance-store.ts';
-import type { Dialect, Engine, Row, Session } from '../engine.ts';
+import type { Dialect, Engine, Session } from '../engine.ts';
+import { claimOf, claimRows, ended, type Queue, renewClaims } from '../jobs/claims.ts';
 import { int, intOrNull, text } from '../row.ts';
-import { bytes, chunks, integer, marks, padded, Raw, tuples } from '../statements.ts';
+import { bytes, chunks, marks, padded, Raw, tuples } from '../statements.ts';
 
 /** `file_to_queue.type` of a move. */
 const moveType = 2;
-const claimWaitMs = 30_000;
+const moves: Queue = { table: 'file_to_queue', which: `type = ${moveType} AND ` };
 
 /** A fid that is queued keeps its row: it may be in work. Primary key. */
 export async function enqueueMoves(
   session: Session,
   dialect: Dialect,
-  moves: readonly MoveRow[],
+  added: readonly MoveRow[],
 ): Promise<void> {
-  for (const part of chunks(moves)) {
+  for (const part of chunks(added)) {
     const rows = part.map(({ fid, devid, targets }) => {
       return [fid, devid, moveType, new Raw(dialect.now), bytes(targets.join(','))];
     });
@@ -41,83 +42,51 @@ export async function dropMoves(session: Session, devids: readonly number[]): Pr
   );
 }
 
-/** A shorter lease than that of other queues, renewed while the move lasts. */
-export async function claimMoves(
+export function claimMoves(
   engine: Engine,
-  { limit, seconds }: { limit: number; seconds: number },
+  request: { limit: number; seconds: number },
 ): Promise<ClaimedMove[]> {
-  const { now, forUpdate } = engine.dialect;
-  const arg = engine.dialect.bytes('arg');
-  const claimed = await engine.withLock({ name: 'mfsd:file_to_queue', waitMs: claimWaitMs }, () =>
-    engine.transaction(async (session) => {
-      // Index type_nexttry; locks the rows it returns.
-      const rows = await session.rows(
-        `SELECT fid, devid, failcount, ${arg} AS arg, ${now} + ${integer(seconds)} AS until
-         FROM file_to_queue WHERE type = ${moveType} AND nexttry <= ${now}
-         ORDER BY nexttry LIMIT ${integer(limit)}${forUpdate}`,
-      );
-      for (const part of chunks(rows)) {
-        const list = padded(part.map((row) => int(row, 'fid')));
-        // Primary key. The type matters: the original pushes the fid's other row back too.
-        await session.run(
-          `UPDATE file_to_queue SET nexttry = ?, flags = 0
-           WHERE fid IN ${marks(list.length)} AND type = ${moveType}`,
-          [int(part[0] as Row, 'until'), ...list],
-        );
-      }
-      return rows;
+  return claimRows(engine, moves, {
+    ...request,
+    columns: `devid, failcount, ${engine.dialect.bytes('arg')} AS arg`,
+    reset: ', flags = 0',
+    made: (row, claim) => ({
+      ...claim,
+      devid: intOrNull(row, 'devid') ?? 0,
+      targets: text(row, 'arg')
+        .split(',')
+        .filter((one) => /^\d{1,9}$/.test(one))
+        .map(Number),
+      failcount: int(row, 'failcount'),
     }),
-  );
-  return (claimed ?? []).map((row) => ({
-    fid: int(row, 'fid'),
-    devid: intOrNull(row, 'devid') ?? 0,
-    targets: text(row, 'arg')
-      .split(',')
-      .filter((one) => /^\d{1,9}$/.test(one))
-      .map(Number),
-    failcount: int(row, 'failcount'),
-    claim: int(row, 'until'),
-  }));
-}
-
-/** Primary key. */
-export function renewMove(
-  engine: Engine,
-  { fid, claim }: ClaimedMove,
-  seconds: number,
-): Promise<number | undefined> {
-  return engine.transaction(async (session) => {
-    const [row] = await session.rows(
-      `SELECT nexttry, ${engine.dialect.now} + ${integer(seconds)} AS until FROM file_to_queue
-       WHERE fid = ? AND type = ${moveType}${engine.dialect.forUpdate}`,
-      [fid],
-    );
-    if (row === undefined || int(row, 'nexttry') !== claim) return undefined;
-    const until = int(row, 'until');
-    await session.run(`UPDATE file_to_queue SET nexttry = ? WHERE fid = ? AND type = ${moveType}`, [
-      until,
-      fid,
-    ]);
-    return until;
   });
 }
 
+export function renewMoves(
+  engine: Engine,
+  rows: readonly ClaimedMove[],
+  seconds: number,
+): Promise<void> {
+  return renewClaims(engine, moves, rows, seconds);
+}
+
 /** Primary key. A row that somebody else claimed since stays. */
-export async function finishMove(engine: Engine, { fid, claim }: ClaimedMove): Promise<void> {
-  const sql = `DELETE FROM file_to_queue WHERE fid = ? AND type = ${moveType} AND nexttry = ?`;
-  await engine.run(sql, [fid, claim]);
+export async function finishMove(engine: Engine, move: ClaimedMove): Promise<void> {
+  const { sql, values } = claimOf(ended(move));
+  await engine.run(`DELETE FROM file_to_queue WHERE type = ${moveType} AND ${sql}`, values);
 }
 
 /** Primary key. */
 export async function putOffMove(
   engine: Engine,
-  { fid, claim }: ClaimedMove,
+  move: ClaimedMove,
   wait: { delaySeconds: number; failcount: number; reason: MoveReason },
 ): Promise<void> {
+  const { sql, values } = claimOf(ended(move));
   await engine.run(
     `UPDATE file_to_queue SET nexttry = ${engine.dialect.now} + ?, failcount = ?, flags = ?
-     WHERE fid = ? AND type = ${moveType} AND nexttry = ?`,
-    [wait.delaySeconds, Math.min(wait.failcount, 255), moveReasons[wait.reason], fid, claim],
+     WHERE type = ${moveType} AND ${sql}`,
+    [wait.delaySeconds, Math.min(wait.failcount, 255), moveReasons[wait.reason], ...values],
   );
 }
 

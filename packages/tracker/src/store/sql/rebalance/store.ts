@@ -16,7 +16,7 @@ export function createRebalanceStore(engine: Engine): RebalanceStore {
     countOn: (devid, max) => countOn(engine, devid, max),
     bytesByDevice: () => bytesByDevice(engine),
     claim: (request) => queue.claimMoves(engine, request),
-    renew: (move, seconds) => queue.renewMove(engine, move, seconds),
+    renew: (rows, seconds) => queue.renewMoves(engine, rows, seconds),
     finish: (move) => queue.finishMove(engine, move),
     putOff: (move, wait) => queue.putOffMove(engine, move, wait),
     hasten: () => queue.hastenMoves(engine),

@@ -1,5 +1,6 @@
 /** How full the queues are and for how long their rows wait; for operators. */
-import { claimLeaseSeconds, endOfTime, type QueueStats } from '../../store.ts';
+import { originalClaimSeconds } from '../../claim.ts';
+import { endOfTime, type QueueStats } from '../../store.ts';
 import type { Engine } from '../engine.ts';
 import { int } from '../row.ts';
 
@@ -15,9 +16,9 @@ export async function queueStats(engine: Engine): Promise<QueueStats[]> {
   const { now } = engine.dialect;
   const stats: QueueStats[] = [];
   for (const { name, table, where } of queues) {
-    // A claim pushes a row ahead by the lease; rows that are put off lie further ahead or have
+    // A claim pushes a row ahead by its lease; rows that are put off lie further ahead or have
     // failed before, so this tells work from waiting well enough.
-    const lease = `nexttry > ${now} AND nexttry <= ${now} + ${claimLeaseSeconds}`;
+    const lease = `nexttry > ${now} AND nexttry <= ${now} + ${originalClaimSeconds}`;
     const [row = {}] = await engine.rows(
       `SELECT COUNT(*) AS total, ${now} AS clock,
          COALESCE(SUM(CASE WHEN nexttry <= ${now} THEN 1 ELSE 0 END), 0) AS due,

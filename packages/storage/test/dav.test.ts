@@ -1,7 +1,7 @@
 /** Goal: what WebDAV moves and copies keeps its digests, and what it removes is gone, also where it
  *  was read a short while ago. Method: real nodes, with files read often enough to be hot. */
 import { createHash } from 'node:crypto';
-import { readdir, writeFile } from 'node:fs/promises';
+import { link, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { rotFile } from '../../../test/helpers/rot.ts';
@@ -104,6 +104,16 @@ test('files in memory are not served after WebDAV moved, replaced or removed the
   await put(`${url}/dev1/gone`, 'back');
   expect((await dav('COPY', '/dev1/gone', '/dev1/two')).status).toBe(204);
   expect((await ask(`${url}/dev1/two`)).text).toBe('back');
+});
+
+test('a MOVE that was cut off between its two steps is completed when it is repeated', async () => {
+  const { url, dav, docroot } = await startDav();
+  await put(`${url}/dev1/from`, 'moved');
+  // A file that moves has two names for a moment, in which a node may die.
+  await link(join(docroot, 'dev1/from'), join(docroot, 'dev1/to'));
+  expect((await dav('MOVE', '/dev1/from', '/dev1/to')).status).toBe(204);
+  expect((await ask(`${url}/dev1/from`)).status).toBe(404);
+  expect((await ask(`${url}/dev1/to`)).text).toBe('moved');
 });
 
 test('a copy may last longer than a connection may be idle', async () => {

@@ -15,6 +15,7 @@ import {
   readdir,
   readFile,
   rename,
+  rmdir,
   unlink,
   writeAtomically,
   writeFully,
@@ -29,11 +30,11 @@ const remove = promisify(rm);
 interface Aside {
   name: string;
   /** What stepped aside for another; undefined for a copy that is not complete. */
-  of?: { name: string; successor: number };
+  of?: { name: string; successor: number; by: string };
 }
 
 /**
- * Writes down that `name` is in use for a moment; `by` is the path of what takes the place of
+ * Writes down that `name` is in use for a moment; `by` is the name of what takes the place of
  * `replaced`. @returns what forgets it again.
  */
 export async function noteAside(
@@ -43,8 +44,8 @@ export async function noteAside(
   const { root, run, directories } = device;
   const aside: Aside = { name };
   if (replaced !== undefined) {
-    const { ino: successor } = await run(() => lstat(replaced.by));
-    aside.of = { name: replaced.name, successor };
+    const { ino: successor } = await run(() => lstat(`${root}/${replaced.by}`));
+    aside.of = { ...replaced, successor };
   }
   await makeDirectories(root, asidesDirectory, run);
   const temp = device.tempPath();
@@ -75,7 +76,8 @@ export async function settleAsides(
   for (const name of names.filter((one) => !one.startsWith(own))) {
     try {
       const aside = JSON.parse(await run(() => readFile(`${directory}/${name}`, 'utf8'))) as Aside;
-      const inside = [aside.name, aside.of?.name ?? aside.name].every(isInside);
+      const { name: of = aside.name, by = of } = aside.of ?? {};
+      const inside = [aside.name, of, by].every(isInside);
       if (!inside) throw new Error('it names what is not inside of the device');
       const outcome = await settle(device, aside);
       await run(() => unlink(`${directory}/${name}`));
@@ -90,18 +92,41 @@ export async function settleAsides(
 async function settle(device: Device, { name, of }: Aside): Promise<string | undefined> {
   const { root, run, directories } = device;
   const path = `${root}/${name}`;
-  if ((await inodeOf(device, name)) === undefined) return undefined;
-  if (of !== undefined) {
-    const inPlace = await inodeOf(device, of.name);
-    if (inPlace === undefined) {
-      await run(() => rename(path, `${root}/${of.name}`));
-      await directories.sync(parentOf(of.name));
-      return `what it replaces had not come: it is ${of.name} again`;
-    }
-    if (inPlace !== of.successor) return `kept: ${of.name} was made anew meanwhile`;
+  const aside = await inodeOf(device, name);
+  if (aside === undefined) return undefined;
+  if (of === undefined) {
+    await run(() => remove(path, { recursive: true }));
+    return 'an incomplete copy was removed';
   }
-  await run(() => remove(path, { recursive: true }));
-  return of === undefined ? 'an incomplete copy was removed' : `removed: ${of.name} is replaced`;
+  const inPlace = await inodeOf(device, of.name);
+  // A file that moves has two names for a moment.
+  if (inPlace === aside) {
+    await run(() => unlink(path));
+    return `it was a second name of ${of.name}`;
+  }
+  if (inPlace === of.successor) {
+    if ((await inodeOf(device, of.by)) === inPlace) await run(() => unlink(`${root}/${of.by}`));
+    await run(() => remove(path, { recursive: true }));
+    return `removed: ${of.name} is replaced`;
+  }
+  // What a collection moves to is made before it, empty.
+  if (inPlace !== undefined && !(await removeEmpty(device, of.name))) {
+    if (await removeEmpty(device, name)) return `removed: ${of.name} had not stepped aside`;
+    return `kept: ${of.name} was made anew meanwhile`;
+  }
+  await run(() => rename(path, `${root}/${of.name}`));
+  await directories.sync(parentOf(of.name));
+  return `what it replaces had not come: it is ${of.name} again`;
+}
+
+async function removeEmpty({ root, run }: Device, name: string): Promise<boolean> {
+  return run(() => rmdir(`${root}/${name}`)).then(
+    () => true,
+    (error: unknown) => {
+      if (['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error))) return false;
+      throw error;
+    },
+  );
 }
 
 /** A disk may come from anywhere, and what is named is removed. */

@@ -15,6 +15,7 @@ import {
   errnoOf,
   lstat,
   mkdir,
+  moveOnto,
   moveToFree,
   readdir,
   readFully,
@@ -134,9 +135,9 @@ export class DeviceFiles implements DavFileSystem {
     const digests = await knownDigests(source);
     await device
       .run(() => {
+        if (kind === 'file') return moveFile(device, { from: source, to: target, replace });
         if (replace) return rename(source.path, target.path);
-        if (kind !== 'file') return moveDirectoryToFree(source.path, target.path);
-        return moveFileToFree(device, source.path, target.path);
+        return moveDirectoryToFree(source.path, target.path);
       })
       .catch(taken);
     device.forgetPlaces();
@@ -153,7 +154,7 @@ export class DeviceFiles implements DavFileSystem {
     const { device, name } = await this.#writable(path);
     if (replaced === undefined) return noteAside(device, { name });
     const [old, by] = [await this.#writable(replaced.path), await this.#writable(replaced.by)];
-    return noteAside(device, { name, replaced: { name: old.name, by: by.path } });
+    return noteAside(device, { name, replaced: { name: old.name, by: by.name } });
   }
 
   async copyFile(
@@ -242,9 +243,12 @@ function taken(error: unknown): never {
   throw new DavError(412, 'The destination exists.');
 }
 
-async function moveFileToFree(device: Device, from: string, to: string): Promise<void> {
+async function moveFile(
+  device: Device,
+  { from, to, replace }: { from: Place; to: Place; replace: boolean },
+): Promise<void> {
   await device.makeTempDirectory();
-  await moveToFree(from, to, device.tempPath());
+  await (replace ? moveOnto : moveToFree)(from.path, to.path, device.tempPath());
 }
 
 /** As `moveToFree`: a directory takes the place of an empty one, and this one is ours. */

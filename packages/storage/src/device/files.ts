@@ -73,16 +73,29 @@ export async function moveToFree(from: string, to: string, aside?: string): Prom
     return rename(from, to);
   }
   if (aside === undefined) return unlink(from);
-  const { ino } = await lstat(to);
+  await removeSecondName(from, to, aside);
+}
+
+/** As `rename`, which leaves two names of one file as they are; a death may have left those. */
+export async function moveOnto(from: string, to: string, aside: string): Promise<void> {
+  const { ino } = await lstat(from);
+  const before = await lstat(to).catch(() => undefined);
+  if (before?.ino === ino) await removeSecondName(from, to, aside);
+  else await rename(from, to);
+}
+
+/** Removes `name` as far as it is the file `first`; see `moveToFree` of `aside`. */
+async function removeSecondName(name: string, first: string, aside: string): Promise<void> {
+  const { ino } = await lstat(first);
   try {
-    await rename(from, aside);
+    await rename(name, aside);
   } catch (error) {
     // Somebody else has taken it away.
     if (errnoOf(error) === 'ENOENT') return;
     throw error;
   }
   if ((await lstat(aside)).ino !== ino) {
-    await link(aside, from).catch((error: unknown) => {
+    await link(aside, name).catch((error: unknown) => {
       // And another one has come.
       if (errnoOf(error) !== 'EEXIST') throw error;
     });

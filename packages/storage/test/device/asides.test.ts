@@ -1,8 +1,8 @@
 /** Goal: only what a dead process left is put right, and only inside of its device. Method: a real
  *  device that is looked at and swept anew, as after its disk had not answered for a while. */
 import { existsSync } from 'node:fs';
-import { mkdir, utimes, writeFile } from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { link, mkdir, readdir, readFile, unlink, utimes, writeFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
 import { noteAside } from '../../src/dav/asides.ts';
 import { Device } from '../../src/device/device.ts';
 import { NodeMemory } from '../../src/device/node-memory.ts';
@@ -46,3 +46,51 @@ test.each(['../kept', 'x/../../kept', '', '.', '/'])(
     expect(existsSync(`${device.root}/file`)).toBe(true);
   },
 );
+
+/** At which of its steps a process that replaces `to` by `from` died; `from` and `to` are files. */
+const deaths = {
+  'while the old file steps aside': ['link to aside'],
+  'when it had stepped aside': ['link to aside', 'unlink to'],
+  'while the new one takes its place': ['link to aside', 'unlink to', 'link from to'],
+};
+
+describe('a file that took the place of a collection, or was to,', () => {
+  test.each(Object.entries(deaths))('is there once after a death %s', async (_, steps) => {
+    const docroot = await createDocroot(1);
+    const device = await createDevice(docroot, 'one-');
+    const path = (name: string) => `${device.root}/${name}`;
+    for (const name of ['from', 'to']) await writeFile(path(name), name);
+    const names = async () => {
+      const all = await readdir(device.root);
+      return all.filter((name) => ['from', 'to', 'aside'].includes(name)).sort();
+    };
+    const before = await names();
+    await noteAside(device, { name: 'aside', replaced: { name: 'to', by: 'from' } });
+    for (const step of steps) {
+      const [call, one = '', other = ''] = step.split(' ');
+      if (call === 'link') await link(path(one), path(other));
+      else await unlink(path(one));
+    }
+    await (await createDevice(docroot, 'two-')).sweep([]);
+    const came = steps.includes('link from to');
+    expect(await names()).toEqual(before.filter((name) => !(came && name === 'from')));
+    expect(await readFile(path('to'), 'utf8')).toBe(came ? 'from' : 'to');
+  });
+});
+
+test.each(['to', 'aside'])('a collection is back after a death when %s was made', async (made) => {
+  const docroot = await createDocroot(1);
+  const device = await createDevice(docroot, 'one-');
+  const path = (name: string) => `${device.root}/${name}`;
+  for (const name of ['from', made === 'to' ? 'aside' : 'to']) {
+    await mkdir(path(name));
+    await writeFile(`${path(name)}/${name}`, '');
+  }
+  await noteAside(device, { name: 'aside', replaced: { name: 'to', by: 'from' } });
+  // What a collection is moved to is made before, empty.
+  await mkdir(path(made));
+  await (await createDevice(docroot, 'two-')).sweep([]);
+  expect(await readdir(path('to'))).toEqual([made === 'to' ? 'aside' : 'to']);
+  expect(await readdir(path('from'))).toEqual(['from']);
+  expect(existsSync(path('aside'))).toBe(false);
+});

@@ -15,6 +15,38 @@ export async function freeze(pid: number | undefined): Promise<void> {
   });
 }
 
+/**
+ * Freezes a process and those it started, itself first: it starts no other then.
+ * @returns what wakes them all.
+ */
+export async function freezeAll(pid: number | undefined): Promise<() => void> {
+  const frozen: number[] = [];
+  const wake = () => {
+    for (const one of frozen) process.kill(one, 'SIGCONT');
+  };
+  try {
+    await freeze(pid);
+    frozen.push(Number(pid));
+    for (const parent of frozen) {
+      for (const child of childrenOf(parent)) {
+        await freeze(child);
+        frozen.push(child);
+      }
+    }
+  } catch (error) {
+    wake();
+    throw error;
+  }
+  return wake;
+}
+
+function childrenOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    const list = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1');
+    return list.split(' ').filter(Boolean).map(Number);
+  });
+}
+
 function statesOf(pid: number): string[] {
   return readdirSync(`/proc/${pid}/task`).map((thread) => {
     const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1');

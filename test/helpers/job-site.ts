@@ -54,6 +54,13 @@ class Writers {
     this.acknowledged.set(key, { length: body.length, md5 });
   }
 
+  /** @throws OmgfsError; see `put`. */
+  async delete(key: string): Promise<void> {
+    this.acknowledged.delete(key);
+    await this.#client.delete(key);
+    this.acknowledged.set(key, null);
+  }
+
   async #run(name: string): Promise<void> {
     let kept: string[] = [];
     for (let turn = 0; !this.#stopping; turn += 1) {
@@ -63,7 +70,7 @@ class Writers {
       try {
         if (change === 3 && old !== undefined) {
           kept = kept.slice(1);
-          await this.#delete(old);
+          await this.delete(old);
         } else {
           await this.put(key, randomBytes(1 + Math.floor(Math.random() ** 4 * 100_000)));
           if (key !== old) kept.push(key);
@@ -73,12 +80,6 @@ class Writers {
         kept = kept.filter((one) => one !== key);
       }
     }
-  }
-
-  async #delete(key: string): Promise<void> {
-    this.acknowledged.delete(key);
-    await this.#client.delete(key);
-    this.acknowledged.set(key, null);
   }
 }
 
@@ -138,6 +139,17 @@ export class JobSite {
     }
   }
 
+  /** Holds the rows that SELECTs find against everybody else. @returns what lets go of them. */
+  async hold(...selects: string[]): Promise<() => Promise<void>> {
+    const connection = await this.#connect();
+    await connection.query('BEGIN');
+    for (const select of selects) await connection.query(`${select} FOR UPDATE`);
+    return async () => {
+      await connection.query('ROLLBACK');
+      connection.destroy();
+    };
+  }
+
   /** Lets the writers work while `fault` happens, and some time before and after it. */
   async storm(fault: () => Promise<void>): Promise<void> {
     const progress = async (what: string) => {
@@ -155,8 +167,8 @@ export class JobSite {
   }
 
   /**
-   * I5: every queue drains. Back-offs and the claims of killed trackers are cut short, so that
-   * nobody waits for them; a row that is parked stays and fails this.
+   * I5: every queue drains. Back-offs are cut short, so that nobody waits for them, but no claims
+   * of killed trackers (I9); a row that is parked stays and fails this.
    */
   async settle(): Promise<void> {
     await until(
@@ -164,7 +176,8 @@ export class JobSite {
       async () => {
         for (const queue of ['file_to_replicate', 'file_to_delete2']) {
           await this.rows(
-            `UPDATE ${queue} SET nexttry = 0 WHERE nexttry > UNIX_TIMESTAMP() AND nexttry <> ?`,
+            `UPDATE ${queue} SET nexttry = 0
+             WHERE failcount > 0 AND nexttry > UNIX_TIMESTAMP() AND nexttry <> ?`,
             [endOfTime],
           );
         }
@@ -175,7 +188,7 @@ export class JobSite {
         if (left?.copies === 0 && left.deletions === 0) return true;
         throw new Error(`left: ${JSON.stringify(left)}`);
       },
-      { deadlineMs: 60_000, everyMs: 500 },
+      { deadlineMs: 120_000, everyMs: 500 },
     );
   }
 
@@ -187,20 +200,20 @@ export class JobSite {
       `dev${devid} to be empty`,
       async () => {
         await this.rows('UPDATE file_to_queue SET nexttry = 0 WHERE type = 2 AND flags > 0');
-        const claimed = 'nexttry > UNIX_TIMESTAMP()';
-        await this.rows(`UPDATE file_to_delete2 SET nexttry = 0 WHERE ${claimed}`);
+        const waits = 'failcount > 0 AND nexttry > UNIX_TIMESTAMP()';
+        await this.rows(`UPDATE file_to_delete2 SET nexttry = 0 WHERE ${waits}`);
         const status = await this.call('drain_status', { device: devid });
         if (status.dev1_replicas === '0' && status.dev1_moves_queued === '0') return true;
         throw new Error(status.dev1_message);
       },
-      { deadlineMs: 60_000, everyMs: 200 },
+      { deadlineMs: 120_000, everyMs: 200 },
     );
     await this.call('drain_stop', { device: devid });
   }
 
   /**
-   * A fsck, until its closer looks are over; the seconds that those of killed trackers are claimed
-   * for, and what failed is put off, are cut short. @returns its status.
+   * A fsck, until its closer looks are over; the waits of those that failed are cut short.
+   * @returns its status.
    */
   async fsck(
     meanwhile: () => Promise<void> = async () => {},
@@ -209,12 +222,17 @@ export class JobSite {
     await this.call('fsck_reset', limits);
     await this.call('fsck_start');
     await meanwhile();
-    await this.rows('UPDATE file_to_queue SET nexttry = 0 WHERE type = 1');
-    return until('fsck to be through', async () => {
-      const status = await this.call('fsck_status');
-      if (status.running === '0' && status.queued === undefined) return status;
-      throw new Error(JSON.stringify(status));
-    });
+    const failed = 'type = 1 AND failcount > 0 AND nexttry > UNIX_TIMESTAMP()';
+    return until(
+      'fsck to be through',
+      async () => {
+        await this.rows(`UPDATE file_to_queue SET nexttry = 0 WHERE ${failed}`);
+        const status = await this.call('fsck_status');
+        if (status.running === '0' && status.queued === undefined) return status;
+        throw new Error(JSON.stringify(status));
+      },
+      { deadlineMs: 120_000, everyMs: 200 },
+    );
   }
 
   /** What `omgfs admin verify` calls bad: all bytes, all acknowledged files, all disks. */

@@ -24,7 +24,7 @@ import type { JobServices } from './services.ts';
 import { Healer } from './upkeep/healer.ts';
 import { Leftovers } from './upkeep/leftovers.ts';
 import { Reaper } from './upkeep/reaper.ts';
-import { Strays } from './upkeep/strays.ts';
+import { createStraysJob } from './upkeep/strays.ts';
 
 export interface JobSettings extends Partial<MonitorOptions> {
   /** Whether jobs that work queues off run at the start; operators can change it (spec §5.6). */
@@ -63,7 +63,7 @@ export interface JobSettings extends Partial<MonitorOptions> {
   notesEveryMs?: number;
   /** The wait between two measurements of how much the jobs get through. */
   ratesEveryMs?: number;
-  /** The wait between two looks for abandoned uploads. */
+  /** The wait between two looks for abandoned uploads, and for copies that nobody vouches for. */
   tempfileEveryMs?: number;
   /** The least time between two times that waiting files are hurried by a change of the cluster. */
   hastenEveryMs?: number;
@@ -94,6 +94,7 @@ export interface Jobs {
 /** Rows of the delete queues of old MogileFS that are moved at once. */
 const legacyRows = 500;
 const depthsAgeMsMax = 5_000;
+const tempfileEveryMsDefault = 5_000;
 
 export function createJobs(
   options: Omit<JobServices, 'random' | 'slots'> & {
@@ -104,13 +105,14 @@ export function createJobs(
   const { settings, random = Math.random, ...rest } = options;
   const services: JobServices = { ...rest, random, slots: new DeviceSlots(rest.topology) };
   const parts = createParts(services, settings);
-  const { monitor, notes, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping } =
-    parts;
+  const { monitor, notes, replicateJob, deleteJob, strays, fsck, rebalance, reaper } = parts;
+  const { starting, stopping } = parts;
   const byName = { monitor, replicate: replicateJob, delete: deleteJob, fsck, reaper };
   const master = new JobMaster(
     // The original moves replicas in its replicate workers.
     {
-      ...{ monitor: [monitor], replicate: [replicateJob, rebalance], delete: [deleteJob] },
+      ...{ monitor: [monitor], replicate: [replicateJob, rebalance] },
+      ...{ delete: [deleteJob, strays] },
       ...{ fsck: [fsck], reaper: [reaper] },
     },
     {
@@ -191,6 +193,11 @@ function createParts(services: JobServices, settings: JobSettings) {
     deleteJob,
     stopping: stopping.signal,
   });
+  const strays = createStraysJob(services, {
+    concurrency: settings.deleteJobs,
+    idleMs: settings.tempfileEveryMs ?? tempfileEveryMsDefault,
+    claimSeconds,
+  });
   const reaper = createReaper(services, settings, replicateJob);
   const healer = createHealer(services, settings, { monitor, replicateJob });
   const scrub = createScrubCollector(services, settings, { notes, replicateJob });
@@ -201,8 +208,9 @@ function createParts(services: JobServices, settings: JobSettings) {
   const pauses = new PauseSwitch(services.topology, pausable);
   const queues = [replicateJob, deleteJob, fsck, rebalance];
   const rates = createRates(services, settings, counted);
-  const starting = [...queues, tempfiles, reaper, healer, scrub, chances, pauses, rates];
-  return { monitor, notes, replicateJob, deleteJob, fsck, rebalance, reaper, starting, stopping };
+  const starting = [...queues, tempfiles, strays, reaper, healer, scrub, chances, pauses, rates];
+  const jobs = { replicateJob, deleteJob, strays, fsck, rebalance, reaper };
+  return { monitor, notes, ...jobs, starting, stopping };
 }
 
 const jobNames = ['monitor', 'replicate', 'delete', 'fsck', 'reaper'] as const;
@@ -292,9 +300,8 @@ function createTempfileReaper(
   const faults = new FaultLog(log, 'tempfiles');
   const ageSeconds = settings.tempfileAgeSeconds;
   const leftovers = new Leftovers(store);
-  const strays = new Strays(services, stopping);
   return new Repeater({
-    everyMs: settings.tempfileEveryMs ?? 5_000,
+    everyMs: settings.tempfileEveryMs ?? tempfileEveryMsDefault,
     onError: (error) => faults.failed(error),
     run: async () => {
       if (deleteJob.status().concurrency === 0) return;
@@ -302,7 +309,6 @@ function createTempfileReaper(
       const onAbandoned = () => deleteJob.wake();
       await reapTempfiles({ store, log, ageSeconds, stopping, onAbandoned });
       await leftovers.step();
-      await strays.step();
       faults.wentWell();
     },
   });

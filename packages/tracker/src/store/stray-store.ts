@@ -12,8 +12,8 @@ export interface Stray {
 export interface StrayStore {
   /** Notes them for now; what is noted already stays. @throws FAILURE without a table. */
   add(strays: readonly Stray[]): Promise<void>;
-  /** Those that are to be looked at now, at most `limit`. */
-  due(limit: number): Promise<Stray[]>;
-  postpone(stray: Stray, delaySeconds: number): Promise<void>;
+  /** Takes those that are to be looked at now, for so many seconds. */
+  claim(limit: number, seconds: number): Promise<Stray[]>;
+  postpone(strays: readonly Stray[], delaySeconds: number): Promise<void>;
   remove(stray: Stray): Promise<void>;
 }

@@ -23,13 +23,13 @@ test.each(engines)('copies that are no replicas go, others stay, on %s', async (
   const fids = [stray, replica, last, open];
   await store.strays.add(fids.map((fid) => ({ fid, devid: 2 })));
   await cluster.logged('stray.deleted', { fid: stray, devid: 2 });
-  await until('all were looked at', async () => (await store.strays.due(9)).length === 0);
+  for (const fid of fids) await cluster.logged('stray.looked-at', { fid });
   const onDisk = await Promise.all(fids.map((fid) => cluster.bytesOn(2, fid)));
   expect(onDisk).toEqual([undefined, 'hello', 'hello', 'hello']);
   // The one that may be the last copy, and that of the open upload, wait; once more is no harm.
   await store.strays.add([{ fid: last, devid: 2 }]);
   await cluster.damage(1, last, 'hello');
-  await store.strays.postpone({ fid: last, devid: 2 }, 0);
+  await store.strays.postpone([{ fid: last, devid: 2 }], 0);
   await cluster.logged('stray.deleted', { fid: last, devid: 2 });
   expect(await cluster.bytesOn(2, open)).toBe('hello');
 });
@@ -49,7 +49,46 @@ test('a copy that becomes a replica while it is looked at stays', async () => {
     return findTempfile.call(store, asked);
   };
   await store.strays.add([{ fid, devid: 1 }]);
-  await until('it was looked at', async () => (await store.strays.due(9)).length === 0);
+  await cluster.logged('stray.looked-at', { fid });
   expect(await cluster.replicas(fid)).toEqual([1]);
   expect(await cluster.bytesOn(1, fid)).toBe('hello');
+});
+
+test('a copy whose look takes long holds up neither others nor abandoned uploads', async () => {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let slow = 0;
+  let isLookedAt = false;
+  const cluster = await startCluster({
+    engine: 'sqlite',
+    hosts: 2,
+    settings: { tempfileEveryMs: 20, claimSeconds: 2 },
+    devices: (real) => ({
+      ...real,
+      size: async (url, options) => {
+        if (url.endsWith(fidPath(1, slow))) {
+          isLookedAt = true;
+          await held;
+        }
+        return real.size(url, options);
+      },
+    }),
+  });
+  const { store, dmid } = cluster;
+  const file = { bytes: 'hello', on: [1, 2], replicate: false };
+  slow = await cluster.upload({ ...file, key: 'slow' });
+  const quick = await cluster.upload({ ...file, key: 'quick' });
+  for (const fid of [slow, quick]) await store.removeReplica({ fid, devid: 2 });
+  await store.strays.add([{ fid: slow, devid: 2 }]);
+  await until('somebody looks at it', () => isLookedAt);
+  await store.strays.add([{ fid: quick, devid: 2 }]);
+  const open = await store.openTempfile({ dmid, dkey: 'open', classid: 0, devids: [1] });
+  await cluster.sql('UPDATE tempfile SET createtime = 0');
+  await cluster.logged('stray.deleted', { fid: quick });
+  await cluster.logged('upload.abandoned', { fid: open });
+  expect(await cluster.bytesOn(2, slow)).toBe('hello');
+  release();
+  await cluster.logged('stray.deleted', { fid: slow });
 });

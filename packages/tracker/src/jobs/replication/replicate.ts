@@ -46,7 +46,7 @@ type ReasonCode =
   | 'too_happy'
   | 'copy_error';
 
-const busyDelaySeconds = 15;
+const busyDelaySeconds = 5;
 
 export function createReplicateJob(
   services: JobServices,

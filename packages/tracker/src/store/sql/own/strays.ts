@@ -1,8 +1,8 @@
 /** The statements of copies that may be left; a table of ours that MogileFS never notices. */
-import type { StrayStore } from '../../stray-store.ts';
-import type { Engine } from '../engine.ts';
+import type { Stray, StrayStore } from '../../stray-store.ts';
+import type { Engine, Session } from '../engine.ts';
 import { int } from '../row.ts';
-import { integer, Raw, tuples } from '../statements.ts';
+import { chunks, integer, padded, Raw, tuples } from '../statements.ts';
 import { OwnTable } from './own-table.ts';
 
 const creation = `CREATE TABLE IF NOT EXISTS omg_stray (
@@ -10,7 +10,16 @@ const creation = `CREATE TABLE IF NOT EXISTS omg_stray (
 
 export function createStrayStore(engine: Engine): StrayStore {
   const table = new OwnTable(engine, creation);
-  const { now, keepRow } = engine.dialect;
+  const { now, keepRow, forUpdate } = engine.dialect;
+  const postpone = async (session: Session, strays: readonly Stray[], seconds: number) => {
+    for (const part of chunks(strays)) {
+      const list = padded(part.map(({ fid, devid }) => [fid, devid]));
+      // Primary key.
+      const which = list.map(() => '(fid = ? AND devid = ?)').join(' OR ');
+      const later = `nexttry = ${now} + ${integer(seconds)}`;
+      await session.run(`UPDATE omg_stray SET ${later} WHERE ${which}`, list.flat());
+    }
+  };
   return {
     add: async (strays) => {
       const values = tuples(strays.map(({ fid, devid }) => [fid, devid, new Raw(now)]));
@@ -20,19 +29,20 @@ export function createStrayStore(engine: Engine): StrayStore {
         ),
       );
     },
-    due: (limit) =>
-      table.read([], async () => {
-        // Reads the whole table: only what failed at the end of an upload is in it.
-        const rows = await engine.rows(
-          `SELECT fid, devid FROM omg_stray WHERE nexttry <= ${now}
-           ORDER BY nexttry, fid LIMIT ${integer(limit)}`,
-        );
-        return rows.map((row) => ({ fid: int(row, 'fid'), devid: int(row, 'devid') }));
-      }),
-    postpone: async ({ fid, devid }, delaySeconds) => {
-      const later = `nexttry = ${now} + ${integer(delaySeconds)}`;
-      await engine.run(`UPDATE omg_stray SET ${later} WHERE fid = ? AND devid = ?`, [fid, devid]);
-    },
+    claim: (limit, seconds) =>
+      table.read([], () =>
+        engine.transaction(async (session) => {
+          // Reads the whole table: only what failed at the end of a copy is in it.
+          const rows = await session.rows(
+            `SELECT fid, devid FROM omg_stray WHERE nexttry <= ${now}
+             ORDER BY nexttry, fid LIMIT ${integer(limit)}${forUpdate}`,
+          );
+          const strays = rows.map((row) => ({ fid: int(row, 'fid'), devid: int(row, 'devid') }));
+          await postpone(session, strays, seconds);
+          return strays;
+        }),
+      ),
+    postpone: (strays, delaySeconds) => postpone(engine, strays, delaySeconds),
     remove: async ({ fid, devid }) => {
       await engine.run('DELETE FROM omg_stray WHERE fid = ? AND devid = ?', [fid, devid]);
     },

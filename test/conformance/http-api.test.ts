@@ -220,7 +220,7 @@ describe('bad input', () => {
     ['GET', '/v1/domains/main/keys/%zz', {}, 400],
     ['GET', '/v1/domains/main/keys?limit=abc', {}, 400],
     ['GET', `/v1/domains/main/keys/${'x'.repeat(4000)}`, {}, 414],
-    ['PUT', '/v1/domains', {}, 404],
+    ['PUT', '/v1/domains', {}, 405],
     ['POST', '/v1/domains', { body: { domain: ['x'] } }, 400],
     ['POST', '/v1/commands/create_domain', { body: { domain: ['x'] } }, 400],
     ['POST', '/v1/commands/create_domain', { body: { domain: { x: 1 } } }, 400],

@@ -103,6 +103,45 @@ describe('addresses', () => {
   });
 });
 
+describe('what nothing of ours is asked about', () => {
+  /** What is sent, what is answered, and what of the request or the way on the words name. */
+  const requests: [string, number, string, string][] = [
+    [put('x', 'Content-Length: \r\n\r\n'), 400, 'BAD_REQUEST', 'Content-Length'],
+    [put('x', 'Content-Length: 1\r\nContent-Length: 2\r\n\r\n'), 400, 'BAD_REQUEST', 'Duplicate'],
+    [put('x', 'Transfer-Encoding: chunked\r\n\r\nzz\r\n'), 400, 'BAD_REQUEST', 'chunk size'],
+    [put('x', `X: ${'x'.repeat(20_000)}\r\n\r\n`), 431, 'BAD_REQUEST', 'shorten'],
+    [put('x', 'Expect: more\r\nContent-Length: 1\r\n\r\n'), 417, 'BAD_REQUEST', "'more'"],
+    [put('x', 'Content-Length: 1\r\nContent-Type: ;\r\n\r\nx'), 415, 'UNSUPPORTED_TYPE', "';'"],
+    ['BREW / HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'BAD_REQUEST', 'method'],
+    ['GET /files/main/x HTTP/1.1\r\n\r\n', 400, 'BAD_REQUEST', 'Host'],
+    [put('x', '\r\n').replace('PUT', 'PATCH'), 405, 'METHOD_NOT_ALLOWED', 'GET, HEAD, PUT'],
+    [put('a%zz', '\r\n').replace('PUT', 'GET'), 400, 'BAD_REQUEST', '/files/main/a%zz'],
+    [put('none', '\r\n').replace('PUT', 'GET'), 404, 'UNKNOWN_KEY', "key 'none'"],
+    [put('x?class=none', 'Content-Length: 0\r\n\r\n'), 404, 'UNREG_CLASS', 'class add main none'],
+  ];
+
+  test.each(requests)('%s', async (text, status, code, names) => {
+    const wire = await site.wire(text);
+    expect(await wire.status()).toBe(status);
+    await until('the whole answer', () => /\r\n\r\n.*}}/s.test(wire.text));
+    const [, body = ''] = /\r\n\r\n[^{]*({.*}})/s.exec(wire.text) ?? [];
+    const { error } = JSON.parse(body);
+    expect(error).toEqual({ code, retry: 'never', message: expect.stringContaining(names) });
+    wire.socket.destroy();
+  });
+
+  test('an answer before it on the same connection is whole, and the last', async () => {
+    await site.ask('PUT', 'main/before', { body: 'x'.repeat(1_000_000) });
+    const wire = await site.wire(
+      `${put('before', '\r\n').replace('PUT', 'GET')}no request\r\n\r\n`,
+    );
+    await until('the end', () => wire.socket.destroyed);
+    const [head = '', body = ''] = wire.text.split('\r\n\r\n');
+    expect(head).toMatch(/^HTTP\/1.1 200 /);
+    expect(body).toBe('x'.repeat(1_000_000));
+  });
+});
+
 describe('who may', () => {
   test('read with the one token, write with the other, and nothing without', async () => {
     await site.ask('PUT', 'main/mine', { body: 'x' });

@@ -13,7 +13,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { OmgfsError } from '@omgfs/protocol';
+import { errorHeader, errorTable, OmgfsError } from '@omgfs/protocol';
 import { type FastifyInstance, fastify } from 'fastify';
 import { type AccessRules, checkAccess, isAllowed } from './access/access.ts';
 import type { DeviceDav } from './dav/dav.ts';
@@ -140,7 +140,7 @@ function createApp(options: ServerOptions): FastifyInstance {
     // Every target goes to the one route; fastify would refuse what it cannot decode itself.
     rewriteUrl: () => '/',
     bodyLimit: Number.MAX_SAFE_INTEGER,
-    clientErrorHandler: (error, socket) => turns.end(socket, unreadableAnswer(error.code)),
+    clientErrorHandler: (error, socket) => turns.end(socket, unreadableAnswer(error)),
     serverFactory: serverFactory(options, (exchange) => {
       turns.take(exchange.req, () => serve(options, exchange, () => dispatch(options, exchange)));
     }),
@@ -225,7 +225,7 @@ function putFront(server: Server, options: ServerOptions): Front {
     takes: (method) => dav === undefined || method === 'GET' || method === 'HEAD',
     headersMs: headersMs(stallMs),
     stallMs,
-    lateAnswer: unreadableAnswer('ERR_HTTP_REQUEST_TIMEOUT'),
+    lateAnswer: unreadableAnswer({ code: 'ERR_HTTP_REQUEST_TIMEOUT' }),
   });
   server.on('connection', (socket: Socket) => front.take(socket));
   return front;
@@ -237,15 +237,33 @@ function mayAtOnce({ access, behindFront }: ServerOptions, { remoteAddress }: So
   return behindFront || isAllowed(access, remoteAddress ?? '');
 }
 
-/** The answer to what could not be read as a request. */
-function unreadableAnswer(code: string | undefined): string {
-  const status = statusOfUnreadable.get(code ?? '') ?? '400 Bad Request';
-  return `HTTP/1.1 ${status}\r\nServer: omgfs\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`;
+/** The answer to what could not be read as a request, in the shape of `sendError`. */
+function unreadableAnswer({ code, reason }: { code?: string; reason?: string }): string {
+  const [status, error, text] = unreadables.get(code ?? '') ?? [
+    '400 Bad Request',
+    'BAD_REQUEST',
+    `This is no request of HTTP/1.1 that can be read: ${reason ?? code}.`,
+  ];
+  return (
+    `HTTP/1.1 ${status}\r\nServer: omgfs\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+    `Content-Length: ${Buffer.byteLength(text) + 1}\r\n${errorHeader}: ${error}\r\n` +
+    `Connection: close\r\n\r\n${text}\n`
+  );
 }
 
-const statusOfUnreadable = new Map([
-  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
-  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+const unreadables = new Map<string, [status: string, code: string, text: string]>([
+  [
+    'HPE_HEADER_OVERFLOW',
+    [
+      '431 Request Header Fields Too Large',
+      'BAD_REQUEST',
+      `Address and headers are longer than ${headerBytesMax} bytes together: shorten them.`,
+    ],
+  ],
+  [
+    'ERR_HTTP_REQUEST_TIMEOUT',
+    ['408 Request Timeout', 'BODY_TIMEOUT', errorTable.BODY_TIMEOUT.message],
+  ],
 ]);
 
 /** Serves one request; whatever fails is answered here and goes no further. */

@@ -4,7 +4,7 @@
  */
 import type { AddressInfo } from 'node:net';
 import swagger from '@fastify/swagger';
-import { errorTable, expositionType, limits, OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import { expositionType, limits, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { CallCommand } from '../commands/command.ts';
 import type { Survey } from '../figures/survey.ts';
@@ -15,12 +15,15 @@ import { addDavMethods, isDav, routeOf } from './dav/route.ts';
 import type { DavShare } from './dav/share.ts';
 import { addFileRoutes, type FilesOptions } from './files/routes.ts';
 import { Metrics } from './metrics.ts';
+import { Offers } from './offers.ts';
 import { boundBodies, lingerAfterRefusals } from './patience.ts';
+import { refusalOf } from './refusals.ts';
 import { fileRoutes } from './routes/files.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { namespaceRoutes } from './routes/namespace.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { addTusRoutes } from './tus/routes.ts';
+import { UnreadableRequests } from './unreadable.ts';
 
 export interface HttpServerOptions {
   call: CallCommand;
@@ -76,6 +79,7 @@ export class HttpServer {
 }
 
 function createApp(options: HttpServerOptions): FastifyInstance {
+  const unreadable = new UnreadableRequests();
   const app = fastify({
     logger: false,
     bodyLimit: bodyBytesMax,
@@ -84,11 +88,14 @@ function createApp(options: HttpServerOptions): FastifyInstance {
     connectionTimeout: limits.clientStallMs,
     requestTimeout: 0,
     forceCloseConnections: 'idle',
+    // Refused below, in words.
+    http: { requireHostHeader: false },
+    clientErrorHandler: unreadable.end,
     rewriteUrl: ({ method, url = '' }) => (options.dav ? routeOf(method, url) : url),
     routerOptions: { maxParamLength: paramLengthMax },
     // What the router itself refuses: an address it cannot decode, or with too long a part.
-    frameworkErrors: (error, _, reply: FastifyReply) => {
-      const { status, body } = failureOf(error);
+    frameworkErrors: (error, request, reply: FastifyReply) => {
+      const { status, body } = refusalOf(error, { request });
       reply.code(status).send(body);
     },
     // The default takes a list of one for the one.
@@ -97,11 +104,13 @@ function createApp(options: HttpServerOptions): FastifyInstance {
   app.removeContentTypeParser('text/plain');
   addDavMethods(app);
   app.server.maxConnections = options.connectionsMax;
+  unreadable.watch(app);
+  const offers = new Offers(app);
   lingerAfterRefusals(app, { bodyBytesMax: options.files.uploadBytesMax });
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
     const { authorization } = request.headers;
     const inside = isOperator(options.access, { authorization, basic: isDav(request) });
-    const { status, body } = failureOf(thrown, { inside });
+    const { status, body } = refusalOf(thrown, { request, inside });
     if (status >= 500) {
       const facts = { method: request.method, url: request.url, err: thrown };
       options.log.error(facts, 'http.failed');
@@ -112,10 +121,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
     if (status === 416) reply.header('content-range', `bytes */${length}`);
     return reply.code(status).send(body);
   });
-  app.setNotFoundHandler((request) => {
-    const message = `There is no ${request.method} ${request.url}; see /openapi.json.`;
-    throw new OmgfsError('NO_ROUTE', { message });
-  });
+  app.setNotFoundHandler((request, reply) => offers.refuse(request, reply));
   app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -160,6 +166,9 @@ function addHealth(app: FastifyInstance, { access, readiness }: HttpServerOption
 
 function guardAccess(app: FastifyInstance, access: AccessRules): void {
   app.addHook('onRequest', async (request) => {
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      throw new OmgfsError('BAD_REQUEST', { message: 'A request of HTTP/1.1 names its Host.' });
+    }
     checkAccess(access, {
       address: request.ip,
       readOnly: readMethods.includes(request.method),
@@ -219,25 +228,4 @@ function schemaOf(route: ApiRoute): Record<string, unknown> {
           },
         }),
   };
-}
-
-/**
- * What a client is told; the inner trouble of the tracker goes to the log only, and what names
- * storage nodes to those `inside`, too.
- */
-function failureOf(
-  thrown: FastifyError,
-  { inside = false }: { inside?: boolean } = {},
-): { status: number; body: unknown } {
-  if (!(thrown instanceof OmgfsError) && (thrown.statusCode ?? 500) < 500) {
-    const { message, statusCode = 400 } = thrown;
-    return {
-      status: statusCode,
-      body: { error: { code: 'BAD_REQUEST', message, retry: 'never' } },
-    };
-  }
-  const { code, status, retry, message, details } = toOmgfsError(thrown);
-  const tried = inside ? details.tried : undefined;
-  const told = thrown instanceof OmgfsError ? message : errorTable[code].message;
-  return { status, body: { error: { code, message: told, retry, tried } } };
 }

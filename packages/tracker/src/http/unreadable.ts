@@ -1,6 +1,6 @@
 /**
- * What comes on a connection and is no request is answered as every other error is, and in its turn:
- * nobody takes the answer for that of a request which is still being served (I4).
+ * What comes on a connection and is no request is answered as every other error is, and in its
+ * turn: nobody takes the answer for that of a request which is still being served (I4).
  */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';

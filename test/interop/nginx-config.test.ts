@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import type { RequestListener } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -164,17 +164,26 @@ describe('an application leads nowhere else', () => {
 
 describe('a cache', () => {
   let cached: FrontProxy;
+  let onSocket: Server | undefined;
   beforeAll(async () => {
     const own = await mkdtemp(join(tmpdir(), 'omgfs-nginx-cache-'));
     // The workers of an nginx that root started are somebody else.
     await chmod(own, 0o755);
     const port = await freePort();
-    const target = application.url.replace('http://', '');
+    const socket = join(own, 'application.sock');
+    onSocket = createServer((incoming, response) => application.answer(incoming, response));
+    await new Promise<void>((resolve) => onSocket?.listen(socket, resolve));
+    await chmod(socket, 0o777);
+    const target = `unix:${socket}`;
     const flags = ['--application', target, '--listen', `127.0.0.1:${port}`, '--cache', 'cache'];
     expect(await omgfs('nginx-config', '--out', own, ...flags)).toMatchObject({ code: 0, err: '' });
     cached = await startNginxIn(own, port);
   });
-  afterAll(() => cached?.stop());
+  afterAll(async () => {
+    await cached?.stop();
+    onSocket?.close();
+    onSocket?.closeAllConnections();
+  });
 
   const fidPath = (node: Recorder | undefined, fid: number, device = 9) =>
     `${node?.url}/dev${device}/0/000/000/000000000${fid}.fid`;
@@ -282,6 +291,7 @@ test.each([
   ['--application', '127.0.0.1:8080'],
   ['--out', 'x', '--application', '127.0.0.1:80;evil'],
   ['--out', 'x', '--application', '8080'],
+  ['--out', 'x', '--application', 'unix:app.sock'],
   ['--out', 'x', '--listen', '80 default_server'],
   ['--out', 'x', '--cache', '/var/cache; evil'],
   ['--cache', 'x', '--cache-size', 'much'],

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 /**
  * The application of the measurement of reproxying: answers every download with the headers for
- * nginx. Arguments: the domain and the trackers. Prints its address.
+ * nginx. Arguments: the socket to listen on, the domain and the trackers. Prints a line when it
+ * serves.
  */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { createClient, sendReproxy } from '@omgfs/client';
 
-const [domain = '', ...trackers] = process.argv.slice(2);
+const [socket = '', domain = '', ...trackers] = process.argv.slice(2);
 // As an application behind a busy proxy is set up.
 const client = createClient({ trackers, domain, pathCache: { entries: 100_000 } });
 const prefix = '/files/';
@@ -26,7 +26,5 @@ const server = createServer((request, response) => {
     (error: { status?: number }) => response.writeHead(error.status ?? 500).end(),
   );
 });
-server.listen(0, '127.0.0.1', () => {
-  console.log(`127.0.0.1:${(server.address() as AddressInfo).port}`);
-});
+server.listen(socket, () => console.log('serving'));
 process.on('SIGTERM', () => process.exit(0));

@@ -107,12 +107,14 @@ async function startApplication(
   cleanup: Cleanup,
 ): Promise<{ address: string; pid: number }> {
   const script = fileURLToPath(new URL('../bin/reproxy-application.js', import.meta.url));
-  const child = spawn(process.execPath, [script, domain, ...site.cluster.trackers], {
+  // As an application on the machine of its proxy does best.
+  const socket = join(site.dir, 'application.sock');
+  const child = spawn(process.execPath, [script, socket, domain, ...site.cluster.trackers], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   cleanup.add(() => endProcess(child, 'SIGTERM'));
-  const [address] = await once(createInterface({ input: child.stdout }), 'line');
-  return { address: String(address), pid: child.pid ?? 0 };
+  await once(createInterface({ input: child.stdout }), 'line');
+  return { address: `unix:${socket}`, pid: child.pid ?? 0 };
 }
 
 /** The address of each file at the nginx that serves the disk of its node. */

@@ -293,7 +293,7 @@ function addNginxConfig(program: Command, withAdmin: WithAdmin): void {
     .command('nginx-config')
     .description('print or write the configuration by which nginx fetches files for an application')
     .option('-o, --out <dir>', 'write all files there; without it, print the part with the hosts')
-    .option('--application <host:port>', 'with --out, a whole nginx.conf before this application')
+    .option('--application <address>', 'with --out, a whole nginx.conf before this application')
     .option('--listen <[ip:]port>', 'where that nginx listens', '8000')
     .option(
       '--keepalive <n>',

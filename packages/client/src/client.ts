@@ -259,10 +259,12 @@ class DomainClient implements Client {
   ): Promise<string[]> {
     const { count = 2, verify = false, signal } = options;
     const bytes = bytesOf(key);
+    const cache = verify ? undefined : this.#pathCache;
+    const known = cache?.get(bytes, count);
+    if (known !== undefined) return known;
     const args = { key: bytes, pathcount: count, noverify: verify ? 0 : 1 };
-    const ask = () => this.#ask('get_paths', signal, args);
-    if (verify || this.#pathCache === undefined) return pathsOf(await ask(), count);
-    return this.#pathCache.find(bytes, count, async () => pathsOf(await ask(), count));
+    const ask = async () => pathsOf(await this.#ask('get_paths', signal, args), count);
+    return cache === undefined ? ask() : cache.find(bytes, count, ask);
   }
 
   async info(key: Key, options: { signal?: AbortSignal } = {}): Promise<FileInfo> {

@@ -25,12 +25,15 @@ export class PathCache {
     this.#entries = new RecentMap(options.entries);
   }
 
-  /** At most `count` paths of a key, by `ask` where they are not known. */
-  async find(key: string, count: number, ask: () => Promise<string[]>): Promise<string[]> {
+  /** At most `count` paths of a key, where they are known. */
+  get(key: string, count: number): string[] | undefined {
     const entry = this.#entries.get(key);
-    if (entry !== undefined && entry.count >= count && entry.until > performance.now()) {
-      return entry.paths.slice(0, count);
-    }
+    if (entry === undefined || entry.count < count) return undefined;
+    return entry.until > performance.now() ? entry.paths.slice(0, count) : undefined;
+  }
+
+  /** Asks for at most `count` paths of a key, and remembers them. */
+  async find(key: string, count: number, ask: () => Promise<string[]>): Promise<string[]> {
     const before = this.#changes;
     const paths = await ask();
     // An answer from before a change must not outlive it, and a file may get its replicas soon.

@@ -47,21 +47,25 @@ export function reproxyAnswer(
 ): ReproxyAnswer {
   const { etag, cacheControl, ifNoneMatch, preferredNetworks = [] } = options;
   const tag = etag === undefined ? undefined : quoted(etag);
-  const kept = textHeaders({ ETag: tag, 'Cache-Control': cacheControl });
-  if (tag !== undefined && ifNoneMatch !== undefined && matches(ifNoneMatch, tag)) {
-    return { status: 304, headers: kept };
-  }
-  const addresses = reproxyHeaders(preferNetworks(paths, preferredNetworks), options);
+  const known = tag !== undefined && ifNoneMatch !== undefined && matches(ifNoneMatch, tag);
+  const headers = known ? {} : reproxyHeaders(preferNetworks(paths, preferredNetworks), options);
   // Headers would describe the redirect, not the file; and where its replicas are may change.
-  if (options.shape === 'redirect') {
-    return { status: 302, headers: { ...addresses, 'Cache-Control': 'no-store' } };
+  if (options.shape === 'redirect' && !known) {
+    headers['Cache-Control'] = 'no-store';
+    return { status: 302, headers };
   }
-  return { status: 200, headers: { ...addresses, ...fileHeaders(options), ...kept } };
+  if (!known) addFileHeaders(headers, options);
+  addText(headers, 'ETag', tag);
+  addText(headers, 'Cache-Control', cacheControl);
+  return { status: known ? 304 : 200, headers };
 }
 
 /** The same URLs, those in the first network first; the order within a network stays. */
-export function preferNetworks(paths: readonly string[], networks: readonly string[]): string[] {
-  if (networks.length === 0) return [...paths];
+export function preferNetworks(
+  paths: readonly string[],
+  networks: readonly string[],
+): readonly string[] {
+  if (networks.length === 0) return paths;
   const lists = networks.map(networkOf);
   const rank = (path: string) => {
     const host = URL.canParse(path) ? new URL(path).hostname : '';
@@ -82,29 +86,24 @@ function networkOf(text: string): BlockList {
   return list;
 }
 
-function fileHeaders(options: ReproxyAnswerOptions): Record<string, string> {
+function addFileHeaders(headers: Record<string, string>, options: ReproxyAnswerOptions): void {
   const { contentType = 'application/octet-stream', filename, lastModified } = options;
   const { disposition = filename === undefined ? undefined : 'attachment' } = options;
-  return textHeaders({
-    'Content-Type': contentType,
-    'Content-Disposition': disposition && contentDisposition(disposition, filename),
-    'Last-Modified': lastModified?.toUTCString(),
-    'Content-Length': '0',
-  });
+  addText(headers, 'Content-Type', contentType);
+  const saved = disposition && contentDisposition(disposition, filename);
+  addText(headers, 'Content-Disposition', saved);
+  addText(headers, 'Last-Modified', lastModified?.toUTCString());
+  headers['Content-Length'] = '0';
 }
 
-/** Those that have a value. @throws BAD_ARGS for a line break or anything but ASCII. */
-function textHeaders(values: Record<string, string | undefined>): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(values)) {
-    if (value === undefined) continue;
-    if (!/^[\t -~]*$/.test(value)) {
-      const message = `${name} cannot be ${JSON.stringify(value)}: only printable ASCII can stand`;
-      throw new OmgfsError('BAD_ARGS', { message: `${message} in a header` });
-    }
-    headers[name] = value;
+/** If it has a value. @throws BAD_ARGS for a line break or anything but ASCII. */
+function addText(headers: Record<string, string>, name: string, value: string | undefined): void {
+  if (value === undefined) return;
+  if (!/^[\t -~]*$/.test(value)) {
+    const message = `${name} cannot be ${JSON.stringify(value)}: only printable ASCII can stand`;
+    throw new OmgfsError('BAD_ARGS', { message: `${message} in a header` });
   }
-  return headers;
+  headers[name] = value;
 }
 
 function quoted(etag: string): string {

@@ -49,14 +49,16 @@ export function reproxyHeaders(
   const { shape, location = locationDefault, sizeBytes, cacheSeconds, cacheFor } = options;
   if (shape === 'redirect') return { Location: first };
   if (shape === 'single') return { 'X-Reproxy-URL': first };
+  const headers: Record<string, string> = {};
   if (shape === 'nginx') {
-    const urls = paths.slice(0, nginxUrlsMax).join(' ');
-    const addresses = { 'X-Accel-Redirect': location, 'X-Reproxy-URL': urls };
-    if (cacheSeconds === undefined) return addresses;
-    const kept = { 'X-Accel-Expires': String(cacheSeconds), 'X-Reproxy-For': cacheFor ?? 'user' };
-    return { ...addresses, ...kept };
+    headers['X-Accel-Redirect'] = location;
+    headers['X-Reproxy-URL'] = paths.slice(0, nginxUrlsMax).join(' ');
+    if (cacheSeconds === undefined) return headers;
+    headers['X-Accel-Expires'] = String(cacheSeconds);
+    headers['X-Reproxy-For'] = cacheFor ?? 'user';
+    return headers;
   }
-  const headers: Record<string, string> = { 'X-REPROXY-URL': paths.join(' ') };
+  headers['X-REPROXY-URL'] = paths.join(' ');
   if (sizeBytes !== undefined) headers['X-REPROXY-EXPECTED-SIZE'] = String(sizeBytes);
   if (cacheSeconds !== undefined && cacheFor !== 'user') {
     headers['X-REPROXY-CACHE-FOR'] = `${cacheSeconds}; Content-Type Last-Modified`;

@@ -64,6 +64,9 @@ proxy_cache_convert_head off;
 # Many who want a new file at once wait for the first of them.
 proxy_cache_lock on;
 proxy_cache_lock_timeout 5s;
+# Kept files that are read over and over stay open. nginx knows each by its inode, so what was fetched
+# anew is never taken for what was there before.
+open_file_cache max=1000 inactive=20s;
 # How long the bytes are kept is not for a stored file to say.
 proxy_ignore_headers Cache-Control Expires Set-Cookie Vary
   X-Accel-Redirect X-Accel-Expires X-Accel-Buffering X-Accel-Limit-Rate;

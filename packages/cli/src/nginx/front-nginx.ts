@@ -21,7 +21,7 @@ export interface FrontNginxOptions {
   /** For its configuration, log and temporary files; of its own. */
   dir: string;
   trackers: readonly string[];
-  /** `host:port` of the application. */
+  /** `host:port` or `unix:/path` of the application. */
   application: string;
   /** Wished port on 127.0.0.1; when it is taken, and for 0, any free one. */
   port: number;

@@ -16,7 +16,7 @@ import { hopConf, nginxConf, reproxyConf } from './files.ts';
 import { type Target, targetsConf, targetsOf } from './targets.ts';
 
 export interface NginxConfigOptions {
-  /** `host:port` of the application; with it a whole `nginx.conf` is written. */
+  /** `host:port` or `unix:/path` of the application; with it a whole `nginx.conf` is written. */
   application?: string | undefined;
   /** Where that nginx listens, as its `listen` directive has it. */
   listen: string;
@@ -32,7 +32,7 @@ export function checkNginxConfig(options: NginxConfigOptions): void {
   if (cache !== undefined) checkCache(cache);
   if (answers !== undefined) checkAnswerCache(answers);
   checkAddress(listen, /^(?:[\w.-]+:)?\d{1,5}$/);
-  if (application !== undefined) checkAddress(application, /^[\w.-]+:\d{1,5}$/);
+  if (application !== undefined) checkAddress(application, /^(?:[\w.-]+:\d{1,5}|unix:\/[\w./-]+)$/);
 }
 
 /**

@@ -64,8 +64,8 @@ proxy_cache_convert_head off;
 # Many who want a new file at once wait for the first of them.
 proxy_cache_lock on;
 proxy_cache_lock_timeout 5s;
-# Kept files that are read over and over stay open. nginx knows each by its inode, so what was fetched
-# anew is never taken for what was there before.
+# Kept files that are read over and over stay open. nginx knows each by its inode, so what was
+# fetched anew is never taken for what was there before.
 open_file_cache max=1000 inactive=20s;
 # How long the bytes are kept is not for a stored file to say.
 proxy_ignore_headers Cache-Control Expires Set-Cookie Vary

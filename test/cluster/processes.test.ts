@@ -4,7 +4,7 @@
  * Method: real processes on MariaDB, killed with SIGKILL, found by their pids in `!jobs`.
  */
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
-import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
 import { freePort } from '../helpers/ports.ts';
 import { RawClient, storeRaw } from '../helpers/raw-client.ts';
@@ -166,7 +166,10 @@ async function inWork(count: number): Promise<void> {
 async function holdUpLookups(): Promise<() => void> {
   const connection = await connectTo(inject('mysql'), database);
   await connection.query('LOCK TABLES file_on WRITE');
-  return () => connection.destroy();
+  const release = () => connection.destroy();
+  // A test that fails must not hold up the others.
+  onTestFinished(release);
+  return release;
 }
 
 /** So many lines of each. */

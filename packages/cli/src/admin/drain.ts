@@ -10,6 +10,8 @@ import type { AdminContext, WithAdmin } from './context.ts';
 import { printDone, printTable } from './table.ts';
 
 const pollMs = 1000;
+/** Counting what is left on a large device takes the database long, so that it has as many rests. */
+const restsForWork = 10;
 
 interface DrainFlags {
   stop?: boolean;
@@ -78,13 +80,16 @@ async function untilSafe(
   const total = Math.max(1, left());
   const progress = createProgress({ label: 'emptying', unit: 'items', total, json });
   let shown = 0;
+  let tookMs = 0;
   try {
     while (drains.some(({ safe }) => !safe)) {
       const done = Math.max(0, total - left());
       progress.add({ items: done - shown });
       shown = done;
-      await delay(pollMs, undefined, { signal });
+      await delay(Math.max(pollMs, restsForWork * tookMs), undefined, { signal });
+      const beganMs = performance.now();
       drains = await admin.drains(place);
+      tookMs = performance.now() - beganMs;
     }
   } finally {
     progress.stop();

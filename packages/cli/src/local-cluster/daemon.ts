@@ -31,7 +31,8 @@ export interface DaemonOptions {
   onUnexpectedEnd: (message: string) => void;
 }
 
-const startMsMax = 30_000;
+/** One that ends is noticed at once; a busy machine takes its time. */
+const startMsMax = 90_000;
 const stopMsMax = 15_000;
 const lastLinesKept = 20;
 

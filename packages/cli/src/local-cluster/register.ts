@@ -8,7 +8,7 @@ export interface ClusterPlan {
   domain: string;
 }
 
-const writeableMsMax = 30_000;
+const writeableMsMax = 60_000;
 
 /** Registers what is missing, corrects ports that changed, and waits for writeable devices. */
 export async function registerCluster(pool: TrackerPool, plan: ClusterPlan): Promise<void> {

@@ -41,7 +41,7 @@ export interface FrontNginx {
   stop(): Promise<void>;
 }
 
-const startMsMax = 10_000;
+const startMsMax = 30_000;
 const graceMs = 3_000;
 const pollMs = 20;
 const keepalive = 64;

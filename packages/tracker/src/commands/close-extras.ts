@@ -33,7 +33,8 @@ export interface CloseExtras {
 /** How long a close waits for copies; the file is stored by then whatever comes. */
 const waitSecondsDefault = 10;
 const waitSecondsMax = 60;
-const lookEveryMs = 50;
+/** A first copy takes milliseconds; while none can be made, a thousand closes must not ask on. */
+const lookMs = { first: 50, most: 1_000, growth: 1.5 };
 const replicasMax = 10;
 
 /** @throws BOGUS_ARGS, BAD_PARAMS. */
@@ -193,13 +194,14 @@ export async function checkUpload(
 
 /** Waits until enough devices have the file, or for as long as a client can be kept waiting. */
 export async function waitForReplicas(
-  store: Store,
+  store: Pick<Store, 'replicasOf'>,
   { fid, replicas = 0, waitMs }: { fid: number } & Pick<CloseExtras, 'replicas' | 'waitMs'>,
 ): Promise<ReplyFields> {
   const deadline = performance.now() + waitMs;
-  for (;;) {
+  for (let restMs = lookMs.first; ; restMs = Math.min(lookMs.most, restMs * lookMs.growth)) {
     const count = (await store.replicasOf([fid])).get(fid)?.length ?? 0;
-    if (count >= replicas || performance.now() > deadline) return { devcount: count };
-    await delay(lookEveryMs);
+    const leftMs = deadline - performance.now();
+    if (count >= replicas || leftMs <= 0) return { devcount: count };
+    await delay(Math.min(restMs, leftMs));
   }
 }

@@ -10,7 +10,7 @@ import type { AdminContext, WithAdmin } from './context.ts';
 import { printDone, printTable } from './table.ts';
 
 const pollMs = 1000;
-/** Counting what is left on a large device takes the database long, so that it has as many rests. */
+/** Counting what is left on a large device is work for the database: it rests longer. */
 const restsForWork = 10;
 
 interface DrainFlags {

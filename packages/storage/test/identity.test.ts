@@ -1,6 +1,6 @@
 /** Goal: I6, a wrong disk is refused. Method: device directories are swapped, emptied and replaced
  *  under a running or restarted node, as mounts do; and a real mount. */
-import { cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
 import { expect, test } from 'vitest';
@@ -67,6 +67,21 @@ test('I6: a disk that is unmounted while the node runs is never a missing file',
   await rename(join(docroot, 'away'), join(docroot, 'dev1'));
   await until('the disk is back', async () => (await ask(url + fidPath(1, 5))).text === 'x');
   expect((await put(url + fidPath(1, 6), 'y')).status).toBe(200);
+});
+
+test('I6: nothing is made in a bare mount point, not even by the first request', async () => {
+  const { docroot, url } = await startNode();
+  await put(url + fidPath(1, 5), 'x');
+  await put(`${url}/dev2/f`, 'x');
+  for (const [device, target] of [
+    ['dev1', fidPath(1, 9_000)],
+    ['dev2', fidPath(2, 5)],
+  ] as const) {
+    await rename(join(docroot, device), join(docroot, `${device}-away`));
+    await mkdir(join(docroot, device));
+    expect((await put(url + target, 'x')).status).toBe(503);
+    expect(await readdir(join(docroot, device))).toEqual([]);
+  }
 });
 
 test('I6: a bare mount point is refused after a restart too, and gets nothing', async () => {

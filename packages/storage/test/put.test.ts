@@ -139,6 +139,11 @@ test('directories that someone removes behind the back of the node are made agai
   expect((await ask(url + fidPath(1, 6))).text).toBe('two');
   await rm(join(docroot, 'dev1', '.tmp'), { recursive: true });
   expect((await put(url + fidPath(1, 7), Buffer.alloc(500_000))).status).toBe(200);
+  // Those above a directory that is new.
+  await rm(join(docroot, 'dev1', '0'), { recursive: true });
+  expect((await put(url + fidPath(1, 9_000), 'new')).status).toBe(200);
+  await rm(join(docroot, 'dev1', '0'), { recursive: true });
+  expect((await ask(`${url}/dev1/0/000/010/`, { method: 'MKCOL' })).status).toBe(201);
 });
 
 test('what cannot be a file is refused before the body is read', async () => {

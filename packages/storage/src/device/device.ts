@@ -358,7 +358,11 @@ export class Device {
 
   #createDirectories(): Directories {
     const durable = this.#context.sync !== 'never';
-    return new Directories(this.#root, { durable, run: this.run });
+    const verify = async () => {
+      await this.look();
+      this.assertWritable();
+    };
+    return new Directories(this.#root, { durable, run: this.run, verify });
   }
 
   #changeRoot(root: string): void {

@@ -11,10 +11,19 @@ import { SharedRun } from './shared-run.ts';
 /** About 8 MB at most; beyond it the oldest are looked at again. */
 const rememberedMax = 50_000;
 
+export interface DirectoriesOptions {
+  durable: boolean;
+  /** Where the calls take their turn. */
+  run: Runner;
+  /** Looks whether the right disk is there. @throws DEVICE_REFUSED. */
+  verify: () => Promise<void>;
+}
+
 export class Directories {
   readonly #root: string;
   readonly #durable: boolean;
   readonly #run: Runner;
+  readonly #verify: () => Promise<void>;
   /** Directories whose entry in their parent this process has synced. */
   readonly #made = new RecentMap<string, true>(rememberedMax);
   /** Directories that were seen to be no links, with none above them. */
@@ -23,10 +32,11 @@ export class Directories {
   readonly #syncs = new Map<string, SharedRun>();
 
   /** @param root the device directory, without symbolic links. */
-  constructor(root: string, { durable, run }: { durable: boolean; run: Runner }) {
+  constructor(root: string, { durable, run, verify }: DirectoriesOptions) {
     this.#root = root;
     this.#durable = durable;
     this.#run = run;
+    this.#verify = verify;
   }
 
   /** Whether there is nothing to `ensure`. */
@@ -37,7 +47,7 @@ export class Directories {
   /**
    * Makes a directory, relative to the device, and those above it. When it resolves, all of them
    * survive a power cut. @returns whether it was not there before.
-   * @throws PATH_CONFLICT when something else has one of the names.
+   * @throws PATH_CONFLICT when something else has one of the names, DEVICE_REFUSED.
    */
   ensure(directory: string): Promise<boolean> {
     if (this.has(directory)) return Promise.resolve(false);
@@ -85,9 +95,19 @@ export class Directories {
     const parent = parentOf(directory);
     await this.ensure(parent);
     const path = this.#pathOf(directory);
+    const make = () => this.#run(() => mkdir(path, 0o755));
     let created = true;
     try {
-      await this.#run(() => mkdir(path, 0o755));
+      // Where a disk was unmounted is a bare directory, which would take it (I6).
+      if (parent === '') await this.#verify();
+      await make().catch(async (error: unknown) => {
+        if (errnoOf(error) !== 'ENOENT') throw error;
+        // Someone tidies away empty directories behind our back, or the disk is gone.
+        await this.#verify();
+        this.forget();
+        await this.ensure(parent);
+        await make();
+      });
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
       created = false;

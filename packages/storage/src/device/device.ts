@@ -358,11 +358,7 @@ export class Device {
 
   #createDirectories(): Directories {
     const durable = this.#context.sync !== 'never';
-    const verify = async () => {
-      await this.look();
-      this.assertWritable();
-    };
-    return new Directories(this.#root, { durable, run: this.run, verify });
+    return new Directories(this.#root, { durable, run: this.run, disk: this });
   }
 
   #changeRoot(root: string): void {

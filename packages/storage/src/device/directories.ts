@@ -15,15 +15,19 @@ export interface DirectoriesOptions {
   durable: boolean;
   /** Where the calls take their turn. */
   run: Runner;
-  /** Looks whether the right disk is there. @throws DEVICE_REFUSED. */
-  verify: () => Promise<void>;
+  /** Says whether the right disk is there. */
+  disk: {
+    look(): Promise<void>;
+    /** @throws DEVICE_REFUSED. */
+    assertWritable(): void;
+  };
 }
 
 export class Directories {
   readonly #root: string;
   readonly #durable: boolean;
   readonly #run: Runner;
-  readonly #verify: () => Promise<void>;
+  readonly #disk: DirectoriesOptions['disk'];
   /** Directories whose entry in their parent this process has synced. */
   readonly #made = new RecentMap<string, true>(rememberedMax);
   /** Directories that were seen to be no links, with none above them. */
@@ -32,11 +36,11 @@ export class Directories {
   readonly #syncs = new Map<string, SharedRun>();
 
   /** @param root the device directory, without symbolic links. */
-  constructor(root: string, { durable, run, verify }: DirectoriesOptions) {
+  constructor(root: string, { durable, run, disk }: DirectoriesOptions) {
     this.#root = root;
     this.#durable = durable;
     this.#run = run;
-    this.#verify = verify;
+    this.#disk = disk;
   }
 
   /** Whether there is nothing to `ensure`. */
@@ -124,6 +128,11 @@ export class Directories {
     await this.sync(parent);
     this.#made.set(directory, true);
     return created;
+  }
+
+  async #verify(): Promise<void> {
+    await this.#disk.look();
+    this.#disk.assertWritable();
   }
 
   #pathOf(directory: string): string {

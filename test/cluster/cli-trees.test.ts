@@ -3,7 +3,17 @@
  * Method: the built command on a real cluster, with real directories.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
@@ -94,15 +104,56 @@ test('get -r makes directories of what keeps the empty folders of a share', asyn
   ]);
 });
 
-test('a key cannot lead out of the directory', async () => {
+test('a key cannot lead out of the directory, nor become the file of another', async () => {
   const client = createClient({ trackers: [...cluster.trackers], domain: 'main' });
-  for (const key of ['e/../../out', 'e/ok', 'e/dir/']) await client.put(key, Buffer.from('x'));
+  const keys = [
+    'e/../../out',
+    'e/ok',
+    'e/dir/',
+    'e/a//b',
+    'e/a/./b',
+    'e//twin',
+    'e/twin',
+    'e//alone',
+  ];
+  for (const key of keys) await client.put(key, Buffer.from('x'));
   await client.close();
   const { code, err } = await run('get', '-r', 'e/', 'inside');
   expect(code).toBe(1);
   expect(err).toContain("'../../out' cannot be a file below inside");
-  expect(err).toContain('2 of 3 failed');
-  expect(readFileSync(join(dir, 'inside/ok'), 'utf8')).toBe('x');
+  expect(err).toContain("'e//twin' and 'e/twin' would both become one file");
+  expect(err).toContain('5 of 8 failed');
+  expect(readdirSync(join(dir, 'inside')).toSorted()).toEqual(['alone', 'ok', 'twin']);
+});
+
+test('what of a tree is not stored is said', async () => {
+  mkdirSync(join(dir, 'odd'));
+  for (const name of ['plain', 'no text \xff']) {
+    writeFileSync(Buffer.from(join(dir, 'odd', name), 'latin1'), 'x');
+  }
+  symlinkSync('plain', join(dir, 'odd/link'));
+  for (const args of [
+    ['put', '-r', 'odd', '--prefix', 'odd/'],
+    ['sync', 'odd', 'odd/'],
+    ['sync', '-n', 'odd'],
+  ]) {
+    const { code, err } = await run(...args);
+    expect({ args, code }).toEqual({ args, code: 1 });
+    expect(err).toContain('left out: odd/link is a symbolic link');
+    expect(err).toContain("cannot store 'odd/no text \ufffd': its name is no UTF-8");
+  }
+  expect((await run('cat', 'odd/plain')).out.toString()).toBe('x');
+});
+
+test('output that cannot be written is a failure', () => {
+  const full = openSync('/dev/full', 'w');
+  const args = ['--tracker', cluster.trackers[0] ?? '', '--domain', 'main', '--json', 'ls'];
+  const { status, stderr } = spawnSync(process.execPath, [omgfsScript, ...args], {
+    ...{ cwd: dir, encoding: 'utf8', stdio: ['ignore', full, 'pipe'] },
+  });
+  closeSync(full);
+  expect(status).toBe(1);
+  expect(JSON.parse(stderr).error.message).toContain('cannot write to standard output: ENOSPC');
 });
 
 test('cat, paths, url and du', async () => {
@@ -132,7 +183,8 @@ test('the configuration file names trackers and domain', () => {
       encoding: 'utf8',
     });
   expect(ask({ OMGFS_CONFIG: file }).stdout).toBe('one\n');
-  expect(ask({ HOME: dir }).stderr).toContain('no tracker is named');
+  const unset = { OMGFS_TRACKERS: '', OMGFS_DOMAIN: '' };
+  expect(ask({ HOME: dir, ...unset }).stderr).toContain('no tracker is named');
   writeFileSync(join(dir, '.mogilefs.conf'), readFileSync(file));
   expect(ask({ HOME: dir }).stdout).toBe('one\n');
   expect(ask({ OMGFS_CONFIG: join(dir, 'none') }).stderr).toContain('cannot read');

@@ -32,14 +32,20 @@ export function findTarget(
 
 /** The domain of keys; undefined when none is named anywhere. */
 export function findDomain(flags: { domain?: string }, env = process.env): string | undefined {
-  return flags.domain ?? env.OMGFS_DOMAIN ?? runningHere()?.domain ?? fromFile('domain', env);
+  return (
+    flags.domain ??
+    (env.OMGFS_DOMAIN || undefined) ??
+    runningHere()?.domain ??
+    fromFile('domain', env)
+  );
 }
 
 /** The trackers to talk to. @throws NO_TRACKER_UP with the ways to name them. */
 export function findTrackers(flags: { tracker?: string }, env = process.env): string[] {
   const trackers =
     flags.tracker?.split(',') ??
-    env.OMGFS_TRACKERS?.split(',') ??
+    // Set and empty is as good as not set.
+    (env.OMGFS_TRACKERS || undefined)?.split(',') ??
     runningHere()?.trackerPorts.map((port) => `127.0.0.1:${port}`) ??
     fromFile('trackers', env)?.split(',');
   if (trackers !== undefined) return trackers.map((address) => address.trim());

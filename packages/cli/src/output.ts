@@ -1,6 +1,7 @@
 /** What the command shows: progress bars on terminals, JSON for scripts, errors with advice. */
 import { type ErrorCode, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import { SingleBar } from 'cli-progress';
+import type { Tree } from './tree.ts';
 
 export interface Progress {
   /** Counts on; `items` are files, `bytes` what was moved. */
@@ -151,6 +152,23 @@ export async function about<T>(what: string, key: string, work: Promise<T>): Pro
       cause: thrown,
     });
   }
+}
+
+/** Says what of a tree is not stored. @returns how many of it should have been. */
+export function printLeft(
+  { others, unnamed }: Pick<Tree, 'others' | 'unnamed'>,
+  options: { json: boolean },
+): number {
+  for (const path of others) {
+    const note = `left out: ${printable(path)} is a symbolic link or no file`;
+    process.stderr.write(`${options.json ? JSON.stringify({ note }) : note}\n`);
+  }
+  for (const path of unnamed) {
+    const advice = "rename it, or store a file as 'omgfs put - KEY < FILE'";
+    const message = `cannot store '${printable(path)}': its name is no UTF-8; ${advice}`;
+    printError(new OmgfsError('BAD_ARGS', { message }), options);
+  }
+  return unnamed.length;
 }
 
 /** An error of several files, each printed already. */

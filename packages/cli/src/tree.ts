@@ -1,4 +1,5 @@
 /** Files below a directory, and a bounded number of things done at once. */
+import { isUtf8 } from 'node:buffer';
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 
@@ -10,33 +11,46 @@ export interface TreeFile {
   bytes: number;
 }
 
+export interface Tree {
+  /** In order of their names. */
+  files: TreeFile[];
+  /** Symbolic links, which are not followed, and what is neither file nor directory. */
+  others: string[];
+  /** Files and directories whose names are no UTF-8 and so no text; as they can be shown. */
+  unnamed: string[];
+}
+
 /**
- * All regular files, in order of their names; symbolic links are not followed, and what vanishes
- * meanwhile is left out. `skip` is asked with the path of every file and directory.
+ * What is below a directory; what vanishes meanwhile is left out. `skip` is asked with the path of
+ * every file and directory.
  */
 export async function walkTree(
   root: string,
   options: { skip?: (path: string) => boolean } = {},
-): Promise<TreeFile[]> {
-  const files: TreeFile[] = [];
+): Promise<Tree> {
+  const tree: Tree = { files: [], others: [], unnamed: [] };
   const visit = async (dir: string): Promise<void> => {
-    const entries = await readdir(dir, { withFileTypes: true }).catch((error: unknown) => {
+    // As text, another file might be found under the name that is shown.
+    const listing = readdir(dir, { withFileTypes: true, encoding: 'buffer' });
+    const entries = await listing.catch((error: unknown) => {
       if (dir === root) throw error;
       return unlessGone(error, []);
     });
     for (const entry of entries) {
-      const path = join(dir, entry.name);
+      const path = join(dir, entry.name.toString());
       if (options.skip?.(path)) continue;
-      if (entry.isDirectory()) await visit(path);
+      if (!isUtf8(entry.name)) tree.unnamed.push(path);
+      else if (entry.isDirectory()) await visit(path);
       else if (entry.isFile()) {
         const stats = await stat(path).catch((error: unknown) => unlessGone(error, undefined));
         const name = relative(root, path).split(sep).join('/');
-        if (stats !== undefined) files.push({ path, name, bytes: stats.size });
-      }
+        if (stats !== undefined) tree.files.push({ path, name, bytes: stats.size });
+      } else tree.others.push(path);
     }
   };
   await visit(root);
-  return files.sort((a, b) => (a.name < b.name ? -1 : 1));
+  tree.files.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return tree;
 }
 
 function unlessGone<T>(error: unknown, instead: T): T {

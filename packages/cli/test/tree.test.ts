@@ -15,11 +15,16 @@ describe('walkTree', () => {
     writeFileSync(join(dir, 'a.txt'), '1');
     writeFileSync(join(dir, 'skipped/x'), '');
     symlinkSync('/', join(dir, 'link'));
-    const files = await walkTree(dir, { skip: (path) => basename(path) === 'skipped' });
+    writeFileSync(Buffer.from(`${dir}/b/\xff`, 'latin1'), '');
+    const { files, others, unnamed } = await walkTree(dir, {
+      skip: (path) => basename(path) === 'skipped',
+    });
     expect(files.map(({ name, bytes }) => [name, bytes])).toEqual([
       ['a.txt', 1],
       ['b/deep/2.txt', 2],
     ]);
+    expect(others).toEqual([join(dir, 'link')]);
+    expect(unnamed).toEqual([join(dir, 'b/\ufffd')]);
   });
 
   test('a directory that is not there is an error', async () => {

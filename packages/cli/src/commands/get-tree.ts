@@ -1,8 +1,8 @@
 /** `omgfs get -r`: all files below a prefix as a directory tree. */
 import { mkdir } from 'node:fs/promises';
-import { dirname, join, normalize, sep } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import type { Client } from '@omgfs/client';
-import { OmgfsError } from '@omgfs/protocol';
+import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import {
   about,
   createProgress,
@@ -48,6 +48,7 @@ export async function getTreeCommand(
         return;
       }
       const path = pathBelow(target, name);
+      if (name.startsWith('/')) await checkAlone(client, prefix + name.slice(1), { key, signal });
       await mkdir(dirname(path), { recursive: true });
       const download = await about('cannot fetch', key, client.get(key, { signal }));
       const quiet = { key, download, json: true, signal };
@@ -81,11 +82,32 @@ export async function getTreeCommand(
   if (!json) printLine(`${files} files in ${target}`);
 }
 
-/** A key is chosen by whoever uploads: it must not lead out of the directory. @throws BAD_ARGS. */
+/**
+ * A key is chosen by whoever uploads: it must not lead out of the directory, nor become the file of
+ * another key. One slash before it does no harm, and has many a key.
+ * @throws BAD_ARGS.
+ */
 function pathBelow(target: string, name: string): string {
-  const path = normalize(join(target, name));
-  const root = normalize(target).replace(/[/\\]+$/, '');
-  const inside = path.startsWith(root === '.' ? '' : root + sep) && !/^\.\.(?:[/\\]|$)/.test(path);
-  if (inside && !name.includes('\0') && !/[/\\]$|^$/.test(name)) return path;
-  throw new OmgfsError('BAD_ARGS', { message: `'${name}' cannot be a file below ${target}` });
+  const parts = name.replace(/^\//, '').split('/');
+  const isPlain = parts.every((part) => !['', '.', '..'].includes(part)) && !name.includes('\0');
+  if (isPlain && (sep === '/' || !name.includes(sep))) return join(target, ...parts);
+  const advice = "fetch it by itself with 'omgfs get KEY FILE'";
+  const message = `'${printable(name)}' cannot be a file below ${target}; ${advice}`;
+  throw new OmgfsError('BAD_ARGS', { message });
+}
+
+/** @throws BAD_ARGS when there is a key that would become the same file. */
+async function checkAlone(
+  client: Client,
+  twin: string,
+  { key, signal }: { key: string; signal: AbortSignal },
+): Promise<void> {
+  const found = await client.paths(twin, { count: 1, signal }).catch((error: unknown) => {
+    if (toOmgfsError(error).code === 'UNKNOWN_KEY') return undefined;
+    throw error;
+  });
+  if (found === undefined) return;
+  const both = `'${printable(key)}' and '${printable(twin)}' would both become one file`;
+  const advice = "fetch one by itself with 'omgfs get KEY FILE'";
+  throw new OmgfsError('BAD_ARGS', { message: `${both}; ${advice}` });
 }

@@ -10,6 +10,7 @@ import {
   type Progress,
   printError,
   printJson,
+  printLeft,
   printLine,
   shownKey,
   someFailed,
@@ -32,6 +33,12 @@ interface Upload {
   bytes: number | undefined;
 }
 
+interface Plan {
+  uploads: Upload[];
+  /** What could not be planned, and was said. */
+  left: number;
+}
+
 /** Failures that every further file would share. */
 const hopeless = new Set<ErrorCode>(['NO_TRACKER_UP', 'UNREG_DOMAIN', 'UNREG_CLASS']);
 
@@ -45,12 +52,12 @@ export async function putCommand(
   sources: readonly string[],
   options: PutCommandOptions,
 ): Promise<void> {
-  const uploads = await planUploads(sources, options);
-  const single = uploads.length === 1;
+  const { uploads, left } = await planUploads(sources, options);
+  const single = uploads.length === 1 && left === 0;
   const total = sum(uploads.map(({ bytes }) => bytes));
   const label = (single ? uploads[0]?.key : undefined) ?? `${uploads.length} files`;
   const progress = createProgress({ label, unit: 'bytes', total, json: options.json });
-  let failed = 0;
+  let failed = left;
   let storedBytes = 0;
   try {
     await inParallel(uploads, { concurrency: options.jobs }, async (upload) => {
@@ -68,7 +75,7 @@ export async function putCommand(
   } finally {
     progress.stop();
   }
-  if (failed > 0) throw someFailed(failed, uploads.length);
+  if (failed > 0) throw someFailed(failed, uploads.length + left);
   if (!options.json && !single) printLine(`${uploads.length} files, ${formatBytes(storedBytes)}`);
 }
 
@@ -88,16 +95,14 @@ function putOne(
   return about('cannot store', key, client.put(key, source, request));
 }
 
-async function planUploads(
-  sources: readonly string[],
-  options: PutCommandOptions,
-): Promise<Upload[]> {
+async function planUploads(sources: readonly string[], options: PutCommandOptions): Promise<Plan> {
   const { key, prefix = '' } = options;
-  if (sources.includes('-')) return [standardInput(sources, options)];
+  if (sources.includes('-')) return { uploads: [standardInput(sources, options)], left: 0 };
   if (key !== undefined && (sources.length > 1 || options.recursive || prefix !== '')) {
     throw refused('--key names a single file; use --prefix for several');
   }
   const uploads: Upload[] = [];
+  let left = 0;
   const pathOf = new Map<string, string>();
   const plan = (name: string, { path, bytes }: { path: string; bytes: number }) => {
     const wanted = key ?? prefix + name;
@@ -114,10 +119,13 @@ async function planUploads(
       throw refused(`cannot read ${path}: ${cause.message}${hint}`);
     });
     if (!stats.isDirectory()) plan(basename(path), { path, bytes: stats.size });
-    else if (options.recursive) for (const file of await walkTree(path)) plan(file.name, file);
-    else throw refused(`${path} is a directory; store all files below it with --recursive`);
+    else if (options.recursive) {
+      const tree = await walkTree(path);
+      left += printLeft(tree, options);
+      for (const file of tree.files) plan(file.name, file);
+    } else throw refused(`${path} is a directory; store all files below it with --recursive`);
   }
-  return uploads;
+  return { uploads, left };
 }
 
 function standardInput(sources: readonly string[], options: PutCommandOptions): Upload {

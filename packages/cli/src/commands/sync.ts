@@ -11,6 +11,7 @@ import {
   formatBytes,
   printError,
   printJson,
+  printLeft,
   printLine,
   shownKey,
   someFailed,
@@ -47,16 +48,18 @@ export async function syncCommand(
   if (stats?.isDirectory() !== true) {
     throw new OmgfsError('BAD_ARGS', { message: `${directory} is no directory` });
   }
-  const changes = await findChanges(client, { directory, prefix, options });
+  const tree = await walkTree(directory);
+  const left = printLeft(tree, options);
+  const changes = await findChanges(client, { files: tree.files, prefix, options });
   if (options.dryRun) {
     for (const { action, key } of changes) {
       if (options.json) printJson({ action, key });
       else printLine(`${action.padEnd(6)}  ${shownKey(key)}`);
     }
-    return;
   }
-  const failed = await apply(client, changes, options);
-  if (failed > 0) throw someFailed(failed, changes.length);
+  const failed = left + (options.dryRun ? 0 : await apply(client, changes, options));
+  if (failed > 0) throw someFailed(failed, changes.length + left);
+  if (options.dryRun) return;
   if (options.json) return;
   const put = changes.filter(({ action }) => action === 'put');
   const bytes = put.reduce((sum, { file }) => sum + (file?.bytes ?? 0), 0);
@@ -66,13 +69,11 @@ export async function syncCommand(
 
 async function findChanges(
   client: Client,
-  place: { directory: string; prefix: string; options: SyncOptions },
+  place: { files: readonly TreeFile[]; prefix: string; options: SyncOptions },
 ): Promise<Change[]> {
-  const { directory, prefix, options } = place;
+  const { files, prefix, options } = place;
   const { signal, jobs } = options;
-  const wanted = new Map(
-    (await walkTree(directory)).map((file) => [prefix + file.name, file] as const),
-  );
+  const wanted = new Map(files.map((file) => [prefix + file.name, file] as const));
   const changes: Change[] = [];
   await inParallel([...wanted], { concurrency: jobs }, async ([key, file]) => {
     signal.throwIfAborted();

@@ -71,7 +71,7 @@ export async function demoCommand(options: DemoOptions): Promise<void> {
 /** A tree that is named is stored whole, except for the state directory, which grows meanwhile. */
 async function findFiles(tree: string, options: DemoOptions): Promise<TreeFile[]> {
   const state = resolve(options.dir);
-  const files = await walkTree(tree, {
+  const { files } = await walkTree(tree, {
     skip: (path) => path === state || (options.tree === undefined && notItsOwn.has(basename(path))),
   }).catch((cause: Error) => {
     throw new OmgfsError('BAD_ARGS', { message: `cannot read ${tree}: ${cause.message}`, cause });

@@ -226,7 +226,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
       program: text('serverbin') || undefined,
       path: env.PATH ?? '',
       workers: workersOf(text('nginx-workers')),
-      links: choice('nginx-links', text('nginx-links'), ['refuse', 'follow']),
+      links: choice('nginx-links', text('nginx-links'), ['refuse', 'check', 'follow']),
     },
     dav: choice('dav', text('dav'), ['off', 'readonly', 'full']),
     connectionsMax: atLeastOne('maxconns', number('maxconns')),

@@ -126,7 +126,7 @@ const table = [
     name: 'nginx-links',
     kind: 'TEXT',
     fallback: 'refuse',
-    help: 'links inside a device: refuse, or follow, which is faster',
+    help: 'links inside a device: refuse, check (by nginx itself), or follow',
   },
   {
     name: 'iostat',

@@ -103,7 +103,7 @@ function createParts(
   const counts = new RequestCounts();
   const common = { devices, buffers, dav, scrubs, pieces, log, counts };
   const settings = { ...common, access, connectionsMax, stallMs };
-  const nginx = config.server === 'nginx' ? createNginx(config, log) : undefined;
+  const nginx = config.server === 'nginx' ? createNginx(config, devices, log) : undefined;
   const server = new StorageServer({ ...settings, behindFront: nginx !== undefined });
   const tlsServer = tls && new StorageServer({ ...settings, behindFront: false, tls });
   const servers = tlsServer === undefined ? [server] : [server, tlsServer];
@@ -192,7 +192,7 @@ function createSideChannel(options: {
 }
 
 /** @throws FAILURE when no port is named: what nginx gets by chance could not be told. */
-function createNginx(config: StorageConfig, log: Log): Nginx {
+function createNginx(config: StorageConfig, devices: Devices, log: Log): Nginx {
   if (config.httpPort === 0) {
     throw new OmgfsError('FAILURE', { message: 'server = nginx needs a port in httplisten.' });
   }
@@ -211,6 +211,10 @@ function createNginx(config: StorageConfig, log: Log): Nginx {
     connectionsMax: config.connectionsMax,
     // Its workers must be able to reach what this process stores.
     user: process.getuid?.() === 0 ? userInfo().username : undefined,
+    disks: () =>
+      devices.all().flatMap(({ devid, state, root, stamp }) => {
+        return state === 'ready' ? [{ name: `dev${devid}`, root, stamp }] : [];
+      }),
     log,
   });
 }

@@ -4,7 +4,7 @@
  * nginx is the real one; it is killed, and its node as well, with SIGKILL.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, rename, symlink, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rmdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -136,7 +136,8 @@ describe('the same answers', () => {
     const outside = await createDocroot(1);
     await mkdir(join(outside, 'dev1/0/000/000'), { recursive: true });
     await writeFile(join(outside, fid), 'not of this device');
-    for (const start of [startNode, startWithNginx]) {
+    const checked = () => startWithNginx({ nginx: { ...nginxOptions, links: 'check' } });
+    for (const start of [startNode, startWithNginx, checked]) {
       const { url, docroot } = await start();
       await put(`${url}/dev1/0/001/000/0001000000.fid`, 'x');
       await symlink(join(outside, fid), join(docroot, '/dev1/0/001/000/0001000042.fid'));
@@ -206,15 +207,32 @@ describe('the same answers', () => {
 
 describe('disks and processes', () => {
   test('a device without its disk is refused, not missing (I6)', async () => {
-    const { docroot, url } = await startWithNginx();
+    const { docroot, url } = await startWithNginx({ sweepMs: 100 });
+    const [there, away] = ['dev1', 'away'].map((name) => join(docroot, name)) as [string, string];
     await put(`${url}${fid}`, 'hello');
-    await rename(join(docroot, 'dev1'), join(docroot, 'away'));
-    await mkdir(join(docroot, 'dev1'));
+    await rename(there, away);
+    await mkdir(there);
     await until('the missing disk is noticed', async () => {
       return (await ask(`${url}${fid}`)).status === 503;
     });
     expect((await put(`${url}${fid}`, 'x')).status).toBe(503);
     expect((await ask(`${url}/dev2/0/000/000/0000000042.fid`)).status).toBe(404);
+    await rmdir(there);
+    await rename(away, there);
+    await until('it is back', async () => (await put(`${url}${fid}`, 'again')).status === 200);
+    expect((await ask(`${url}${fid}`)).text).toBe('again');
+  });
+
+  test('another disk in the place of one: what it has is read, and what the other had is not', async () => {
+    const { docroot, url } = await startWithNginx({ sweepMs: 100 });
+    const other = fid.replace('42.fid', '43.fid');
+    await put(`${url}${fid}`, 'on the first');
+    await cp(join(docroot, 'dev1'), join(docroot, 'spare'), { recursive: true });
+    await rename(join(docroot, 'spare', fid.slice(6)), join(docroot, 'spare', other.slice(6)));
+    await rename(join(docroot, 'dev1'), join(docroot, 'away'));
+    await rename(join(docroot, 'spare'), join(docroot, 'dev1'));
+    await until('the first is let go', async () => (await ask(`${url}${fid}`)).status === 404);
+    expect((await ask(`${url}${other}`)).text).toBe('on the first');
   });
 
   test('nginx is started again when its master is killed, without the old workers', async () => {

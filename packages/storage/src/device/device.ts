@@ -97,6 +97,11 @@ export class Device {
     return this.#root;
   }
 
+  /** Of the identity file: another one when another disk is in the slot. */
+  get stamp(): string {
+    return this.#stamp;
+  }
+
   get directories(): Directories {
     return this.#directories;
   }
@@ -256,12 +261,10 @@ export class Device {
 
   async #isUnchanged(): Promise<boolean> {
     if (this.#condition.state !== 'ready') return false;
-    try {
-      return (await identityStamp(this.#slot)) === this.#stamp;
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return false;
-      throw error;
-    }
+    const stamp = await identityStamp(this.#slot).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
+    return stamp === this.#stamp;
   }
 
   async #identify(): Promise<Condition> {

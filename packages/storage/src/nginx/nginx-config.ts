@@ -24,8 +24,11 @@ export interface NginxPlan {
   user: string | undefined;
   /** A number, or `auto` for one for each core. */
   workers: string;
-  /** Symbolic links inside a device; to refuse them, nginx opens each directory of a path. */
-  links: 'refuse' | 'follow';
+  /**
+   * Symbolic links inside a device: refused by the kernel, where it can, else as with `check`, by
+   * nginx, which opens each directory of a path for that.
+   */
+  links: 'refuse' | 'check' | 'follow';
 }
 
 /** The text of the configuration file. @throws Error when a path cannot stand in one. */
@@ -112,7 +115,7 @@ function staticFiles({ docroot, links }: NginxPlan): string {
   const file = `      root ${docroot};
       # The same on every replica: number and length (a file time would differ).
       add_header ETag '"$fid-$sent_http_content_length"';
-${links === 'refuse' ? refuseLinks : ''}      log_not_found off;
+${links === 'follow' ? '' : refuseLinks}      log_not_found off;
       # 405 is what nginx has for methods other than GET and HEAD.
       error_page 403 404 405 418 500 = @node;`;
   return `    recursive_error_pages on;

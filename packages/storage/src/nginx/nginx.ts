@@ -11,12 +11,15 @@ import { OmgfsError } from '@omgfs/protocol';
 import type { Log } from '../log.ts';
 import { endLeftoverNginx } from './leftovers.ts';
 import { type NginxPlan, nginxConfig } from './nginx-config.ts';
+import { type Disk, View } from './view.ts';
 
 export interface NginxOptions extends NginxPlan {
   /** Program, or undefined to look for it. */
   program: string | undefined;
   /** Folders to look for it in, as PATH has them. */
   path: string;
+  /** Devices that it may read now. */
+  disks: () => readonly Disk[];
   log: Log;
 }
 
@@ -35,6 +38,9 @@ const restartMs = { first: 200, most: 10_000 };
 export class Nginx {
   readonly #options: NginxOptions;
   readonly #configFile: string;
+  readonly #viewDir: string;
+  /** Where the kernel is to refuse links, and can. */
+  #view: View | undefined;
   #child: ChildProcess | undefined;
   #stopping = false;
   #restarts = 0;
@@ -44,6 +50,7 @@ export class Nginx {
   constructor(options: NginxOptions) {
     this.#options = options;
     this.#configFile = join(options.runDir, 'nginx.conf');
+    this.#viewDir = join(options.runDir, 'view');
   }
 
   /** Where our own process has to serve. */
@@ -54,13 +61,17 @@ export class Nginx {
   /** Makes its directory, which the socket lies in as well. */
   prepare(): void {
     mkdirSync(this.#options.runDir, { recursive: true, mode: 0o700 });
+    mkdirSync(this.#viewDir, { recursive: true });
   }
 
   /** Resolves when it accepts connections. @throws FAILURE with its last words. */
   async start(): Promise<void> {
     // One that a killed node left behind holds the port.
     await endLeftoverNginx(this.#options.runDir);
-    writeFileSync(this.#configFile, nginxConfig(this.#options));
+    this.#view = await this.#createView();
+    // Links are refused before nginx sees them then.
+    const seen = this.#view && ({ docroot: this.#view.dir, links: 'follow' } as const);
+    writeFileSync(this.#configFile, nginxConfig({ ...this.#options, ...seen }));
     process.once('exit', this.#onExit);
     await this.#launch();
   }
@@ -68,6 +79,7 @@ export class Nginx {
   /** Lets requests in flight end for at most `graceMs`. */
   async stop({ graceMs }: { graceMs: number }): Promise<void> {
     this.#stopping = true;
+    this.#view?.stop();
     process.off('exit', this.#onExit);
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -105,23 +117,38 @@ export class Nginx {
     }
   }
 
+  async #createView(): Promise<View | undefined> {
+    const { links, listen, nodeOnly, disks, log } = this.#options;
+    if (links !== 'refuse' || nodeOnly) return undefined;
+    // A right to low ports, given to somebody who is not root, ends at a user namespace.
+    if (process.getuid?.() !== 0 && listen.some(({ port }) => port < 1024)) return undefined;
+    const view = new View({ dir: this.#viewDir, disks, log });
+    return (await view.isPossible()) ? view : undefined;
+  }
+
   async #launch(): Promise<void> {
-    const { log } = this.#options;
-    const program = this.#options.program ?? findNginx(this.#options.path);
-    const args = ['-p', this.#options.runDir, '-c', this.#configFile, '-e', 'stderr'];
+    const { log, links } = this.#options;
+    const view = this.#view;
+    const nginx = findNginx(this.#options);
+    const command = [nginx, '-p', this.#options.runDir, '-c', this.#configFile, '-e', 'stderr'];
+    const [program = nginx, ...args] = view?.around(command) ?? command;
     // It appears when nginx has its ports: until then whatever accepts there is somebody else.
     rmSync(this.#pidFile, { force: true });
     // Of one that was killed; nginx does not take it over.
     rmSync(this.#options.statusSocket, { force: true });
-    const stdio = ['ignore', 'ignore', 'pipe'] as const;
-    const child = spawn(program, args, { cwd: this.#options.runDir, stdio: [...stdio] });
+    const orders = view === undefined ? [] : (['pipe', 'pipe'] as const);
+    const child = spawn(program, args, {
+      cwd: this.#options.runDir,
+      stdio: ['ignore', 'ignore', 'pipe', ...orders],
+    });
     this.#child = child;
     const lastWords: string[] = [];
-    createInterface({ input: child.stderr }).on('line', (reason) => {
+    const said = (reason: string) => {
       lastWords.push(reason);
       if (lastWords.length > 5) lastWords.shift();
       log.warn({ reason }, 'nginx.said');
-    });
+    };
+    if (child.stderr !== null) createInterface({ input: child.stderr }).on('line', said);
     const failure = (what: string) => {
       const message = `nginx ${what}: ${lastWords.join(' ') || 'it said nothing'}`;
       return new OmgfsError('FAILURE', { message });
@@ -143,7 +170,10 @@ export class Nginx {
       await delay(pollMs);
     }
     if (gone !== undefined) throw gone;
-    log.info({ program, pid: child.pid }, 'nginx.started');
+    await view?.follow(child);
+    const refuses = view === undefined ? 'nginx' : 'kernel';
+    const refusedBy = links === 'follow' ? undefined : refuses;
+    log.info({ program: nginx, pid: child.pid, linksRefusedBy: refusedBy }, 'nginx.started');
     this.#restarts = 0;
     if (child.exitCode !== null || child.signalCode !== null) void this.#restart();
     else child.once('exit', () => void this.#restart());
@@ -178,7 +208,12 @@ export class Nginx {
 }
 
 /** @throws FAILURE when it is not installed. */
-function findNginx(path: string): string {
+function findNginx({ program, path }: Pick<NginxOptions, 'program' | 'path'>): string {
+  if (program !== undefined) {
+    if (!program.includes('/') || existsSync(program)) return program;
+    const message = `nginx could not be started: --serverbin ${program} does not exist.`;
+    throw new OmgfsError('FAILURE', { message });
+  }
   const folders = [...path.split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   const found = folders.map((folder) => join(folder, 'nginx')).find((file) => existsSync(file));
   if (found !== undefined) return found;

@@ -223,7 +223,7 @@ describe('disks and processes', () => {
     expect((await ask(`${url}${fid}`)).text).toBe('again');
   });
 
-  test('another disk in the place of one: what it has is read, and what the other had is not', async () => {
+  test('of another disk in its place is read what it has, and not what the other had', async () => {
     const { docroot, url } = await startWithNginx({ sweepMs: 100 });
     const other = fid.replace('42.fid', '43.fid');
     await put(`${url}${fid}`, 'on the first');

@@ -66,7 +66,7 @@ exec "$@" 3<&- 4>&-
 
 /** Mounts and unmounts outside are seen inside, so that no disk is held that was not shown. */
 const apart = ['--mount', '--propagation', 'slave'];
-/** Who is not root may do it as owner of a user namespace, with no right outside; nginx has none. */
+/** Others may do it as owners of a user namespace, with no right outside; nginx has none inside. */
 const asUser = {
   unshare: ['--user', '--map-current-user', '--keep-caps', ...apart],
   exec: ['setpriv', '--inh-caps=-all', '--ambient-caps=-all', '--'],

@@ -4,6 +4,13 @@
  */
 import { setMaxListeners } from 'node:events';
 
+/** What ends work of which many things may be going on at once: Node takes more than ten for a leak. */
+export function stopController(): AbortController {
+  const stop = new AbortController();
+  setMaxListeners(0, stop.signal);
+  return stop;
+}
+
 /** Runs `work` under a signal that ends with the first of `signals`, which keep nothing of it. */
 export async function underAny<T>(
   signals: readonly AbortSignal[],

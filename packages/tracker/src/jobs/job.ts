@@ -4,6 +4,7 @@
  * and for many together while the queue is long. A failing unit never ends it; a failing database
  * slows it down. How many run at once can change meanwhile.
  */
+import { stopController } from '../devices/any-signal.ts';
 import type { Log } from '../log.ts';
 import { FaultLog } from './fault-log.ts';
 import { Renewing } from './renewing.ts';
@@ -51,7 +52,7 @@ const renewAfter = 0.24;
 export class Job<Unit> {
   readonly #options: JobOptions<Unit>;
   readonly #repeater: Repeater;
-  readonly #stopping = new AbortController();
+  readonly #stopping = stopController();
   readonly #running = new Set<Promise<void>>();
   #concurrency: number;
   #paused = false;

@@ -1,5 +1,7 @@
 /** All background jobs of a tracker, started, steered and stopped together. */
+
 import { randomUUID } from 'node:crypto';
+import { stopController } from '../devices/any-signal.ts';
 
 import { claimSeconds as claimSecondsDefault } from '../store/claim.ts';
 import type { ClaimedDeletion, ClaimedReplication } from '../store/store.ts';
@@ -188,7 +190,7 @@ function createParts(services: JobServices, settings: JobSettings) {
     reloadTopology: () => monitor.reload(),
   });
   const rebalance = createRebalanceOf(services, settings);
-  const stopping = new AbortController();
+  const stopping = stopController();
   const tempfiles = createTempfileReaper(services, settings, {
     deleteJob,
     stopping: stopping.signal,

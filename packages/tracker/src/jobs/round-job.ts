@@ -2,6 +2,7 @@
  * A job that goes in rounds: what is shared by those that look again every few seconds. It rests
  * while it is paused, or this tracker takes no part; a round that fails does not end it.
  */
+import { stopController } from '../devices/any-signal.ts';
 import type { Log } from '../log.ts';
 import { FaultLog } from './fault-log.ts';
 import { Repeater } from './repeater.ts';
@@ -15,7 +16,7 @@ export interface RoundJobOptions {
 export abstract class RoundJob {
   readonly #takesPart: () => boolean;
   readonly #repeater: Repeater;
-  readonly #stopping = new AbortController();
+  readonly #stopping = stopController();
   #paused = false;
 
   constructor(name: string, log: Log, { everyMs, takesPart }: RoundJobOptions) {

@@ -4,7 +4,7 @@
  */
 import { getEventListeners } from 'node:events';
 import { expect, test } from 'vitest';
-import { underAny } from '../../src/devices/any-signal.ts';
+import { stopController, underAny } from '../../src/devices/any-signal.ts';
 
 const listeners = (...signals: AbortSignal[]) =>
   signals.map((signal) => getEventListeners(signal, 'abort').length);
@@ -41,6 +41,8 @@ test('many may work under one signal without a warning', async () => {
   process.on('warning', note);
   const { signal } = new AbortController();
   await Promise.all(Array.from({ length: 20 }, () => underAny([signal], nextTurn)));
+  const stop = stopController();
+  for (let at = 0; at < 20; at += 1) stop.signal.addEventListener('abort', () => {});
   await nextTurn();
   process.off('warning', note);
   expect(warnings).toEqual([]);

@@ -3,7 +3,9 @@
  * tracker does that at a time, by a lease in the database; when it dies another goes on where it
  * was (I9). The next files are read while those before are looked at and written.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { stopController } from '../../devices/any-signal.ts';
 import type { FsckFile, FsckState } from '../../store/fsck-store.ts';
 import { FaultLog } from '../fault-log.ts';
 import { Repeater } from '../repeater.ts';
@@ -48,7 +50,7 @@ export class Scan {
   readonly #options: ScanOptions;
   readonly #repeater: Repeater;
   readonly #faults: FaultLog;
-  readonly #stopping = new AbortController();
+  readonly #stopping = stopController();
   #seen = { position: -1, sinceMs: 0 };
   /** Since when the time of driving is not counted yet, on the clock of `performance`. */
   #uncountedSinceMs = 0;

@@ -4,7 +4,7 @@
  */
 import { setMaxListeners } from 'node:events';
 
-/** What ends work of which many things may be going on at once: Node takes more than ten for a leak. */
+/** What ends work of which much may be going on: Node takes more than ten listeners for a leak. */
 export function stopController(): AbortController {
   const stop = new AbortController();
   setMaxListeners(0, stop.signal);

@@ -250,6 +250,16 @@ describe('forms', () => {
     expect((await site.ask('GET', 'main/other/key')).body.toString()).toBe('B');
   });
 
+  test('which file of a form is refused is said, and what is stored all the same', async () => {
+    const classed = `${field('class', 'none')}${file('second.png', 'x')}`;
+    const answer = await post(`${file('first.png', 'x')}${classed}--b--`);
+    expect(answer.status).toBe(404);
+    expect(json(answer).error.message).toMatch(/^The file 'second.png' .* stored: 1\.$/);
+    const long = json(await post(`${file('k'.repeat(256), 'x')}--b--`)).error;
+    expect(long.code).toBe('KEY_TOO_LONG');
+    expect(long.message).toMatch(/^The file 'k+' of the form: The key is longer than 255 bytes\.$/);
+  });
+
   test('garbage is no form', async () => {
     for (const body of ['', 'garbage', '--b\r\n', '--b--\r\n', field('key', 'x')]) {
       const { status } = await post(body);

@@ -37,7 +37,9 @@ export class Pieces {
   /** Everything that is left. @throws BODY_TOO_LARGE when that is more than `bytesMax`. */
   async *rest(bytesMax: number): AsyncGenerator<Uint8Array> {
     yield* this.piece(bytesMax);
-    if (await this.hasMore()) throw new OmgfsError('BODY_TOO_LARGE');
+    if (!(await this.hasMore())) return;
+    const message = `More came than the ${bytesMax} bytes that are left of the upload.`;
+    throw new OmgfsError('BODY_TOO_LARGE', { message });
   }
 
   async #pull(): Promise<Uint8Array | undefined> {

@@ -114,7 +114,10 @@ export class ResumableUploads {
     }: { offset: number; body: AsyncIterable<Uint8Array>; bytesMax?: number | undefined },
   ): Promise<number> {
     const found = await this.#find(upload);
-    if (found.offset !== offset) throw new OmgfsError('OFFSET_MISMATCH');
+    if (found.offset !== offset) {
+      const message = `The upload goes on at byte ${found.offset}, not at ${offset}.`;
+      throw new OmgfsError('OFFSET_MISMATCH', { message });
+    }
     const end = found.length ?? bytesMax ?? Number.MAX_SAFE_INTEGER;
     const pieces = new Pieces(body);
     let position = offset;

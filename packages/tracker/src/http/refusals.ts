@@ -83,7 +83,8 @@ function shortened(text: string): string {
 
 /** The standard words with what the request named; undefined when it named nothing of the kind. */
 function named(code: string, { params, query }: FastifyRequest): string | undefined {
-  const { domain, '*': key, class: ofPath } = (params ?? {}) as Record<string, string | undefined>;
+  const given = (params ?? {}) as Record<string, string | undefined>;
+  const { domain, '*': key, class: ofPath, id: upload } = given;
   if (!domain) return undefined;
   const { class: className = ofPath } = (query ?? {}) as Record<string, string | undefined>;
   switch (code) {
@@ -92,7 +93,8 @@ function named(code: string, { params, query }: FastifyRequest): string | undefi
       return `There is no domain '${domain}': ${advice}.`;
     }
     case 'UNREG_CLASS': {
-      if (!className) return undefined;
+      // In a form or in metadata it is not to be seen from here.
+      if (!className) return `The domain '${domain}' has no class of that name.`;
       const advice = `'omgfs admin class add ${domain} ${className}'`;
       const what = `The domain '${domain}' has no class '${className}'`;
       return `${what}: name another, or create it with ${advice}.`;
@@ -100,10 +102,16 @@ function named(code: string, { params, query }: FastifyRequest): string | undefi
     case 'UNKNOWN_KEY':
       return key && `The domain '${domain}' has no file under the key '${key}'.`;
     case 'KEY_TOO_LONG': {
-      if (!key) return undefined;
-      const bytes = Buffer.byteLength(key);
+      const bytes = Buffer.byteLength(key ?? '');
+      // In a form, that of a file in it.
+      if (!key || bytes <= limits.keyBytesMax) return undefined;
       const most = `A key has at most ${limits.keyBytesMax} bytes`;
       return `${most}, this one has ${bytes}: ${shortened(key)}`;
+    }
+    case 'NO_TEMP_FILE': {
+      if (!upload) return undefined;
+      const what = `There is no upload ${shortened(upload)}: it was given up, or has expired`;
+      return `${what}. Begin another with POST /tus/${domain}.`;
     }
     default:
       return undefined;

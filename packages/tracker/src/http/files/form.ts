@@ -52,11 +52,25 @@ export async function storeForm(
       continue;
     }
     const { key, options } = form.fileOf(part);
-    const file = await files.put({ ...place, key }, readable(part.file), { ...options, bytesMax });
+    const body = readable(part.file);
+    const file = await files
+      .put({ ...place, key }, body, { ...options, bytesMax })
+      .catch((error: unknown) => {
+        throw ofFile(error, { name: part.filename, before: stored.length });
+      });
     stored.push({ key: fromByteString(key), ...file });
   }
   if (stored.length > 0) return stored;
   throw new OmgfsError('BAD_REQUEST', { message: 'The form holds no file.' });
+}
+
+/** The error of one of several files: which, and what of the form is stored all the same. */
+function ofFile(error: unknown, { name, before }: { name: string; before: number }): unknown {
+  if (!(error instanceof OmgfsError)) return error;
+  const { code, message, details } = error;
+  const rest = before === 0 ? '' : ` Files of the form before it are stored: ${before}.`;
+  const text = `The file '${name}' of the form: ${message}${rest}`;
+  return new OmgfsError(code, { message: text, details, cause: error });
 }
 
 /** The parser throws plain errors for what is no form, or one that was cut. */

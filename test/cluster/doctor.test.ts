@@ -64,7 +64,11 @@ async function contentOf(database: string): Promise<unknown[]> {
 }
 
 const dsn = (database: string) => dsnOf(inject('mysql'), database);
-const whole = ["INSERT INTO device (devid, hostid, status) VALUES (2, 1, 'alive')"];
+const whole = [
+  "INSERT INTO host (hostid, status, hostname, hostip) VALUES (2, 'alive', 'h2', '127.0.0.2')",
+  "INSERT INTO device (devid, hostid, status) VALUES (2, 2, 'alive')",
+  'UPDATE class SET mindevcount = 2',
+];
 
 const faults = [
   'ALTER TABLE fsck_log ENGINE=MyISAM',
@@ -99,8 +103,8 @@ describe('MariaDB', () => {
     expect(levels('unsafe')).toEqual(['engine', 'fids']);
     expect(levels('note')).toEqual(
       [
-        ...['classes', 'devices', 'domains', 'fsck', 'keys', 'memcache', 'policies', 'queues'],
-        ...['rebalance', 'replica-databases', 'replicas'],
+        ...['classes', 'devices', 'domains', 'fsck', 'impossible', 'keys', 'memcache', 'policies'],
+        ...['queues', 'rebalance', 'replica-databases', 'replicas'],
       ].sort(),
     );
     expect(textOf('engine')).toContain('fsck_log (myisam)');
@@ -108,6 +112,7 @@ describe('MariaDB', () => {
     expect(textOf('domains')).toMatch(/: 9\/0$/);
     expect(textOf('classes')).toMatch(/1\/77/);
     expect(textOf('policies')).toMatch(/: odd Bogus\(3\)$/);
+    expect(textOf('impossible')).toMatch(/: c \(no device .+\), good \(no device .+\)$/);
     expect(textOf('replicas')).toMatch(/: 2, 555$/);
     expect(textOf('devices')).toMatch(/: 3$/);
     expect(textOf('queues')).toContain('file_to_replicate: 2 rows, 1 parked');

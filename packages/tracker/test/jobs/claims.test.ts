@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
+import type { Store } from '../../src/store/store.ts';
 import { type EngineName, engines, startCluster } from './cluster.ts';
 
 /** A cluster whose devices copy, delete and tell sizes only when the test lets them. */
@@ -36,6 +37,33 @@ async function startHeld(engine: EngineName, options: { mindevcount?: number } =
     await until('the row is gone', async () => (await nexttry()) === undefined);
   };
   return { cluster, records, longer };
+}
+
+/** Makes the first that locks a file lose its lock when the test says so. */
+function loseFirstLock() {
+  const losing = new AbortController();
+  const lock = {
+    /** How often files were locked. */
+    turns: 0,
+    lose: () => losing.abort(),
+    watch: (store: Store) => {
+      const { withLock } = store;
+      store.withLock = async <T>(
+        request: { name: string; waitMs: number },
+        work: (lost: AbortSignal) => Promise<T>,
+      ) => {
+        const isFile = request.name.startsWith('mgfs:fid:');
+        lock.turns += isFile ? 1 : 0;
+        const isFirst = isFile && lock.turns === 1;
+        let result: T | undefined;
+        await withLock.call(store, request, async (lost) => {
+          result = await work(isFirst ? AbortSignal.any([lost, losing.signal]) : lost);
+        });
+        return result;
+      };
+    },
+  };
+  return lock;
 }
 
 describe.each(engines)('claims on %s', (engine) => {
@@ -85,6 +113,71 @@ describe.each(engines)('claims on %s', (engine) => {
     });
     expect(await cluster.replicas(fid)).toEqual([1, 2]);
     expect(await cluster.replicas(gone)).toEqual([]);
+  });
+
+  test('I2: a tracker that wakes up without its lock removes nothing', async () => {
+    const lock = loseFirstLock();
+    const removedIn: number[] = [];
+    let seen = 0;
+    const cluster = await startCluster({
+      engine,
+      hosts: 3,
+      devices: (real, store) => {
+        lock.watch(store);
+        return {
+          ...real,
+          // With the last answer comes the news that the lock is gone.
+          size: async (url, options) => {
+            const size = await real.size(url, options);
+            seen += 1;
+            if (seen === 3) setImmediate(lock.lose);
+            return size;
+          },
+          remove: (url) => {
+            removedIn.push(lock.turns);
+            return real.remove(url);
+          },
+        };
+      },
+    });
+    const fid = await cluster.upload({ bytes: 'hello', on: [1, 2, 3] });
+    await until('one is removed', async () => (await cluster.replicas(fid)).length === 2);
+    expect(removedIn).toEqual([2]);
+  });
+
+  test('what two trackers copied, one of them without its lock, is not one too many', async () => {
+    const lock = loseFirstLock();
+    let fid = 0;
+    let copies = 0;
+    const cluster = await startCluster({
+      engine,
+      hosts: 3,
+      devices: (real, store) => {
+        lock.watch(store);
+        return {
+          ...real,
+          copy: async (request) => {
+            const outcome = await real.copy(request);
+            copies += 1;
+            // What another tracker that took over has done by then.
+            const devid = request.to.includes('/dev2/') ? 3 : 2;
+            await store.addReplica({ fid, devid });
+            lock.lose();
+            return outcome;
+          },
+        };
+      },
+    });
+    const { store, jobs } = cluster;
+    fid = await cluster.upload({ bytes: 'hello', on: [1, 2, 3], replicate: false });
+    for (const devid of [2, 3]) await store.removeReplica({ fid, devid });
+    await store.enqueueReplication({ fid, nexttry: 0 });
+    jobs.wakeReplicate();
+    await until('one too many is removed', () => {
+      return cluster.lines.some(({ event }) => event === 'replica.trimmed');
+    });
+    expect(await cluster.replicas(fid)).toHaveLength(2);
+    expect(copies).toBe(1);
   });
 
   test('a row that was enqueued again is not taken back', async () => {

@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
+import { deviceLoad, explainDevice } from '../../src/commands/explain/explain-device.ts';
 import { queueStats } from '../../src/commands/explain/queue-stats.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
 
@@ -21,6 +22,28 @@ describe.each(engines)('rates on %s', (engine) => {
     expect(await store.rates.total()).toEqual(
       new Map(Object.entries({ replicate: 5, delete: 0.5 })),
     );
+  });
+
+  test('how long it takes to get a dead device off the books is told', async () => {
+    const cluster = await startCluster({ engine, hosts: 2, start: false });
+    const { store, topology, jobs } = cluster;
+    await jobs.monitor.reload();
+    for (const key of ['a', 'b', 'c']) {
+      await cluster.upload({ bytes: 'x', on: [1, 2], key, replicate: false });
+    }
+    for (const devid of [1, 2]) await store.setDeviceStatus({ devid, status: 'dead' });
+    const said = async () => {
+      await jobs.monitor.reload();
+      return explainDevice(topology, 2, await deviceLoad({ store, topology }, 2)).join('\n');
+    };
+    expect(await said()).toContain('nobody can tell yet how fast');
+    // Each of the two gets its half.
+    await store.rates.write('one', new Map([['reaper', 0.1]]));
+    expect(await said()).toContain('copies, 0.1 a second: 60 seconds more.');
+    await store.rates.write('one', new Map([['reaper', 0.01]]));
+    expect(await said()).toContain('10 minutes more.');
+    await store.setSetting({ field: 'omg_pause_reaper', value: '1' });
+    expect(await said()).toContain('but the reaper is paused');
   });
 
   test('what one tracker copies is seen by another', async () => {

@@ -1,7 +1,9 @@
 /** What the system thinks of one device, in sentences. */
+import { isTrue } from '@omgfs/protocol';
 import { deviceRules, hostRules } from '../../placement/model.ts';
 import type { MoveCounts } from '../../store/rebalance-store.ts';
 import type { Topology } from '../../topology/topology.ts';
+import type { CommandServices } from '../services.ts';
 import { moveReasonTexts } from './wait-reasons.ts';
 
 /** Half a sentence: where it is, and whether it can be read and written, with the reason. */
@@ -24,6 +26,34 @@ export interface DeviceLoad {
   checks: number;
   /** Open uploads that may end on it. */
   uploads: number;
+  /** How a dead one gets off the books. */
+  reaping?: { isPaused: boolean; perSecond: number };
+}
+
+/** More are not counted. */
+const uploadsMax = 10_000;
+
+export async function deviceLoad(
+  { store, topology }: Pick<CommandServices, 'store' | 'topology'>,
+  devid: number,
+): Promise<DeviceLoad> {
+  const [moves, checks, uploads] = await Promise.all([
+    store.rebalance.counts(devid),
+    store.fsck.waitingFor(devid),
+    store.staleTempfiles({ ageSeconds: 0, limit: uploadsMax }),
+  ]);
+  // Counted after the queue: a move that ends in between is then seen in neither.
+  const replicas = await store.countReplicas(devid);
+  const open = uploads.filter(({ devids }) => devids.includes(devid)).length;
+  const load = { replicas, moves, checks, uploads: open };
+  const dead = [...topology.devices()].filter(({ status }) => status === 'dead');
+  if (replicas === 0 || dead.every((device) => device.devid !== devid)) return load;
+  // The reaper takes as much of each that has replicas left.
+  const left = await Promise.all(dead.map((device) => store.rebalance.countOn(device.devid, 1)));
+  const shares = Math.max(1, left.filter((count) => count > 0).length);
+  const rate = (await store.rates.total()).get('reaper') ?? 0;
+  const isPaused = isTrue(topology.setting('omg_pause_reaper'));
+  return { ...load, reaping: { isPaused, perSecond: rate / shares } };
 }
 
 /** Paragraph about a device. */
@@ -51,7 +81,7 @@ export function explainDevice(topology: Topology, devid: number, load: DeviceLoa
     `The database knows ${replicas} replicas on it.`,
   );
   if (device.status === 'dead' && replicas > 0) {
-    lines.push('They are forgotten step by step and made anew from the other copies.');
+    lines.push(reapingLine(replicas, load.reaping));
   }
   if (device.status === 'drain' && replicas > 0) {
     lines.push('A drain or a rebalance moves them away; until then they are read here.');
@@ -64,6 +94,21 @@ export function explainDevice(topology: Topology, devid: number, load: DeviceLoa
       : 'Nothing depends on it: it can be pulled.',
   );
   return lines;
+}
+
+function reapingLine(replicas: number, reaping: DeviceLoad['reaping']): string {
+  const what = 'forgotten step by step and made anew from the other copies';
+  if (reaping?.isPaused) return `They are to be ${what}, but the reaper is paused.`;
+  const { perSecond = 0 } = reaping ?? {};
+  if (perSecond === 0) return `They are ${what}; nobody can tell yet how fast.`;
+  const rate = perSecond.toFixed(perSecond < 10 ? 1 : 0);
+  return `They are ${what}, ${rate} a second: ${roughly(replicas / perSecond)} more.`;
+}
+
+function roughly(seconds: number): string {
+  if (seconds < 120) return `${Math.ceil(seconds)} seconds`;
+  if (seconds < 7200) return `${Math.ceil(seconds / 60)} minutes`;
+  return `${Math.ceil(seconds / 3600)} hours`;
 }
 
 function waitingLines({ moves, checks, uploads }: DeviceLoad): string[] {

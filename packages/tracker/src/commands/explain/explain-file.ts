@@ -8,7 +8,7 @@ import {
   type ReplicationRow,
 } from '../../store/store.ts';
 import type { CommandServices } from '../services.ts';
-import { classObstacle } from './explain-class.ts';
+import { obstacleOf } from './explain-class.ts';
 import { describeDevice } from './explain-device.ts';
 import { queuedReason } from './wait-reasons.ts';
 
@@ -42,7 +42,7 @@ export function explainFile(
   }
   switch (verdict.verdict) {
     case 'met':
-      lines.push(metText(classObstacle({ topology, verdictOn }, fileClass)));
+      lines.push(metText(obstacleOf({ topology, verdictOn }, fileClass)));
       break;
     case 'over':
       lines.push(

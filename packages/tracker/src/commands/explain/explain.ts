@@ -9,16 +9,13 @@ import { domainOf, idOf, keyOf } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import type { CommandServices } from '../services.ts';
 import { explainClass } from './explain-class.ts';
-import { type DeviceLoad, explainDevice } from './explain-device.ts';
+import { deviceLoad, explainDevice } from './explain-device.ts';
 import { explainFile } from './explain-file.ts';
 import { queueStats } from './queue-stats.ts';
 
 export function explainCommands(services: CommandServices): Record<string, Command> {
   return { explain: explain(services), queue_stats: queueStats(services) };
 }
-
-/** More are not counted. */
-const uploadsMax = 10_000;
 
 /**
  * Arguments: `devid`, or `fid`, or `domain` and `key`, or `domain` and `class`. Reply: `lines`,
@@ -30,7 +27,7 @@ function explain(services: CommandServices): Command {
     if (isGiven(args.devid)) {
       const devid = idOf(args.devid);
       if (devid === undefined) throw new OmgfsError('INVALID_DEVID');
-      return lineFields(explainDevice(topology, devid, await loadOf(services, devid)));
+      return lineFields(explainDevice(topology, devid, await deviceLoad(services, devid)));
     }
     if (isTrue(args.class) && !isGiven(args.fid) && !isTrue(args.key)) {
       // Whoever has just changed it asks, perhaps through another tracker.
@@ -59,18 +56,6 @@ async function fidOf({ store, topology }: CommandServices, args: Fields): Promis
   const file = await store.findFile({ dmid, dkey: keyOf(args) });
   if (file === undefined) throw new OmgfsError('UNKNOWN_KEY');
   return file.fid;
-}
-
-async function loadOf({ store }: CommandServices, devid: number): Promise<DeviceLoad> {
-  const [moves, checks, uploads] = await Promise.all([
-    store.rebalance.counts(devid),
-    store.fsck.waitingFor(devid),
-    store.staleTempfiles({ ageSeconds: 0, limit: uploadsMax }),
-  ]);
-  // Counted after the queue: a move that ends in between is then seen in neither.
-  const replicas = await store.countReplicas(devid);
-  const open = uploads.filter(({ devids }) => devids.includes(devid)).length;
-  return { replicas, moves, checks, uploads: open };
 }
 
 /** @throws UNREG_DOMAIN, UNREG_CLASS. */

@@ -9,6 +9,7 @@ import type { MoveReason, MoveRow } from '../../store/rebalance-store.ts';
 import type { FileWithReplicas } from '../../store/store.ts';
 import { copyTo } from '../replication/copy-replica.ts';
 import { askAbout } from '../replication/question.ts';
+import { isStillOurs } from '../replication/still-ours.ts';
 import { removeReplica, verifiedReplicas } from '../replication/trim.ts';
 import type { JobServices } from '../services.ts';
 
@@ -122,7 +123,7 @@ async function removeSource(
   if (!isNoWorse(services, file, { devid, others, copiesMin })) {
     return kept('not_verified', 'too few of the other copies can be verified now');
   }
-  if (signals.some(({ aborted }) => aborted)) return { state: 'stopped' };
+  if (!(await isStillOurs(signals))) return { state: 'stopped' };
   const obstacle = await removeReplica(services, { fid: file.fid, devid, kept: others });
   return obstacle === undefined ? { state: 'moved' } : kept('delete_failed', obstacle);
 }

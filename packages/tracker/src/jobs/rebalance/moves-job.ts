@@ -49,8 +49,11 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
     const { fid, devid } = move;
     // What is emptied may go anywhere, also where there was no device yet when it was queued.
     const targets = isDrained(devid) ? [] : move.targets;
-    const outcome = await store.withLock(fidLock(fid), (lost) => {
-      return moveReplica(services, { fid, devid, targets }, [lost, stopping]);
+    const outcome = await store.withLock(fidLock(fid), async (lost) => {
+      const moved = await moveReplica(services, { fid, devid, targets }, [lost, stopping]);
+      // Another tracker may have moved it meanwhile: what both did can be one copy too many.
+      if (lost.aborted) await store.enqueueReplication({ fid, nexttry: nowSeconds() });
+      return moved;
     });
     if (outcome === undefined || outcome.state === 'stopped') {
       const { failcount } = move;

@@ -91,6 +91,8 @@ export function createReplicateJob(
       const worked = await store.withLock(fidLock(fid), async (lost) => {
         const signals = [lost, stopping];
         await settle(row, await replicate({ ...services, ...options }, row, signals));
+        // Another tracker may have worked on it meanwhile: what both did can be one copy too many.
+        if (lost.aborted) await store.enqueueReplication({ fid, nexttry: nowSeconds() });
         return true;
       });
       if (worked) return;

@@ -3,6 +3,7 @@ import { underAny } from '../../devices/any-signal.ts';
 import type { FileWithReplicas } from '../../store/store.ts';
 import type { JobServices } from '../services.ts';
 import { askAbout } from './question.ts';
+import { isStillOurs } from './still-ours.ts';
 import { findReplicaFault } from './verify.ts';
 
 /**
@@ -21,7 +22,7 @@ export async function trim(
     const others = verified.filter((other) => other !== devid);
     const { verdict } = askAbout(services, file, { holding: others });
     if (others.length === 0 || (verdict !== 'met' && verdict !== 'over')) continue;
-    if (signals.some(({ aborted }) => aborted)) return { obstacle: 'stopped' };
+    if (!(await isStillOurs(signals))) return { obstacle: 'stopped' };
     const obstacle = await removeReplica(services, { fid, devid, kept: others });
     return obstacle === undefined ? { removed: devid } : { obstacle };
   }

@@ -5,6 +5,7 @@
 import { fidLock } from '../../store/fid-lock.ts';
 import type { Stray } from '../../store/stray-store.ts';
 import { Job } from '../job.ts';
+import { isStillOurs } from '../replication/still-ours.ts';
 import { verifiedReplicas } from '../replication/trim.ts';
 import type { JobServices } from '../services.ts';
 
@@ -68,8 +69,8 @@ async function settle(
   if (!topology.isReadable(devid)) return awayDelaySeconds;
   // While no replica can be verified, it may be the last copy (I2).
   const verified = file && (await verifiedReplicas(services, file, signals));
-  if (signals.some(({ aborted }) => aborted)) return busyDelaySeconds;
   if (verified?.length === 0) return failedDelaySeconds;
+  if (!(await isStillOurs(signals))) return busyDelaySeconds;
   const outcome = await devices.remove(url);
   if (typeof outcome === 'object') {
     failedAtMs.set(devid, performance.now());

@@ -1,5 +1,8 @@
 /** Judges the facts of an existing database: what omgfs does differently, what is unsafe. Pure. */
-import { parsePolicy } from '../../placement/policy.ts';
+import { classObstacle } from '../../placement/class-obstacle.ts';
+import type { PolicyDevice } from '../../placement/contract.ts';
+import { Networks } from '../../placement/networks.ts';
+import { askPolicy, parsePolicy } from '../../placement/policy.ts';
 import { schemaVersion } from '../../store/migrations.ts';
 import { countMax, type DatabaseFacts } from '../../store/schema/inspect.ts';
 import { fidBits } from '../../store/schema/table-text.ts';
@@ -26,6 +29,7 @@ export function judge(facts: DatabaseFacts): Finding[] {
     judgeKeys(facts),
     ...judgeServer(facts),
     ...judgeRows(facts),
+    ...judgeClasses(facts),
     ...judgeQueues(facts),
     ...judgeSettings(facts),
   ];
@@ -104,10 +108,10 @@ function judgeServer({ engine, version, database, sqlMode, galera, grants }: Dat
 }
 
 function judgeRows(facts: DatabaseFacts): Finding[] {
-  const { classes, dmids, hostids, devices, fileClasses, replicaDevids } = facts;
+  const { classes, dmids, devices, fileClasses, replicaDevids } = facts;
   const pair = (row: { dmid: number; classid: number }) => `${row.dmid}/${row.classid}`;
   const domains = new Set(dmids);
-  const hosts = new Set(hostids);
+  const hosts = new Set(facts.hosts.map(({ hostid }) => hostid));
   const devids = new Set(devices.map(({ devid }) => devid));
   const known = new Set(classes.map(pair));
   const lost = fileClasses.filter(({ dmid }) => !domains.has(dmid));
@@ -133,6 +137,35 @@ function judgeRows(facts: DatabaseFacts): Finding[] {
       orphans.map(({ devid }) => devid),
     ),
   ];
+}
+
+/** As `omgfs admin check` does, which also knows what answers. */
+function judgeClasses({ classes, hosts, devices, settings }: DatabaseFacts): Finding[] {
+  const networks = new Networks((field) => settings.get(field));
+  const hostOf = new Map(hosts.map((host) => [host.hostid, host]));
+  const known = devices.map(({ devid, hostid, status, weight }): PolicyDevice => {
+    const host = hostOf.get(hostid);
+    const writable = host?.status === 'alive' && status === 'alive' && weight > 0;
+    return {
+      ...{ devid, hostid, weight, freeShare: 1, takesFiles: writable },
+      ...{ network: networks.of(host?.hostip ?? ''), alive: status === 'alive' },
+      dead: status === 'dead',
+    };
+  });
+  const impossible = classes.flatMap(({ name, mindevcount, policy }) => {
+    if (!parsePolicy(policy).known) return [];
+    const wants = { mindevcount, replpolicy: policy };
+    const obstacle = classObstacle(wants, {
+      ask: (devids) => {
+        const holding = known.filter(({ devid }) => devids.includes(devid));
+        const question = { holding, devices: known, failed: new Set<number>() };
+        return askPolicy(wants, { ...question, random: () => 0.5 });
+      },
+      hostOf: (devid) => known.find((device) => device.devid === devid)?.hostid,
+    });
+    return obstacle === undefined ? [] : [`${name} (${obstacle})`];
+  });
+  return listed('impossible', 'classes that cannot have their copies as they want', impossible);
 }
 
 const namesMax = 10;

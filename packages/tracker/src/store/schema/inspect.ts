@@ -58,12 +58,18 @@ export interface DatabaseFacts extends ServerFacts {
   /** The highest fid that a file or an upload has. */
   fidMax: number;
   queues: readonly QueueFacts[];
-  classes: readonly { dmid: number; classid: number; name: string; policy: string }[];
+  classes: readonly {
+    dmid: number;
+    classid: number;
+    name: string;
+    mindevcount: number;
+    policy: string;
+  }[];
   dmids: readonly number[];
   /** Pairs of dmid and classid that files have. */
   fileClasses: readonly { dmid: number; classid: number }[];
-  hostids: readonly number[];
-  devices: readonly { devid: number; hostid: number }[];
+  hosts: readonly { hostid: number; status: string; hostip: string }[];
+  devices: readonly { devid: number; hostid: number; status: string; weight: number }[];
   /** Every devid that `file_on` names. */
   replicaDevids: readonly number[];
 }
@@ -158,7 +164,10 @@ async function readFacts(reader: Reader, server: ServerFacts): Promise<DatabaseF
     tables.has(table) ? reader.rows(`SELECT ${columns} FROM ${table} ${rest}`) : [];
   // Schemas below 10 have no policies.
   const policy = tables.get('class')?.columns.has('replpolicy') ? bytes('replpolicy') : 'NULL';
-  const classColumns = `dmid, classid, ${bytes('classname')} AS name, ${policy} AS policy`;
+  const classColumns = `dmid, classid, mindevcount, ${bytes('classname')} AS name,
+    ${policy} AS policy`;
+  const hostColumns = `hostid, ${bytes('status')} AS status, ${bytes('hostip')} AS hostip`;
+  const deviceColumns = `devid, hostid, weight, ${bytes('status')} AS status`;
   const settings = await read(
     'server_settings',
     `${bytes('field')} AS field, ${bytes('value')} AS value`,
@@ -177,16 +186,23 @@ async function readFacts(reader: Reader, server: ServerFacts): Promise<DatabaseF
     classes: (await read('class', classColumns)).map((row) => ({
       ...dmidAndClassid(row),
       name: text(row, 'name'),
+      mindevcount: int(row, 'mindevcount'),
       policy: text(row, 'policy'),
     })),
     dmids: numbers(await read('domain', 'dmid'), 'dmid'),
     // Loose scans of the indexes devcount and devid.
     fileClasses: (await read('file', 'DISTINCT dmid, classid')).map(dmidAndClassid),
     replicaDevids: numbers(await read('file_on', 'DISTINCT devid'), 'devid'),
-    hostids: numbers(await read('host', 'hostid'), 'hostid'),
-    devices: (await read('device', 'devid, hostid')).map((row) => ({
+    hosts: (await read('host', hostColumns)).map((row) => ({
+      hostid: int(row, 'hostid'),
+      status: text(row, 'status'),
+      hostip: text(row, 'hostip'),
+    })),
+    devices: (await read('device', deviceColumns)).map((row) => ({
       devid: int(row, 'devid'),
       hostid: int(row, 'hostid'),
+      status: text(row, 'status'),
+      weight: int(row, 'weight'),
     })),
   };
 }

@@ -1,6 +1,7 @@
 /** Goal: looks at a disk, of which there are as many as files that are not found, leave no timers.
  *  Method: a real device, and the runtime's own count of timers that were made and are not gone. */
 import { createHook } from 'node:async_hooks';
+import { stat } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { Devices } from '../../src/device/devices.ts';
 import { inTime } from '../../src/device/io/in-time.ts';
@@ -28,6 +29,16 @@ test('fifty looks at a device', async () => {
   });
   // The runner of the tests has timers as well.
   expect(left).toBeLessThan(5);
+});
+
+test('a disk that answers while this process sleeps is in time', async () => {
+  const looks = async () => {
+    for (let look = 0; look < 4; look += 1) await stat('.');
+    return 'done';
+  };
+  const outcome = inTime(looks(), 1_000);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_100);
+  expect(await outcome).toBe('done');
 });
 
 test('what takes too long is late, and may fail afterwards', async () => {

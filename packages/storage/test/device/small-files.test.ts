@@ -187,6 +187,7 @@ test('what the thread fails at is to be stored the other way, and leaves nothing
   const { device } = await createDevice({
     program: threadThat('fs.renameSync = () => { throw new Error("no"); };'),
   });
+  await device.look();
   expect(await storedNow(device, 'f', bodyOf(1))).toBe(false);
   expect(await readdir(`${device.root}/.tmp`)).toEqual([]);
   expect(openFilesBelow(device.root)).toBe(0);

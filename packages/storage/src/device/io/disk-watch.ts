@@ -3,6 +3,7 @@
  * hangs never returns, so its caller has to be answered while the call is still under way.
  */
 import { OmgfsError } from '@omgfs/protocol';
+import { startAwakeTimer } from './awake-timer.ts';
 
 /** A disk that writes fewer bytes in a millisecond is as good as hanging. */
 const slowestBytesPerMs = 4096;
@@ -32,12 +33,12 @@ export class DiskWatch {
   /** From now on it is the disk that is waited for. */
   work(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
+    this.#timer = startAwakeTimer(this.#patienceMs, () => {
       const seconds = Math.ceil(this.#patienceMs / 1000);
       const message = `The disk has not taken the file for ${seconds} s; try another device.`;
       this.#gaveUp = true;
       this.#fail(new OmgfsError('DEVICE_BUSY', { message }));
-    }, this.#patienceMs);
+    });
   }
 
   /** From now on it is something else. */

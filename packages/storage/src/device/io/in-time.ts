@@ -1,10 +1,11 @@
 /** Waiting for what a disk may never answer, with a bound that leaves no timer behind. */
+import { startAwakeTimer } from './awake-timer.ts';
 
 /** @returns what the work gives, or `late`; its failure after that is nobody's. */
 export async function inTime<T>(work: Promise<T>, limitMs: number): Promise<T | 'late'> {
   let timer: NodeJS.Timeout | undefined;
   const over = new Promise<'late'>((resolve) => {
-    timer = setTimeout(resolve, limitMs, 'late').unref();
+    timer = startAwakeTimer(limitMs, () => resolve('late')).unref();
   });
   try {
     return await Promise.race([work, over]);

@@ -40,6 +40,8 @@ export class DeviceSlots {
   #waiting: Waiting[] = [];
   /** How many of those that wait need a device. */
   readonly #wanted = new Map<number, number>();
+  /** How many wait under each signal. */
+  readonly #watched = new Map<AbortSignal, number>();
   #isStarting = false;
 
   constructor(topology: Topology) {
@@ -68,26 +70,38 @@ export class DeviceSlots {
   /** Resolves when it is counted as under way. */
   #enter(use: Use): Promise<void> | undefined {
     const isFirst = use.devids.every((devid) => !this.#wanted.has(devid));
-    if ((isFirst && this.#fits(use)) || use.signals.some(({ aborted }) => aborted)) {
+    if ((isFirst && this.#fits(use)) || isStopped(use)) {
       this.#add(use, 1);
       return undefined;
     }
     return new Promise((resolve) => {
       const start = () => {
-        for (const signal of use.signals) signal.removeEventListener('abort', stop);
+        this.#watch(use.signals, -1);
         count(this.#wanted, use.devids, -1);
         this.#add(use, 1);
         resolve();
       };
-      const stop = () => {
-        this.#waiting = this.#waiting.filter((entry) => entry.start !== start);
-        start();
-      };
       count(this.#wanted, use.devids, 1);
       this.#waiting.push({ use, start });
-      for (const signal of use.signals) signal.addEventListener('abort', stop, { once: true });
+      this.#watch(use.signals, 1);
     });
   }
+
+  /** One listener a signal: of hundreds each takes long to find again. */
+  #watch(signals: readonly AbortSignal[], by: 1 | -1): void {
+    for (const signal of signals) {
+      const isNew = !this.#watched.has(signal);
+      count(this.#watched, [signal], by);
+      if (isNew) signal.addEventListener('abort', this.#onAbort);
+      else if (!this.#watched.has(signal)) signal.removeEventListener('abort', this.#onAbort);
+    }
+  }
+
+  readonly #onAbort = (): void => {
+    const stopped = this.#waiting.filter(({ use }) => isStopped(use));
+    this.#waiting = this.#waiting.filter(({ use }) => !isStopped(use));
+    for (const { start } of stopped) start();
+  };
 
   /** In order for each device: what does not fit yet keeps its place before what came later. */
   #startWaiting(): void {
@@ -141,12 +155,16 @@ export class DeviceSlots {
   }
 }
 
-function count(counts: Map<number, number>, devids: readonly number[], by: number): void {
-  for (const devid of devids) {
-    const sum = (counts.get(devid) ?? 0) + by;
-    if (sum === 0) counts.delete(devid);
-    else counts.set(devid, sum);
+function count<Key>(counts: Map<Key, number>, keys: readonly Key[], by: number): void {
+  for (const key of keys) {
+    const sum = (counts.get(key) ?? 0) + by;
+    if (sum === 0) counts.delete(key);
+    else counts.set(key, sum);
   }
+}
+
+function isStopped({ signals }: Use): boolean {
+  return signals.some(({ aborted }) => aborted);
 }
 
 function weightOf(bytes: number): number {

@@ -53,7 +53,9 @@ export function createReplicateJob(
   options: ReplicateOptions,
 ): Job<ClaimedReplication> {
   const { store, log, random } = services;
-  const { claimSeconds } = options;
+  const { claimSeconds, reloadTopology } = options;
+  // Once for all: V8 takes long to copy as many properties, and longer to read such copies.
+  const parts = { ...services, reloadTopology };
   const delaySeconds =
     options.delaySeconds ?? ((failcount) => replicationDelaySeconds(failcount, random));
 
@@ -90,7 +92,7 @@ export function createReplicateJob(
       const { fid, failcount } = row;
       const worked = await store.withLock(fidLock(fid), async (lost) => {
         const signals = [lost, stopping];
-        await settle(row, await replicate({ ...services, ...options }, row, signals));
+        await settle(row, await replicate(parts, row, signals));
         // Another tracker may have worked on it meanwhile: what both did can be one copy too many.
         if (lost.aborted) await store.enqueueReplication({ fid, nexttry: nowSeconds() });
         return true;

@@ -3,6 +3,7 @@
  * and a driver that competes with other processes. A driver is asked again and again rather than
  * made to wait, so that one connection can serve any number of names.
  */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface LockDriver {
@@ -19,6 +20,11 @@ export class NamedLocks {
   readonly #driver: LockDriver;
   /** Names in use in this process, with those who wait for their turn. */
   readonly #queues = new Map<string, (() => void)[]>();
+  /**
+   * Of all locks until the first of them is lost: nearly always all are lost with one connection,
+   * and a signal for each costs more than the lock.
+   */
+  #lost = signalOfMany();
 
   constructor(driver: LockDriver) {
     this.#driver = driver;
@@ -33,8 +39,8 @@ export class NamedLocks {
     const deadline = performance.now() + waitMs;
     if (!(await this.#enter(name, waitMs))) return undefined;
     try {
-      const lost = new AbortController();
-      if (!(await this.#take(name, deadline, lost))) return undefined;
+      const lost = await this.#take(name, deadline);
+      if (lost === undefined) return undefined;
       try {
         return await work(lost.signal);
       } finally {
@@ -72,13 +78,27 @@ export class NamedLocks {
     else next();
   }
 
-  async #take(name: string, deadline: number, lost: AbortController): Promise<boolean> {
+  /** @returns undefined when somebody else holds it until the deadline. */
+  async #take(name: string, deadline: number): Promise<AbortController | undefined> {
     for (let pollMs = pollMsMin; ; pollMs = Math.min(pollMs * 2, pollMsMax)) {
-      if (await this.#driver.take(name, () => lost.abort())) return true;
+      const lost = this.#lost;
+      if (await this.#driver.take(name, () => this.#lose(lost))) return lost;
       const leftMs = deadline - performance.now();
-      if (leftMs <= 0) return false;
+      if (leftMs <= 0) return undefined;
       // Spread, so that those who wait for the same name do not ask in step.
       await delay(Math.min(leftMs, pollMs * (0.5 + Math.random())));
     }
   }
+
+  #lose(lost: AbortController): void {
+    if (this.#lost === lost) this.#lost = signalOfMany();
+    lost.abort();
+  }
+}
+
+function signalOfMany(): AbortController {
+  const controller = new AbortController();
+  // Node takes more than ten for a leak.
+  setMaxListeners(0, controller.signal);
+  return controller;
 }

@@ -119,10 +119,14 @@ class HeadConnection {
     this.#socket.setTimeout(connTimeoutMs);
     this.#socket.once('connect', () => this.#socket.setTimeout(deadlineMs));
     this.#socket.on('timeout', () => {
-      const reason = this.#socket.connecting
-        ? 'no connection in time'
-        : `no answer within ${deadlineMs} ms`;
-      this.#end({ state: 'unreachable', reason });
+      const told = this.#told;
+      const { connecting } = this.#socket;
+      const reason = connecting ? 'no connection in time' : `no answer within ${deadlineMs} ms`;
+      // After a sleep timers come first: what came meanwhile is read in this turn.
+      setImmediate(() => {
+        const isSame = this.#told === told && this.#socket.connecting === connecting;
+        if (isSame) this.#end({ state: 'unreachable', reason });
+      });
     });
     // A node may close an idle connection at the moment when it is used again: asked once more.
     this.#socket.on('error', () => {});

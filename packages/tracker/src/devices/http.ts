@@ -3,6 +3,7 @@
  * connection, sending and the whole reply. Whatever goes wrong on the way is a value: a node that
  * cannot be reached is ordinary. Replies are read up to a bound.
  */
+import { startAwakeTimer } from '@omgfs/daemon';
 import type { Dispatcher } from 'undici';
 
 export interface CallRequest {
@@ -29,9 +30,9 @@ const replyBytesMax = 64 * 1024;
  */
 export async function call(agent: Dispatcher, request: CallRequest): Promise<CallReply> {
   const deadline = new AbortController();
-  const timer = setTimeout(
-    () => deadline.abort(new Error(`no answer within ${request.deadlineMs} ms`)),
-    request.deadlineMs,
+  const { deadlineMs } = request;
+  const timer = startAwakeTimer(deadlineMs, () =>
+    deadline.abort(new Error(`no answer within ${deadlineMs} ms`)),
   );
   try {
     const reply = await sendTwice(agent, request, deadline.signal);

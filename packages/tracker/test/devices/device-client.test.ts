@@ -72,6 +72,21 @@ describe('size', () => {
     ]);
   });
 
+  test('what a node answers while this process sleeps is in time', async () => {
+    const slow = { nodeTimeoutMs: 800, connTimeoutMs: 800 };
+    const plain = await startTcpNode((socket) => {
+      socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'));
+    });
+    const odd = await startTcpNode((socket) => {
+      socket.on('data', () => socket.write('HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n'));
+    });
+    const client = newClient(slow);
+    const sizes = [plain, odd].map((base) => client.size(base + path));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_700);
+    const five = { state: 'present', bytes: 5 };
+    expect(await Promise.all(sizes)).toEqual([five, five]);
+  });
+
   test('many questions to a hanging node all end, though they share few connections', async () => {
     const hanging = await startTcpNode(() => {});
     const client = newClient(impatient);

@@ -2,8 +2,8 @@
  * A bound on how long a disk may keep somebody waiting who cannot see it: a call on a disk that
  * hangs never returns, so its caller has to be answered while the call is still under way.
  */
+import { startAwakeTimer } from '@omgfs/daemon';
 import { OmgfsError } from '@omgfs/protocol';
-import { startAwakeTimer } from './awake-timer.ts';
 
 /** A disk that writes fewer bytes in a millisecond is as good as hanging. */
 const slowestBytesPerMs = 4096;

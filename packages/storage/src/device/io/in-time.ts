@@ -1,5 +1,5 @@
 /** Waiting for what a disk may never answer, with a bound that leaves no timer behind. */
-import { startAwakeTimer } from './awake-timer.ts';
+import { startAwakeTimer } from '@omgfs/daemon';
 
 /** @returns what the work gives, or `late`; its failure after that is nobody's. */
 export async function inTime<T>(work: Promise<T>, limitMs: number): Promise<T | 'late'> {

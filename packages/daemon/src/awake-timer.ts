@@ -1,6 +1,6 @@
 /**
- * Timers for what a disk may take: time in which this process did not run does not count. Where a
- * machine was suspended, or too busy to run us, the disk has answered long ago, but a timer is
+ * Timers for what others may take: time in which this process did not run does not count. Where a
+ * machine was suspended, or too busy to run us, the answer has been there for long, but timers are
  * looked at before what came meanwhile.
  */
 

@@ -91,4 +91,4 @@ test('I9: the work of a killed tracker and of one that hangs is done by a third'
   expect(await site.verify()).toEqual([]);
   expect(await site.undead()).toEqual([]);
   expect(await site.doubled()).toEqual([]);
-});
+}, 240_000);

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AllJobs } from '../helpers/all-jobs.ts';
-import { freeze } from '../helpers/freeze.ts';
+import { freeze, freezeAll } from '../helpers/freeze.ts';
 import { JobSite } from '../helpers/job-site.ts';
 import { type MariaDb, startMariaDb } from '../helpers/mariadb.ts';
 import { mountSmall, type Unmount } from '../helpers/small-disk.ts';
@@ -47,6 +47,7 @@ async function expectWhole(): Promise<void> {
   await site.settle();
   expect(await site.verify()).toEqual([]);
   expect(await site.undead()).toEqual([]);
+  expect(await site.surplus()).toEqual([]);
 }
 
 async function untilSeen(devid: number, state: string): Promise<void> {
@@ -57,13 +58,38 @@ async function untilSeen(devid: number, state: string): Promise<void> {
 
 /** What happens while all jobs are at work. */
 const faults: Record<string, () => Promise<void>> = {
-  'a storage node hangs for a while': async () => {
+  'a storage node hangs for so long that others heal its files': async () => {
     const [, , host] = site.cluster.hosts;
+    const [devid = 0] = host?.devids ?? [];
+    const lost = async () => {
+      const [row] = await site.rows(
+        "SELECT value FROM server_settings WHERE field = 'omg_lost_devices'",
+      );
+      return String(row?.value ?? '')
+        .split(',')
+        .includes(String(devid));
+    };
+    const copies = async () => (await site.logged('replica.written')).length;
     await freeze(host?.pid);
     try {
-      await untilSeen(host?.devids[0] ?? 0, 'unreachable');
+      await untilSeen(devid, 'unreachable');
+      await site.call('set_server_setting', { key: 'omg_heal_after', value: 1 });
+      await until('its devices to count as lost', lost);
+      const before = await copies();
+      await until('copies to be made for it', async () => (await copies()) > before);
     } finally {
       process.kill(host?.pid ?? 0, 'SIGCONT');
+    }
+    await until('it to be back', async () => !(await lost()));
+    await site.call('set_server_setting', { key: 'omg_heal_after', value: 0 });
+  },
+  'a tracker hangs for a while': async () => {
+    const wake = await freezeAll(site.cluster.trackerDaemons[1]?.pid);
+    const before = site.writers.done;
+    try {
+      await until('writers to go on without it', () => site.writers.done > before + 120);
+    } finally {
+      wake();
     }
   },
   'the directory of a device vanishes for a while': async () => {

@@ -269,6 +269,17 @@ export class JobSite {
     );
   }
 
+  /** Files with more copies than their class wants. */
+  async surplus(): Promise<string[]> {
+    const rows = await this.rows(
+      `SELECT f.fid, c.mindevcount AS wanted, GROUP_CONCAT(o.devid) AS devids
+       FROM file f JOIN class c ON c.dmid = f.dmid AND c.classid = f.classid
+       JOIN file_on o ON o.fid = f.fid JOIN device d ON d.devid = o.devid AND d.status <> 'dead'
+       GROUP BY f.fid, c.mindevcount HAVING COUNT(*) > c.mindevcount`,
+    );
+    return rows.map(({ fid, wanted, devids }) => `${wanted} copies of fid ${fid}: on ${devids}`);
+  }
+
   /** The log lines of an event, with the index of the tracker that wrote each. */
   async logged(event: string): Promise<{ tracker: number; line: Fields }[]> {
     const { dir, trackerDaemons } = this.cluster;

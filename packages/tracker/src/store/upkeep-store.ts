@@ -11,7 +11,7 @@ export interface UpkeepStore {
   /** Fids with a replica on a device, above `after`, ascending. */
   fidsOn(request: { devid: number; after: number; limit: number }): Promise<number[]>;
   /** Queues fids for replication in `delaySeconds`; those already queued keep the earlier time. */
-  enqueueReplications(request: { fids: readonly number[]; delaySeconds: number }): Promise<void>;
+  enqueueReplications(fids: readonly number[]): Promise<void>;
   /** Makes deletions due now that wait for one of the devices. */
   hastenDeletions(devids: readonly number[]): Promise<void>;
 }

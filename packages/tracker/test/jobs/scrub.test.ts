@@ -87,7 +87,9 @@ describe.each(engines)('%s', (engine) => {
     await cluster.node(2).stop();
     await cluster.jobs.monitor.refresh();
     await scrubAt(cluster, 1000);
-    for (const fid of [alone, both]) await cluster.logged('scrub.last_copy', { fid, devid: 1 });
+    await cluster.logged('scrub.last_copy', { fid: alone, devid: 1, delaySeconds: 600 });
+    // The node of the other copy may be back soon.
+    await cluster.logged('scrub.last_copy', { fid: both, devid: 1, delaySeconds: 60 });
     expect(await cluster.replicas(alone)).toEqual([1]);
     expect(await cluster.replicas(both)).toEqual([1, 2]);
     expect((await ask(cluster, 1)).waiting).toBe(2);

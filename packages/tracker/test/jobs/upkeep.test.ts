@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
 import { DeviceSlots } from '../../src/jobs/replication/device-slots.ts';
-import { Healer } from '../../src/jobs/upkeep/healer.ts';
+import { Healer, type HealerOptions } from '../../src/jobs/upkeep/healer.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
 
 const settings = { upkeepEveryMs: 20, reaperGraceMs: 0, settleSeconds: 0 };
@@ -91,6 +91,27 @@ describe.each(engines)('the reaper on %s', (engine) => {
   });
 });
 
+/** A healer beside that of the cluster, with the number of rounds that it has begun. */
+function watchedHealer(cluster: TestCluster, options: Partial<HealerOptions>) {
+  const { takesPart = () => true, ...more } = options;
+  let rounds = 0;
+  const services = {
+    ...cluster,
+    log: pino({ level: 'silent' }),
+    random: Math.random,
+    slots: new DeviceSlots(cluster.topology),
+  };
+  const healer = new Healer(services, {
+    ...{ everyMs: 1, settleSeconds: 0, reloadTopology: async () => {}, onQueued: () => {} },
+    ...more,
+    takesPart: () => {
+      rounds += 1;
+      return takesPart();
+    },
+  });
+  return { healer, rounds: () => rounds };
+}
+
 describe.each(engines)('healing on %s', (engine) => {
   test('a lost device is made up for, and its surplus goes when it is back', async () => {
     const cluster = await startCluster({ engine, hosts: 3, settings });
@@ -139,6 +160,33 @@ describe.each(engines)('healing on %s', (engine) => {
     await until('a copy went', async () => (await cluster.replicas(fid)).length === 2);
   });
 
+  test('a walk begins when every tracker knows of the change', async () => {
+    const cluster = await startCluster({ engine, hosts: 3, mindevcount: 3, settings });
+    const { store, jobs, dmid, classid } = cluster;
+    const fid = await cluster.upload({ ...file, on: [1, 2, 3] });
+    const known = `omg_class_${dmid}_${classid}`;
+    await until('the class is known', async () => (await store.findSetting(known)) === '3');
+    // A round of one that does not know of the change yet is about to make the third copy.
+    await store.removeReplica({ fid, devid: 3 });
+    jobs.want('replicate', 0);
+    await store.withLock({ name: 'omg:heal', waitMs: 60_000 }, async () => {});
+    const { healer, rounds } = watchedHealer(cluster, { settleSeconds: 3600 });
+    await store.updateClass({ dmid, classid, mindevcount: 2 });
+    await jobs.monitor.refresh();
+    healer.start();
+    const field = `omg_sweep_class_${dmid}_${classid}`;
+    await until('it is noted', async () => (await store.findSetting(known)) === '2');
+    const before = rounds();
+    await until('two rounds passed', () => rounds() > before + 2);
+    await healer.stop();
+    expect(await store.findSetting(field)).toMatch(/^0@\d+$/);
+    await store.addReplica({ fid, devid: 3 });
+    // With a time that is too far off, which only a wrong clock can have written, it begins now.
+    jobs.want('replicate', 4);
+    await until('a copy went', async () => (await cluster.replicas(fid)).length === 2);
+    await until('the walk is over', async () => !(await store.findSetting(field)));
+  });
+
   test('a walk goes on where another tracker left it (I9)', async () => {
     const cluster = await startCluster({ engine, hosts: 3, settings, start: false });
     await cluster.jobs.monitor.refresh();
@@ -167,28 +215,10 @@ describe.each(engines)('healing on %s', (engine) => {
     const fid = await cluster.upload({ ...file, on: [1] });
     const field = `omg_sweep_class_${cluster.dmid}_${cluster.classid}`;
     await cluster.store.setSetting({ field, value: '0' });
-    let asked = 0;
-    const resting = new Healer(
-      {
-        ...cluster,
-        log: pino({ level: 'silent' }),
-        random: Math.random,
-        slots: new DeviceSlots(cluster.topology),
-      },
-      {
-        everyMs: 1,
-        settleSeconds: 0,
-        reloadTopology: async () => {},
-        onQueued: () => {},
-        takesPart: () => {
-          asked += 1;
-          return false;
-        },
-      },
-    );
-    resting.start();
-    await until('some rounds passed', () => asked > 3);
-    await resting.stop();
+    const { healer, rounds } = watchedHealer(cluster, { takesPart: () => false });
+    healer.start();
+    await until('some rounds passed', () => rounds() > 3);
+    await healer.stop();
     expect(await cluster.store.findSetting(field)).toBe('0');
     expect(await cluster.replicas(fid)).toEqual([1]);
     cluster.jobs.want('replicate', 4);

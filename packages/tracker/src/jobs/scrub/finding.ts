@@ -67,17 +67,18 @@ async function judge(parts: FindingParts, suspect: Suspect): Promise<FindingVerd
   if (look.state === 'unsure') {
     return { state: 'waits', reason: look.reason, restMs: restMs.away };
   }
-  const others = await findVerified(services, suspect);
+  const others = await findVerified(parts, suspect);
   if (signal.aborted) {
     return { state: 'waits', reason: 'the work was stopped', restMs: restMs.passing };
   }
   const { name, kind, quarantine, reason } = finding;
   if (others.verified === undefined) {
     const why = `no other copy can be verified: ${others.reason}`;
-    const facts = { fid, devid, kind, quarantine, reason: why };
+    const rest = others.isPassing ? restMs.away : restMs.lastCopy;
+    const facts = { fid, devid, kind, quarantine, reason: why, delaySeconds: rest / 1000 };
     services.log.error(facts, 'scrub.last_copy');
     notes.failed('scrub', fid, { code: 'last_copy', reason: `${described(suspect)}; ${why}` });
-    return { state: 'waits', reason: why, restMs: restMs.lastCopy };
+    return { state: 'waits', reason: why, restMs: rest };
   }
   await services.store.fsck.amend({
     ...{ fid, events: [{ code: 'MISS', devid }, { code: 'REPL' }], forget: [devid] },
@@ -124,16 +125,19 @@ async function lookAgain(
   return (await reach.findDoubt(devid)) ?? { state: 'bad' };
 }
 
-/** Reads other replicas until one is right. */
+/** Reads other replicas until one is right. `isPassing`: one of them could not be asked now. */
 async function findVerified(
-  { topology, devices, slots }: JobServices,
+  { services, reach }: FindingParts,
   { file, devid, expected, signal }: Suspect,
-): Promise<{ verified: number } | { verified: undefined; reason: string }> {
+): Promise<{ verified: number } | { verified: undefined; reason: string; isPassing: boolean }> {
+  const { topology, devices, slots } = services;
   let reason = 'there is none';
+  let isPassing = false;
   for (const other of file.devids.filter((one) => one !== devid)) {
     const url = topology.readUrl({ devid: other, fid: file.fid });
     if (url === undefined || !topology.isReadable(other)) {
       reason = `dev${other} cannot be read`;
+      isPassing = true;
       continue;
     }
     const replica = { url, length: file.length, checksum: expected, signal };
@@ -142,8 +146,9 @@ async function findVerified(
     const fault = await slots.run(use, () => findReplicaFault(devices, replica));
     if (fault === undefined) return { verified: other };
     reason = `dev${other}: ${fault}`;
+    isPassing ||= (await reach.findDoubt(other)) !== undefined;
   }
-  return { verified: undefined, reason };
+  return { verified: undefined, reason, isPassing };
 }
 
 function settled(outcome: string): FindingVerdict & { state: 'settled' } {

@@ -14,7 +14,10 @@ import { type JobServices, nowSeconds } from '../services.ts';
 import { lostDevices } from './lost-devices.ts';
 
 export interface HealerOptions extends RoundJobOptions {
-  /** Until every tracker knows of the change that a file is queued for, in seconds. */
+  /**
+   * Until every tracker knows of a change, in seconds. A walk begins then: before, one that does
+   * not know yet may copy for a file that was just looked at, and it would keep one too many.
+   */
   settleSeconds: number;
   /** Reads the topology again; resolves with a reading that began after the call. */
   reloadTopology: () => Promise<void>;
@@ -65,7 +68,7 @@ export class Healer extends RoundJob {
     const back = [...was].filter((devid) => !lost.includes(devid));
     if (gone.length === 0 && back.length === 0) return;
     for (const devid of [...gone, ...back]) {
-      await store.setSetting({ field: `omg_sweep_device_${devid}`, value: '0' });
+      await this.#noteSweep(`omg_sweep_device_${devid}`);
     }
     const value = lost.length === 0 ? undefined : lost.join();
     await store.setSetting({ field: lostField, value });
@@ -87,7 +90,7 @@ export class Healer extends RoundJob {
         // A class that was never seen has no files yet, but for the default class, whose row comes
         // with the first change of it.
         if (known !== undefined || classid === 0) {
-          await store.setSetting({ field: `omg_sweep_class_${dmid}_${classid}`, value: '0' });
+          await this.#noteSweep(`omg_sweep_class_${dmid}_${classid}`);
           log.info({ dmid, classid, before: known, now: demand }, 'class.changed');
         }
         await store.setSetting({ field, value: demand });
@@ -95,13 +98,23 @@ export class Healer extends RoundJob {
     }
   }
 
+  async #noteSweep(field: string): Promise<void> {
+    const begin = nowSeconds() + this.#options.settleSeconds;
+    await this.#services.store.setSetting({ field, value: `0@${begin}` });
+  }
+
+  /** Those that may go on now. */
   async #sweeps(): Promise<Sweep[]> {
     const settings = await this.#services.store.listSettings();
     return settings.flatMap(({ field, value }) => {
       const match = sweepPattern.exec(field);
-      if (match === null) return [];
+      const [position, begin = 0] = value.split('@').map(Number);
+      const waitSeconds = begin - nowSeconds();
+      // More is a clock that was wrong.
+      const isEarly = waitSeconds > 0 && waitSeconds <= this.#options.settleSeconds;
+      if (match === null || isEarly) return [];
       const ids = [Number(match[2]), Number(match[3] ?? 0)] as const;
-      return [{ field, isDevice: match[1] === 'device', ids, position: Number(value) || 0 }];
+      return [{ field, isDevice: match[1] === 'device', ids, position: position || 0 }];
     });
   }
 
@@ -113,8 +126,7 @@ export class Healer extends RoundJob {
       const { fids, last } = await this.#next(sweep, position);
       const files = await store.filesByFid(fids);
       const unhappy = files.filter((file) => this.#isUnhappy(file)).map(({ fid }) => fid);
-      const { settleSeconds: delaySeconds } = this.#options;
-      await store.upkeep.enqueueReplications({ fids: unhappy, delaySeconds });
+      await store.upkeep.enqueueReplications(unhappy);
       if (unhappy.length > 0) this.#options.onQueued();
       const value = last === undefined ? undefined : String(last);
       await store.setSetting({ field: sweep.field, value });

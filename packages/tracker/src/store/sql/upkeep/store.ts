@@ -32,8 +32,8 @@ export function createUpkeepStore(
       );
       return rows.map((row) => int(row, 'fid'));
     },
-    enqueueReplications: async ({ fids, delaySeconds }) => {
-      for (const part of chunks(fids)) await enqueue(engine, engine.dialect, part, delaySeconds);
+    enqueueReplications: async (fids) => {
+      for (const part of chunks(fids)) await enqueue(engine, engine.dialect, part, 0);
     },
     hastenDeletions: async (devids) => {
       const { now } = engine.dialect;

@@ -24,7 +24,9 @@ export function findTarget(
   const domain = findDomain(flags, env);
   if (domain === undefined) {
     throw new OmgfsError('NO_DOMAIN', {
-      message: 'no domain is named: use --domain NAME or set OMGFS_DOMAIN',
+      message:
+        'no domain is named: use --domain NAME, set OMGFS_DOMAIN, or write ' +
+        "'domain = NAME' into ~/.config/omgfs.conf",
     });
   }
   return { trackers, domain };

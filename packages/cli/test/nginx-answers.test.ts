@@ -208,9 +208,6 @@ describe('asked for each time, and passed on as it is, is', () => {
     response.setHeader('Set-Cookie', 'a=b');
     answer(incoming, response);
   };
-  const withoutTime: RequestListener = (_, response) => {
-    sendReproxy(response, paths, { shape: 'nginx', contentType: 'image/png' });
-  };
   const teapot: RequestListener = (_, response) => response.writeHead(418).end('short and stout');
   test.each<[string, RequestListener, object]>([
     ['a redirect', redirect, { status: 302, headers: { location: '/login' } }],
@@ -219,7 +216,6 @@ describe('asked for each time, and passed on as it is, is', () => {
     ['an unusual error', teapot, { status: 418, text: 'short and stout' }],
     ['a refusal', status(401), { status: 401, text: 'no' }],
     ['what sets a cookie', withCookie, { status: 200, headers: { 'set-cookie': 'a=b' } }],
-    ['a file without a time', withoutTime, { status: 200, text: '0123456789' }],
   ])('%s', async (_, given, expected) => {
     application.answer = given;
     for (const _round of [1, 2]) {
@@ -227,6 +223,25 @@ describe('asked for each time, and passed on as it is, is', () => {
       expect(await ask(personal)).toMatchObject(expected);
       expect(asked()).toBeGreaterThan(before);
     }
+  });
+
+  const withoutTime = () => ({ shape: 'nginx' as const, contentType: 'image/png' });
+  test.each<[string, () => FrontProxy, () => ReproxyAnswerOptions]>([
+    ['without a time', () => personal, withoutTime],
+    ['that is not for everyone', () => common, () => ({ ...options, cacheFor: 'user' })],
+  ])('a file %s, by one question', async (_, proxy, given) => {
+    options = { ...given(), etag: '"v1"', cacheControl: 'no-cache' };
+    for (const user of ['ann', 'bob', 'bob']) {
+      application.seen.length = 0;
+      expect(await ask(proxy(), as(user))).toMatchObject({
+        ...{ status: 200, text: '0123456789' },
+        headers: { 'content-type': 'image/png', 'cache-control': 'no-cache' },
+      });
+      expect(application.seen.map(({ headers }) => headers.cookie)).toEqual([`session=${user}`]);
+    }
+    // Which the application alone can judge, by a tag of its own.
+    const known = { headers: { 'if-none-match': '"v1"' } };
+    expect((await ask(proxy(), known)).status).toBe(304);
   });
 
   test('what is sent there', async () => {

@@ -35,7 +35,7 @@ export function checkAnswerCache({ dir, path }: AnswerCache): void {
 /** For the `http` block. */
 export function answersHttpConf({ dir, keptFor }: AnswerCache): string {
   const known = keptFor === 'everyone' ? 'everyone' : '(?:user|everyone)';
-  const names = ['x_reproxy_for', 'set_cookie', 'x_reproxy_url'];
+  const names = ['x_accel_redirect', 'set_cookie', 'x_reproxy_url'];
   const facts = names.map((name) => `$upstream_http_${name}`).join(';');
   return `
 # Answers of the application. They are small, and hold the cookies and tokens they are kept for: use
@@ -43,15 +43,23 @@ export function answersHttpConf({ dir, keptFor }: AnswerCache): string {
 proxy_cache_path ${dir} levels=1:2 keys_zone=omgfs_answers:16m
   max_size=256m inactive=10m use_temp_path=off;
 
-# The URLs of an answer that says whom it is for, and sets no cookie.
+# The URLs of an answer for nginx that sets no cookie.
 map "${facts}" $reproxy_answer {
   volatile;
-  "~^${known};;(http://.*)$" $1;
+  "~^/[^;]*;;(http://.*)$" $1;
 }
 
-map $reproxy_answer $reproxy_unkept {
+# Kept is one that says whom it is for; another one serves who asked.
+map "$upstream_http_x_reproxy_for;$reproxy_answer" $reproxy_unkept {
   volatile;
-  "" 1;
+  default 1;
+  "~^${known};http" "";
+}
+
+# Conditions are judged by the application, unless its answer is kept.
+map "$reproxy_once;$http_if_none_match$http_if_modified_since" $reproxy_ask {
+  volatile;
+  "~^1;." 1;
 }
 `.trimStart();
 }
@@ -70,13 +78,14 @@ proxy_set_header Host $host;
 export function answersConf({ path, keptFor }: AnswerCache): string {
   const who = keptFor === 'everyone' ? '' : ' $http_authorization $http_cookie';
   return `
-# Files whose addresses are kept. An answer that may be kept is used; any other is asked for again
+# Files whose addresses are kept. An answer that names them is used; any other is asked for again
 # and passed on as it is. Include this in the server { } block, before omgfs-reproxy.conf.
 
 location ${path} {
   if ($request_method !~ "^(?:GET|HEAD)$") { return 419; }
   auth_request /omgfs-answer;
   auth_request_set $reproxy_urls $reproxy_answer;
+  auth_request_set $reproxy_once $reproxy_unkept;
   auth_request_set $reproxy_kept $upstream_cache_status;
   auth_request_set $reproxy_type $upstream_http_content_type;
   auth_request_set $reproxy_type_options $upstream_http_x_content_type_options;
@@ -123,6 +132,7 @@ location @application {
 
 location @reproxy_kept {
   if ($reproxy_urls = "") { return 419; }
+  if ($reproxy_ask) { return 419; }
   error_page 419 = @application;
   set $reproxy_url_1 "";
   set $reproxy_url_2 "";

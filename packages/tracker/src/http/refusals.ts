@@ -108,6 +108,11 @@ function named(code: string, { params, query }: FastifyRequest): string | undefi
       const most = `A key has at most ${limits.keyBytesMax} bytes`;
       return `${most}, this one has ${bytes}: ${shortened(key)}`;
     }
+    case 'NO_DEVICES':
+      return (
+        `No device can take a file of '${domain}' now: all are full, down or not yet seen by this ` +
+        "tracker. Ask again in a moment; 'omgfs admin check' says more."
+      );
     case 'NO_TEMP_FILE': {
       if (!upload) return undefined;
       const what = `There is no upload ${shortened(upload)}: it was given up, or has expired`;

@@ -105,7 +105,7 @@ async function trackerKilled(site: Site): Promise<void> {
   const fids = await Promise.all(keys.map(async (key) => (await client.info(key)).fid));
   const victims = fids.toSorted((a, b) => b - a).slice(0, damagedFiles);
   for (const fid of victims) await rm(replicasOf(cluster, fid)[0] ?? '');
-  await site.call(0, 'set_server_setting', { key: 'queue_rate_for_fsck', value: '30' });
+  await site.call(0, 'set_server_setting', { key: 'queue_rate_for_fsck', value: '5' });
   await site.call(0, 'fsck_reset');
   await site.call(0, 'fsck_start');
   const driver = await until('a tracker drives the run, and is not through', async () => {
@@ -114,6 +114,7 @@ async function trackerKilled(site: Site): Promise<void> {
   });
   await cluster.trackerDaemons[driver]?.kill('SIGKILL');
   const other = 1 - driver;
+  await site.call(other, 'set_server_setting', { key: 'queue_rate_for_fsck', value: '' });
   expect((await site.call(other, 'fsck_status')).running).toBe('1');
   const over = await site.over(other, { waiting: false });
   expect(over).toMatchObject({ checked: String(files), num_MISS: String(damagedFiles) });
@@ -125,7 +126,6 @@ async function trackerKilled(site: Site): Promise<void> {
 
 async function nodeHangs(site: Site): Promise<void> {
   const pid = site.cluster.hosts[2]?.pid ?? 0;
-  await site.call(0, 'set_server_setting', { key: 'queue_rate_for_fsck', value: '' });
   await freeze(pid);
   try {
     await site.call(1, 'fsck_reset');

@@ -3,9 +3,13 @@
  * answer is left alone for a while, and nobody waits for it longer than a moment.
  */
 import { connect, type Socket } from 'node:net';
+import { startAwakeTimer } from '@omgfs/daemon';
 
-/** How long removals may take; a tracker's answer waits for them. */
-const answerMs = 250;
+/**
+ * How long removals may take; a tracker's answer waits for them. A server that is given up keeps
+ * what was changed for ten seconds, so one that is merely busy should not be.
+ */
+const answerMs = 1_000;
 const restMs = 10_000;
 /** Removals on the way at once. */
 const waitingMax = 10_000;
@@ -54,7 +58,7 @@ export class MemcacheServer {
   }
 
   #expectAnswer(): NodeJS.Timeout {
-    return setTimeout(() => this.#fail(`no answer within ${answerMs} ms`), answerMs);
+    return startAwakeTimer(answerMs, () => this.#fail(`no answer within ${answerMs} ms`));
   }
 
   #count(lines: number): void {

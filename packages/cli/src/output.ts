@@ -124,6 +124,14 @@ const advice: Partial<Record<ErrorCode, string>> = {
 const trackerFailed =
   "The log of the tracker says why; often its database is away: see 'omgfs admin check'.";
 
+const diskFull = 'The disk that is written to is full: make room, then run it again.';
+
+function isFull(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  const { code } = thrown as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT' || isFull(thrown.cause);
+}
+
 /** Prints an error on standard error. */
 export function printError(thrown: unknown, options: { json: boolean }): void {
   const { code, retry, message, details } = toOmgfsError(thrown);
@@ -132,7 +140,7 @@ export function printError(thrown: unknown, options: { json: boolean }): void {
     process.stderr.write(`${JSON.stringify({ error: { code, retry, message, key } })}\n`);
   } else {
     const inner = details.wire === 'failure' ? trackerFailed : undefined;
-    const hint = inner ?? advice[code];
+    const hint = inner ?? (isFull(thrown) ? diskFull : advice[code]);
     process.stderr.write(`omgfs: ${message} [${code}]${hint === undefined ? '' : `\n${hint}`}\n`);
   }
 }

@@ -1,6 +1,6 @@
 import { OmgfsError } from '@omgfs/protocol';
-import { expect, test } from 'vitest';
-import { about, formatBytes, printable } from '../src/output.ts';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { about, formatBytes, printable, printError } from '../src/output.ts';
 
 test.each([
   [0, '0 B'],
@@ -27,4 +27,13 @@ test('an error names what failed, keeps its code and tells scripts the key', asy
     cause,
   });
   expect(await about('cannot fetch', 'a', Promise.resolve(7))).toBe(7);
+});
+
+test('a full disk is said to be one, however deep the error has it', async () => {
+  const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  onTestFinished(() => written.mockRestore());
+  const full = Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+  const error = await about('cannot export', 'k', Promise.reject(full)).catch((thrown) => thrown);
+  printError(error, { json: false });
+  expect(written.mock.calls.join('')).toMatch(/'k': no space left \[FAILURE\]\n.* make room/);
 });

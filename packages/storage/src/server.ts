@@ -32,7 +32,13 @@ import { handleScrubOrder } from './handlers/scrub.ts';
 import { Front } from './http/front.ts';
 import { keepAliveMs } from './http/plain-head.ts';
 import { postKindOf } from './http/post-kind.ts';
-import { type Exchange, type StreamExchange, sendError, type WholeExchange } from './http/reply.ts';
+import {
+  type Exchange,
+  type StreamExchange,
+  sendError,
+  sendText,
+  type WholeExchange,
+} from './http/reply.ts';
 import { Turns } from './http/turns.ts';
 import type { Scrubs } from './integrity/scrubs.ts';
 import type { Log } from './log.ts';
@@ -78,6 +84,12 @@ export class StorageServer {
     // A client that asks first is told to go on only after all checks (see PUT).
     server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
       this.#app.routing(req, res);
+    });
+    server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
+      sendText({ req, res, target: req.url ?? '' }, 417, 'Expect is 100-continue, or left out.\n', {
+        [errorHeader]: 'BAD_REQUEST',
+        Connection: 'close',
+      });
     });
     let saidAtMs = Number.NEGATIVE_INFINITY;
     server.on('drop', () => {

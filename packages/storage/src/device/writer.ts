@@ -59,10 +59,10 @@ export async function storeWhole(
   if (device.stale) await device.look();
   device.assertWritable();
   await device.directories.ensure(parentOf(name));
-  const paths = { temp: device.tempPath(), path: `${device.root}/${name}` };
-  const thread = device.smallFiles.thread(bytes.length, paths.temp, paths.path);
+  const [temp, path] = [device.tempPath(), `${device.root}/${name}`];
+  const thread = device.smallFiles.thread(bytes.length, temp, path);
   if (thread !== undefined) {
-    const file = { ...paths, device, bytes, stamped, isWanted };
+    const file = { temp, path, device, bytes, stamped, isWanted };
     const done = await storeByThread(thread, file);
     if (done !== undefined) {
       await device.directories.sync(parentOf(name));

@@ -49,7 +49,8 @@ export function askPolicy(
 ): PolicyAnswer {
   const policy = policyOf(replpolicy);
   if (!policy.known) return { verdict: 'undecided', reason: policy.reason };
-  return policy.decide({ ...question, min: mindevcount });
+  const { holding, devices, failed, random } = question;
+  return policy.decide({ holding, devices, failed, random, min: mindevcount });
 }
 
 /** As `parsePolicy`, which costs as much as the answer to a question. */
@@ -114,7 +115,8 @@ function namedPolicy(name: string, argument: string): Policy {
     return { known: false, reason: `Replication policy ${name} takes a number, not ${argument}` };
   }
   const min = Number(argument) || undefined;
-  const decide = (question: PolicyQuestion) => count({ ...question, min: min ?? question.min });
+  const decide =
+    min === undefined ? count : (question: PolicyQuestion) => count({ ...question, min });
   return { known: true, name, min, decide };
 }
 

@@ -121,7 +121,10 @@ async function replicate(
     const [current] = await store.filesByFid([fid]);
     if (current === undefined) return { state: 'settled' };
     // On a cluster of databases a read may not show yet what was just written.
-    const file = { ...current, devids: [...new Set([...current.devids, ...made])] };
+    const file =
+      made.size === 0
+        ? current
+        : { ...current, devids: [...new Set([...current.devids, ...made])] };
     if (file.devids.length === 0) {
       const reason = 'no device is known to hold the file; fsck has to search for it';
       return { state: 'parked', code: 'no_source', reason };

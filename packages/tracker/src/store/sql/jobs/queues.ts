@@ -23,8 +23,9 @@ export class Queues {
       columns: 'nexttry, fromdevid, failcount, flags',
       limit,
       seconds,
-      made: (row, claim) => ({
-        ...claim,
+      made: (row, { fid, claims }) => ({
+        fid,
+        claims,
         nexttry: int(row, 'nexttry'),
         fromdevid: intOrNull(row, 'fromdevid'),
         failcount: int(row, 'failcount'),
@@ -38,8 +39,9 @@ export class Queues {
       columns: 'nexttry, failcount',
       limit,
       seconds,
-      made: (row, claim) => ({
-        ...claim,
+      made: (row, { fid, claims }) => ({
+        fid,
+        claims,
         nexttry: int(row, 'nexttry'),
         failcount: int(row, 'failcount'),
       }),

@@ -60,12 +60,13 @@ async function carryOut(
 ): Promise<PullAnswer[]> {
   const answers: Promise<PullAnswer>[] = [];
   const bundles = new Map<string, { index: number; task: Task }[]>();
+  const sources = new Set<string>();
   const answer = (index: number, task: Task, file?: Promise<Bundled>) => {
     answers[index] = answerTo(context, task, { gone, file }).catch(refusal);
   };
   for (const [index, words] of list.entries()) {
     try {
-      const task = taskOf(context, words);
+      const task = taskOf(context, words, sources);
       const { origin } = task.order.source;
       const bundled = bundles.get(origin);
       if (!isBundled(task.order)) answer(index, task);
@@ -84,8 +85,15 @@ async function carryOut(
   return Promise.all(answers);
 }
 
-/** @throws BAD_REQUEST, UNAUTHORIZED, PULL_REFUSED, and what a PUT throws for its target. */
-function taskOf({ access }: PullContext, words: Record<string, unknown>): Task {
+/**
+ * @param sources the hosts that this node was found to be allowed to fetch from.
+ * @throws BAD_REQUEST, UNAUTHORIZED, PULL_REFUSED, and what a PUT throws for its target.
+ */
+function taskOf(
+  { access }: PullContext,
+  words: Record<string, unknown>,
+  sources: Set<string>,
+): Task {
   const text = (name: string) => String(words[name] ?? '');
   const [source, target] = [text('source'), text('target')];
   checkPull(access, { source, target });
@@ -99,7 +107,9 @@ function taskOf({ access }: PullContext, words: Record<string, unknown>): Task {
   if (name === '' || directory || order === undefined || order.length > pullBatch.fileBytesMax) {
     throw new OmgfsError('BAD_REQUEST');
   }
-  checkSource(access, order);
+  const { hostname } = order.source;
+  if (!sources.has(hostname)) checkSource(access, order);
+  sources.add(hostname);
   return { order, devid, name };
 }
 

@@ -30,6 +30,9 @@ export class Directories {
 
   /** Makes the three levels above a replica, outermost first; stops at the first that fails. */
   async make(writeUrl: string): Promise<void> {
+    // Nearly always the innermost is known, for which the others had to be there.
+    const innermost = this.#recall(writeUrl.slice(0, writeUrl.lastIndexOf('/') + 1));
+    if (innermost !== undefined && (await innermost) === 'ready') return;
     const { origin, pathname } = placeOf(writeUrl);
     const place = parseFidPath(pathname);
     if (place === undefined) return;

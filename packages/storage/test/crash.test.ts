@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { until } from '../../../test/helpers/wait.ts';
 import { ask, createDocroot, filesOf, launch, put, Wire } from './helpers.ts';
 
@@ -117,11 +117,14 @@ test.each([
   const args = ['--input-type=module', '-e', killedAt(call, nth), docroot];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const dead = once(child, 'exit');
+  onTestFinished(() => void child.kill('SIGKILL'));
   const port = String((await once(child.stdout, 'data'))[0]).trim();
   const dev = `http://127.0.0.1:${port}/dev1`;
   for (const name of ['old', 'new']) {
     expect((await ask(`${dev}/${name}`, { method: 'MKCOL' })).status).toBe(201);
-    for (const file of ['a', 'b']) await put(`${dev}/${name}/${file}`, `${name} ${file}`);
+    for (const file of ['a', 'b']) {
+      expect((await put(`${dev}/${name}/${file}`, `${name} ${file}`)).status).toBe(200);
+    }
   }
   const headers = { destination: '/dev1/old' };
   await expect(ask(`${dev}/new`, { method, headers })).rejects.toThrow();

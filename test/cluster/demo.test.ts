@@ -34,8 +34,30 @@ interface Demo {
   code: Promise<unknown>;
 }
 
+/** Has the demo hold itself, but not its cluster, when it says that everything is stored. */
+const holdsItself = `
+  const write = process.stdout.write.bind(process.stdout);
+  process.stdout.write = (text, ...rest) => {
+    const goOn = write(text, ...rest);
+    if (String(text).startsWith('Waiting')) process.kill(process.pid, 'SIGSTOP');
+    return goOn;
+  };`;
+
 function demo(...args: string[]): Demo {
-  const child = spawn(process.execPath, [omgfs, 'demo', ...args, '--port-base', '0'], { cwd: dir });
+  return start([omgfs, 'demo', ...args]);
+}
+
+/** One that stands still between storing and reading. */
+async function heldDemo(...args: string[]): Promise<Demo> {
+  const first = `data:text/javascript,${encodeURIComponent(holdsItself)}`;
+  const held = start(['--import', first, omgfs, 'demo', ...args]);
+  const stat = `/proc/${held.child.pid}/stat`;
+  await until('it to stand still', () => readFileSync(stat, 'utf8').includes(') T '));
+  return held;
+}
+
+function start(args: string[]): Demo {
+  const child = spawn(process.execPath, [...args, '--port-base', '0'], { cwd: dir });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {
@@ -51,12 +73,6 @@ function makeTree(name: string, files: Record<string, Buffer>): string {
     writeFileSync(join(dir, name, path), bytes);
   }
   return join(dir, name);
-}
-
-/** Holds the demo itself, but not its cluster, between storing and reading. */
-async function stoppedWhenStored({ child, said }: Pick<Demo, 'child' | 'said'>): Promise<void> {
-  await until('everything to be stored', () => said().includes('Waiting'), { everyMs: 1 });
-  child.kill('SIGSTOP');
 }
 
 /** The replicas on a node of a demo that uses the default state directory. */
@@ -89,8 +105,7 @@ test('what changed on disk meanwhile is no corruption', async () => {
     removed: randomBytes(2_000_000),
     same: randomBytes(10),
   });
-  const { child, said, code } = demo(tree, '--once');
-  await stoppedWhenStored({ child, said });
+  const { child, said, code } = await heldDemo(tree, '--once');
   writeFileSync(join(tree, 'changed'), 'other');
   rmSync(join(tree, 'removed'));
   child.kill('SIGCONT');
@@ -104,8 +119,7 @@ test('a replica with other bytes is named, and the demo fails', async () => {
   rmSync(join(dir, '.omgfs'), { recursive: true });
   // One file alone, so that every .fid is a replica of it.
   const tree = makeTree('rotten', { 'bad apple': randomBytes(5_000_000) });
-  const { child, said, code } = demo(tree, '--once');
-  await stoppedWhenStored({ child, said });
+  const { child, said, code } = await heldDemo(tree, '--once');
   const replicas = await until('both replicas', () => {
     const found = ['node1', 'node2', 'node3'].flatMap(fidFilesOf);
     return found.length === 2 && found;

@@ -16,6 +16,7 @@ import { codeOf, LineServer } from './line-server.ts';
 const body = randomBytes(3_000_000);
 const opened: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
+  patienceMs = 30_000;
   for (const close of opened.splice(0).reverse()) await close();
 });
 
@@ -25,8 +26,9 @@ async function node(answer: RequestListener): Promise<HttpNode> {
   return started;
 }
 
-/** Long enough for a healthy node on a busy machine. */
+/** For tests that wait for a node to be given up; others never give one up in time. */
 const stallMs = 1_500;
+let patienceMs = 30_000;
 
 /** A client whose tracker knows these replicas, and others at each further question if given. */
 async function clientOf(...answers: string[][]): Promise<Client> {
@@ -38,8 +40,8 @@ async function clientOf(...answers: string[][]): Promise<Client> {
   const client = createClient({
     trackers: [tracker.address],
     domain: 'd',
-    headersTimeoutMs: stallMs,
-    stallMs,
+    headersTimeoutMs: patienceMs,
+    stallMs: patienceMs,
   });
   opened.push(
     () => tracker[Symbol.asyncDispose](),
@@ -88,8 +90,12 @@ describe('the first replica', () => {
     ],
   ];
   test.each(spoilt)('%s: the second one serves', async (_, answer) => {
+    patienceMs = stallMs;
     const [bad, good] = [await node(answer), await whole()];
-    await expectWhole(await clientOf([bad.path(1, 7), good.path(2, 7)]));
+    // A healthy node may seem to stall on a busy machine; not so often.
+    const others = [2, 3, 4, 5].map((devid) => good.path(devid, 7));
+    await expectWhole(await clientOf([bad.path(1, 7), ...others]));
+    expect(bad.seen.length).toBeGreaterThan(0);
   });
 
   test('breaks, and the bytes go on exactly where they ended', async () => {
@@ -184,11 +190,12 @@ describe('two versions are never mixed', () => {
 });
 
 test('a reader that is slow is nobody’s fault', async () => {
+  patienceMs = 2 * stallMs;
   const good = await whole();
   const client = await clientOf([good.path(1, 7)]);
   const { stream } = await client.get('k');
   const mark = performance.now();
-  await until('time to pass', () => performance.now() - mark > stallMs + 500);
+  await until('time to pass', () => performance.now() - mark > patienceMs + 500);
   expect((await buffer(stream)).equals(body)).toBe(true);
   expect(good.seen.length).toBe(1);
 });

@@ -108,6 +108,11 @@ function named(code: string, { params, query }: FastifyRequest): string | undefi
       const most = `A key has at most ${limits.keyBytesMax} bytes`;
       return `${most}, this one has ${bytes}: ${shortened(key)}`;
     }
+    case 'PRECONDITION_FAILED': {
+      if (!key) return undefined;
+      const what = `'${key}' of '${domain}' does not stand for what the conditions name`;
+      return `${what}. Look what is there with HEAD, and try again with its ETag.`;
+    }
     case 'NO_DEVICES':
       return (
         `No device can take a file of '${domain}' now: all are full, down or not yet seen by ` +

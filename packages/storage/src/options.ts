@@ -126,7 +126,7 @@ const table = [
     name: 'nginx-links',
     kind: 'TEXT',
     fallback: 'refuse',
-    help: 'links inside a device: refuse, check (by nginx itself), or follow',
+    help: 'links inside a device: refuse, check (by nginx), or follow',
   },
   {
     name: 'iostat',

@@ -122,13 +122,13 @@ ${links === 'follow' ? '' : refuseLinks}      log_not_found off;
     # Names of other kinds are the node's.
     location ~ ${replica} {
 ${forNode.map((name) => `      if ($http_${name}) { return 418; }`).join('\n')}
-      if ($http_range) { return 419; }
-      error_page 419 = @part;
+      if ($request_method = HEAD) { return 419; }
+      error_page 419 = @head;
 ${file}
     }
-    location @part {
+    location @head {
       # Which nginx would answer with a part.
-      if ($request_method = HEAD) { return 418; }
+      if ($http_range) { return 418; }
 ${file}
     }
 `;

@@ -11,7 +11,7 @@ import { OmgfsError } from '@omgfs/protocol';
 import type { Log } from '../log.ts';
 import { endLeftoverNginx } from './leftovers.ts';
 import { type NginxPlan, nginxConfig } from './nginx-config.ts';
-import { type Disk, View } from './view.ts';
+import { type Disk, View, viewDir } from './view.ts';
 
 export interface NginxOptions extends NginxPlan {
   /** Program, or undefined to look for it. */
@@ -38,7 +38,6 @@ const restartMs = { first: 200, most: 10_000 };
 export class Nginx {
   readonly #options: NginxOptions;
   readonly #configFile: string;
-  readonly #viewDir: string;
   /** Where the kernel is to refuse links, and can. */
   #view: View | undefined;
   #child: ChildProcess | undefined;
@@ -50,7 +49,6 @@ export class Nginx {
   constructor(options: NginxOptions) {
     this.#options = options;
     this.#configFile = join(options.runDir, 'nginx.conf');
-    this.#viewDir = join(options.runDir, 'view');
   }
 
   /** Where our own process has to serve. */
@@ -61,7 +59,6 @@ export class Nginx {
   /** Makes its directory, which the socket lies in as well. */
   prepare(): void {
     mkdirSync(this.#options.runDir, { recursive: true, mode: 0o700 });
-    mkdirSync(this.#viewDir, { recursive: true });
   }
 
   /** Resolves when it accepts connections. @throws FAILURE with its last words. */
@@ -70,7 +67,7 @@ export class Nginx {
     await endLeftoverNginx(this.#options.runDir);
     this.#view = await this.#createView();
     // Links are refused before nginx sees them then.
-    const seen = this.#view && ({ docroot: this.#view.dir, links: 'follow' } as const);
+    const seen = this.#view && ({ docroot: viewDir, links: 'follow' } as const);
     writeFileSync(this.#configFile, nginxConfig({ ...this.#options, ...seen }));
     process.once('exit', this.#onExit);
     await this.#launch();
@@ -122,7 +119,7 @@ export class Nginx {
     if (links !== 'refuse' || nodeOnly) return undefined;
     // A right to low ports, given to somebody who is not root, ends at a user namespace.
     if (process.getuid?.() !== 0 && listen.some(({ port }) => port < 1024)) return undefined;
-    const view = new View({ dir: this.#viewDir, disks, log });
+    const view = new View({ disks, log });
     return (await view.isPossible()) ? view : undefined;
   }
 

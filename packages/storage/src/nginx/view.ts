@@ -28,8 +28,8 @@ export interface ViewOptions {
 }
 
 /**
- * Where they are. Every system has it, no disk lies below it, and nginx has no use for what is there
- * otherwise. Each directory more on the way to a file takes a hundredth of a read of 4 KiB.
+ * Where they are. Every system has it, no disk lies below it, and nginx has no use for what else is
+ * there. Each directory more on the way to a file takes a hundredth of a read of 4 KiB.
  */
 export const viewDir = '/sys';
 

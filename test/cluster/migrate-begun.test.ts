@@ -97,7 +97,7 @@ test('files that others put under the keys of a killed run stay', async () => {
 test('a file that comes during a copy stays, then and later', async () => {
   const theirs = Buffer.from('theirs');
   await source.put('late', randomBytes(200_000));
-  const slow = run('--bandwidth', '150K');
+  const slow = run('--bandwidth', '60K');
   await until('the copy to begin', () => begun(1));
   await target.put('late', theirs);
   for (const { code, err } of [await slow, await run('--delete')]) {

@@ -103,6 +103,9 @@ export type CommandLine =
 const configFileDefault = '/etc/mogilefs/mogstored.conf';
 const logLevels = ['error', 'warn', 'info', 'debug'];
 
+/** Who names these wants to keep others out: with nothing in them everybody would come in. */
+const guards: readonly OptionName[] = ['allow', 'url-secret'];
+
 type Values = Map<OptionName, string>;
 
 /** Reads arguments, the file they name and the environment; a mistake of a person is refused. */
@@ -198,6 +201,10 @@ function readFile(named: string | undefined): Values {
 }
 
 function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
+  for (const name of guards) {
+    if (!values.has(name) || listOf(values.get(name) ?? '').length > 0) continue;
+    throw new Error(`${name} is empty; leave it out where everybody is to be served`);
+  }
   const text = (name: OptionName): string =>
     values.get(name) ?? optionTable.find((option) => option.name === name)?.fallback ?? '';
   const number = (name: OptionName): number => {
@@ -213,11 +220,11 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     metrics: values.has('metrics-listen')
       ? listenAddress('metrics-listen', text('metrics-listen'))
       : undefined,
-    iostat: isOn(text('iostat')),
+    iostat: isOn('iostat', text('iostat')),
     access: {
       networks: networksOf(text('allow')),
       secrets: listOf(text('url-secret')),
-      pull: isOn(text('pull')),
+      pull: isOn('pull', text('pull')),
     },
     allow: listOf(text('allow')),
     tls: tlsOf({ listen: text('tls-listen'), cert: text('tls-cert'), key: text('tls-key') }),
@@ -237,7 +244,7 @@ function buildConfig(values: Values, env: NodeJS.ProcessEnv): StorageConfig {
     closeGraceMs: number('stop-seconds') * 1000,
     adopt: adoptedDevids(text('adopt')),
     pidfile: text('pidfile') || undefined,
-    daemonize: isOn(text('daemonize')),
+    daemonize: isOn('daemonize', text('daemonize')),
     path: env.PATH ?? '',
     logLevel: choice('log-level', text('log-level'), logLevels),
     warnings: findWarnings(values, env),
@@ -328,8 +335,10 @@ function adoptedDevids(text: string): number[] {
   });
 }
 
-function isOn(text: string): boolean {
-  return /^(?:1|y|yes|on|true)$/i.test(text);
+function isOn(name: OptionName, text: string): boolean {
+  if (/^(?:1|y|yes|on|true)$/i.test(text)) return true;
+  if (/^(?:0|n|no|off|false|)$/i.test(text)) return false;
+  throw new Error(`${name} must be 1 or 0, not '${text}'`);
 }
 
 function helpText(): string {

@@ -94,6 +94,9 @@ test.each([
   [['--httplisten=here'], /must be \[ip:\]port/],
   [['--httplisten=1.2.3.4:99999'], /must be \[ip:\]port/],
   [['--adopt=3'], /adopt must name a device like dev3/],
+  [['--pull=maybe'], /pull must be 1 or 0, not 'maybe'/],
+  [['--allow='], /allow is empty/],
+  [['--url-secret', ' , '], /url-secret is empty/],
 ])('%o is refused', (argv, reason) => {
   expect(refusalOf(['--skipconfig', ...argv])).toMatch(reason);
 });

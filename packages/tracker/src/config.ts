@@ -119,6 +119,9 @@ export function readConfig(argv: readonly string[], env = process.env): CommandL
   }
 }
 
+/** Who names these wants to keep others out: with nothing in them everybody would come in. */
+const guards = ['url_secret', 'http_token', 'http_read_token', 'http_allow'];
+
 function readFlags(argv: readonly string[]): Map<string, string> {
   const options: Record<string, { type: 'string' | 'boolean'; short?: string }> = {};
   const names = new Map<string, TrackerOption>();
@@ -176,6 +179,10 @@ function buildConfig(
   values: ReadonlyMap<string, string>,
   env: NodeJS.ProcessEnv,
 ): Omit<TrackerConfig, 'args'> {
+  for (const name of guards) {
+    if (!/^[\s,]*$/.test(values.get(name) ?? 'unset')) continue;
+    throw new Error(`${name} is empty; leave it out where everybody is to be let in`);
+  }
   const { text, number, on } = readers(values);
   const plugins = text('plugins').split(/[\s,]+/);
   const queries = {

@@ -165,6 +165,11 @@ describe('the file', () => {
     expect(warnings.join()).not.toContain('secret');
   });
 
+  test.each(['url_secret', 'http_token', 'http_read_token', 'http_allow'])(
+    'an empty %s lets nobody in by mistake',
+    (name) => expect(refusal(['-s', `--${name}=`])).toMatch(`${name} is empty`),
+  );
+
   test('what is neither on nor off is refused', () => {
     expect(refusal(['-c', fileOf('job_master = perhaps')])).toMatch(/job_master must be 1 or 0/);
   });

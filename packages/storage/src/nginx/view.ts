@@ -123,6 +123,7 @@ export class View {
     };
     await look();
     this.#timer = setInterval(() => void look(), lookMs).unref();
+    child.once('exit', () => this.stop());
   }
 
   stop(): void {
@@ -135,7 +136,9 @@ export class View {
     if (this.#updating) return;
     this.#updating = true;
     try {
-      const now = new Map(this.#options.disks().map((disk) => [disk.name, disk]));
+      // An order is a line.
+      const disks = this.#options.disks().filter(({ root }) => !root.includes('\n'));
+      const now = new Map(disks.map((disk) => [disk.name, disk]));
       for (const disk of this.#shown.values()) {
         if (isSame(disk, now.get(disk.name))) continue;
         if (!(await this.#order(`hide ${disk.name}`)))

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { type Checksum, type HashType, hashTypes } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';
-import { contentLengthOf, isSuccess, reasonOf } from './http.ts';
+import { contentLengthOf, isSuccess, reasonOf, wasUnsent } from './http.ts';
 
 export interface CopyRequest {
   from: string;
@@ -29,7 +29,9 @@ export interface CopyRequest {
  */
 export type CopyOutcome =
   | { state: 'copied'; checksum: Checksum | undefined; shownBytes?: number | undefined }
-  | { state: 'source_failed' | 'target_failed'; reason: string };
+  | { state: 'source_failed'; reason: string }
+  /** `mayFinish`: it gave no last word, so the copy may come into its place later. */
+  | { state: 'target_failed'; reason: string; mayFinish?: true };
 
 /** Marks what went wrong at the source while the request to the target was being written. */
 class SourceError extends Error {}
@@ -80,7 +82,7 @@ export async function copyReplica(
     }
   } catch (error) {
     if (error instanceof SourceError) return { state: 'source_failed', reason: error.message };
-    return { state: 'target_failed', reason: reasonOf(error) };
+    return unansweredBy(error);
   } finally {
     watchdog.end();
   }
@@ -131,10 +133,22 @@ async function writeTarget(
   });
   await reply.body.dump();
   if (!isSuccess(reply.statusCode)) {
-    return { state: 'target_failed', reason: `answered ${reply.statusCode}` };
+    return refusedBy(reply.statusCode);
   }
   const hex = tap.hex;
   return { state: 'copied', checksum: type && hex !== undefined ? { type, hex } : undefined };
+}
+
+/** A target that has given up waiting for its disk has not given up the disk. */
+export function refusedBy(status: number): CopyOutcome {
+  const refused = { state: 'target_failed', reason: `answered ${status}` } as const;
+  return status === 503 ? { ...refused, mayFinish: true } : refused;
+}
+
+/** One that could be reached may go on with what it was asked for. */
+export function unansweredBy(error: unknown): CopyOutcome {
+  const failed = { state: 'target_failed', reason: reasonOf(error) } as const;
+  return wasUnsent(error) ? failed : { ...failed, mayFinish: true };
 }
 
 /** Passes chunks on, one behind, so that the last goes out only when all of them are right. */

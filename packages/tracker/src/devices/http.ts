@@ -90,6 +90,12 @@ function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 
+/** Whether a request never began to reach its server. */
+export function wasUnsent(error: unknown): boolean {
+  const code = error instanceof Error ? codeOf(error) : '';
+  return code === 'ECONNREFUSED' || code === 'UND_ERR_CONNECT_TIMEOUT';
+}
+
 /** Why an exchange failed, in words for an operator. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

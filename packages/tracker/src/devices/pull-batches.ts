@@ -13,7 +13,7 @@ import {
 } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';
 import { Batcher } from '../batcher.ts';
-import type { CopyOutcome, CopyRequest } from './copy.ts';
+import { type CopyOutcome, type CopyRequest, refusedBy, unansweredBy } from './copy.ts';
 import { isSuccess, placeOf, readText, reasonOf } from './http.ts';
 
 export interface PullBatchOptions {
@@ -104,7 +104,7 @@ export class PullBatches {
       const outcomes = await this.#exchange(origin, batch, stopped);
       for (const [at, { resolve }] of batch.entries()) resolve(outcomes?.[at] ?? 'alone');
     } catch (error) {
-      const failed: CopyOutcome = { state: 'target_failed', reason: reasonOf(error) };
+      const failed = unansweredBy(error);
       for (const { resolve } of batch) resolve(failed);
     } finally {
       for (const signal of signals) signal.removeEventListener('abort', stop);
@@ -162,7 +162,7 @@ function outcomesOf(text: string, count: number): BatchOutcome[] | undefined {
     if (status === 502) return { state: 'source_failed', reason: reason.slice(0, 200) };
     // By itself it may be refused for good, or be carried by the tracker.
     if ([400, 401, 403, 404].includes(status)) return 'alone';
-    return { state: 'target_failed', reason: `answered ${status}` };
+    return refusedBy(status);
   });
 }
 

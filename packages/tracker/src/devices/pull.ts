@@ -4,8 +4,8 @@
  */
 import { type PullOrder, parseChecksum, pullHeaders, pullMethod, signPath } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';
-import type { CopyOutcome, CopyRequest } from './copy.ts';
-import { isSuccess, placeOf, readText, reasonOf } from './http.ts';
+import { type CopyOutcome, type CopyRequest, refusedBy, unansweredBy } from './copy.ts';
+import { isSuccess, placeOf, readText } from './http.ts';
 import { PullBatches } from './pull-batches.ts';
 import type { SignUrl } from './signing.ts';
 
@@ -75,9 +75,9 @@ export class Pulls {
         this.#without.set(origin, performance.now() + rememberMs);
         return undefined;
       }
-      return { state: 'target_failed', reason: `answered ${reply.statusCode}` };
+      return refusedBy(reply.statusCode);
     } catch (error) {
-      return { state: 'target_failed', reason: reasonOf(error) };
+      return unansweredBy(error);
     } finally {
       clearTimeout(timer);
       for (const one of signals) one.removeEventListener('abort', stop);

@@ -1,7 +1,7 @@
 /**
- * Copies of a file that nobody vouches for: whoever wrote them got no answer, or the device gave
- * none when the upload was closed, so that they may be on a disk without being replicas. Kept until
- * a job has looked. In a table of ours, made when it is first needed.
+ * Copies of a file that nobody vouches for: whoever wrote or ordered them got no answer, or the
+ * device gave none when the upload was closed, so that they may be on a disk without being
+ * replicas. Kept until a job has looked. In a table of ours, made when it is first needed.
  */
 
 export interface Stray {

@@ -116,6 +116,14 @@ describe('the target is to blame', () => {
     const client = newClient();
     const outcome = await client.copy({ from, to: late.base + path, length });
     expect(outcome).toEqual({ state: 'target_failed', reason: 'answered 507' });
+    const busy = await startTestNode((request, response) => {
+      request.resume().on('end', () => response.writeHead(503).end());
+      return true;
+    });
+    expect(await client.copy({ from, to: busy.base + path, length })).toMatchObject({
+      reason: 'answered 503',
+      mayFinish: true,
+    });
     const cut = await client.copy({ from, to: early.base + path, length });
     expect(cut.state).toBe('target_failed');
   });
@@ -128,6 +136,7 @@ describe('the target is to blame', () => {
     const client = newClient();
     expect(await client.copy({ from, to: closing + path, length })).toMatchObject({
       state: 'target_failed',
+      mayFinish: true,
     });
     const gone = { state: 'target_failed', reason: 'connection refused' };
     expect(await client.copy({ from, to: nobody + path, length })).toEqual(gone);
@@ -137,7 +146,8 @@ describe('the target is to blame', () => {
     const { from } = await twoNodes();
     const silent = await startTcpNode((socket) => socket.resume());
     const outcome = await newClient(300).copy({ from, to: silent + path, length });
-    expect(outcome).toEqual({ state: 'target_failed', reason: 'no progress for 300 ms' });
+    const silence = { state: 'target_failed', reason: 'no progress for 300 ms' };
+    expect(outcome).toEqual({ ...silence, mayFinish: true });
   });
 });
 
@@ -148,7 +158,8 @@ test('a copy ends when it is told to', async () => {
     socket.resume().once('data', () => stop.abort());
   });
   const request = { from, to: silent + path, length, signals: [stop.signal] };
-  expect(await newClient().copy(request)).toEqual({ state: 'target_failed', reason: 'stopped' });
+  const stopped = { state: 'target_failed', reason: 'stopped', mayFinish: true };
+  expect(await newClient().copy(request)).toEqual(stopped);
 });
 
 test('a digest of what cannot be read to its end says so, however the answer was cut', async () => {

@@ -92,3 +92,27 @@ test('a copy whose look takes long holds up neither others nor abandoned uploads
   release();
   await cluster.logged('stray.deleted', { fid: slow });
 });
+
+test('a copy that its target gave no word on goes when it came into its place late', async () => {
+  let silent: number | undefined;
+  const cluster = await startCluster({
+    engine: 'sqlite',
+    hosts: 3,
+    settings: { tempfileEveryMs: 20 },
+    devices: (real) => ({
+      ...real,
+      copy: async (request) => {
+        const outcome = await real.copy(request);
+        if (silent !== undefined) return outcome;
+        silent = request.to.includes('/dev2/') ? 2 : 3;
+        return { state: 'target_failed', reason: 'silent', mayFinish: true };
+      },
+    }),
+  });
+  const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+  await cluster.logged('stray.deleted', { fid });
+  const other = silent === 2 ? 3 : 2;
+  expect(await cluster.replicas(fid)).toEqual([1, other]);
+  expect(await cluster.bytesOn(silent ?? 0, fid)).toBeUndefined();
+  expect(await cluster.bytesOn(other, fid)).toBe('hello');
+});

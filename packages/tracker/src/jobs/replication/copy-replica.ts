@@ -34,6 +34,12 @@ export async function copyTo(
   const outcome = await slots.run({ devids: [source, target], bytes: length, signals }, () =>
     devices.copy({ from, to, length, expected, hashtype, signals }),
   );
+  if (outcome.state === 'target_failed' && outcome.mayFinish) {
+    // Should it come into its place after all, nobody else would know of it.
+    await store.strays.add([{ fid, devid: target }]).catch((error: unknown) => {
+      log.warn({ fid, devid: target, err: error }, 'stray.unknown');
+    });
+  }
   if (outcome.state !== 'copied') return outcome;
   // A node that refuses a wrong Content-MD5 has checked the bytes already, if it was sent one; the
   // original forgets the second half of that (spec §11.1 no. 12).

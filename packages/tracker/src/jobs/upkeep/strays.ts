@@ -18,7 +18,7 @@ export interface StraysOptions {
 
 const busyDelaySeconds = 5;
 const openDelaySeconds = 60;
-const awayDelaySeconds = 30;
+const awayDelaySeconds = 300;
 const failedDelaySeconds = 600;
 /** A device that hangs is waited for once in a while, not for each of its files. */
 const failedPauseMs = 30_000;

@@ -104,14 +104,17 @@ const forNode = [
   'want_repr_digest',
 ];
 
+const device = '/dev[1-9][0-9]{0,8}';
 /** Exactly the names that trackers give: the directories are the first digits of the file. */
 const replica =
-  '"^(?<slot>/dev[1-9][0-9]{0,8})/([0-9])/([0-9]{3})/([0-9]{3})/' +
-  '(?=\\2\\3\\4[0-9]{3,9}\\.)0*(?<fid>[0-9]+)\\.fid$"';
+  '/([0-9])/([0-9]{3})/([0-9]{3})/' +
+  '(?=\\g{-3}\\g{-2}\\g{-1}[0-9]{3,9}\\.)0*(?<fid>[0-9]+)\\.fid$';
 
 function staticFiles({ docroot, links }: NginxPlan): string {
   // The slot itself may be a link: that is how disks are put into a docroot.
   const refuseLinks = '      disable_symlinks on from=$document_root$slot;\n';
+  // What a pattern remembers costs a hundredth of a read of 4 KiB.
+  const slot = links === 'follow' ? device : `(?<slot>${device})`;
   const file = `      root ${docroot};
       # The same on every replica: number and length (a file time would differ).
       add_header ETag '"$fid-$sent_http_content_length"';
@@ -120,7 +123,7 @@ ${links === 'follow' ? '' : refuseLinks}      log_not_found off;
       error_page 403 404 405 418 500 = @node;`;
   return `    recursive_error_pages on;
     # Names of other kinds are the node's.
-    location ~ ${replica} {
+    location ~ "^${slot}${replica}" {
 ${forNode.map((name) => `      if ($http_${name}) { return 418; }`).join('\n')}
       if ($request_method = HEAD) { return 419; }
       error_page 419 = @head;

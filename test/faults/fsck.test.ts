@@ -97,7 +97,8 @@ describe.concurrent.each(['sqlite', 'mysql'] as const)('fsck on %s', (engine) =>
     const site = await Site.start(engine, context);
     await trackerKilled(site);
     await nodeHangs(site);
-  });
+    // Each wait has a bound of its own.
+  }, 360_000);
 });
 
 async function trackerKilled(site: Site): Promise<void> {

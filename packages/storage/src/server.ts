@@ -83,13 +83,10 @@ export class StorageServer {
     server.maxConnections = options.connectionsMax;
     // A client that asks first is told to go on only after all checks (see PUT).
     server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
-      this.#app.routing(req, res);
+      server.emit('request', req, res);
     });
     server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
-      sendText({ req, res, target: req.url ?? '' }, 417, 'Expect is 100-continue, or left out.\n', {
-        [errorHeader]: 'BAD_REQUEST',
-        Connection: 'close',
-      });
+      refuse(req, res, 417, 'Expect is 100-continue, or left out.\n');
     });
     let saidAtMs = Number.NEGATIVE_INFINITY;
     server.on('drop', () => {
@@ -190,7 +187,8 @@ function serverFactory(options: ServerOptions, take: (exchange: StreamExchange) 
   return (route: RequestListener) => {
     const listener: RequestListener = (req, res) => {
       const { method = '', url: target = '' } = req;
-      if (directMethods.has(method)) take({ req, res, target });
+      if (isAmbiguous(req)) refuse(req, res, 400, 'One Host, and HTTP/1.0 or 1.1.\n');
+      else if (directMethods.has(method)) take({ req, res, target });
       else route(req, res);
     };
     const server =
@@ -202,6 +200,17 @@ function serverFactory(options: ServerOptions, take: (exchange: StreamExchange) 
     server.setTimeout(stallMs);
     return server;
   };
+}
+
+function refuse(req: IncomingMessage, res: ServerResponse, status: number, text: string): void {
+  const headers = { [errorHeader]: 'BAD_REQUEST', Connection: 'close' };
+  sendText({ req, res, target: req.url ?? '' }, status, text, headers);
+}
+
+/** Servers in front may take such a request for another one; node:http lets it pass. */
+function isAmbiguous({ httpVersionMajor, rawHeaders }: IncomingMessage): boolean {
+  const hosts = rawHeaders.filter((text, at) => at % 2 === 0 && text.toLowerCase() === 'host');
+  return httpVersionMajor > 1 || hosts.length > 1;
 }
 
 function headersMs(stallMs: number): number {

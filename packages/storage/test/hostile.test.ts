@@ -100,6 +100,8 @@ const rows: [string, string, number][] = [
   ['hex length', `PUT /dev1/x HTTP/1.1\r\nContent-Length: 0x1\r\n${end}a`, 400],
   ['many headers', `GET / HTTP/1.1\r\n${'A: b\r\n'.repeat(10_000)}${end}`, 431],
   ['HTTP/0.9', 'GET /dev1/x\r\n\r\n', 404],
+  ['two hosts', `GET /dev1/f HTTP/1.1\r\nHost: a\r\nhost: b\r\n${end}`, 400],
+  ['HTTP/2.0', `GET /dev1/f HTTP/2.0\r\n${end}`, 400],
   ['HTTP/3.0', `GET / HTTP/3.0\r\n${end}`, 400],
   ['lower-case method', `get /dev1/x HTTP/1.1\r\n${end}`, 400],
   ['backslashes', `GET /dev1/..\\..\\etc\\passwd HTTP/1.1\r\n${end}`, 403],

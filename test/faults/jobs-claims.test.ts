@@ -26,6 +26,9 @@ async function want(tracker: number, count: number): Promise<void> {
   await raw.close();
 }
 
+/** The server looks anew at who waits only when nobody asked for a tenth of a second. */
+const calmly = { everyMs: 300 };
+
 /** Statements on this database that wait for a row which somebody else holds. */
 async function waiting(): Promise<number> {
   const [row] = await site.rows(
@@ -53,11 +56,10 @@ test('I9: the work of a killed tracker and of one that hangs is done by a third'
   await site.rows('DELETE FROM file_to_replicate WHERE fid NOT IN (SELECT fid FROM file)');
   const letGo = await site.hold('SELECT * FROM file', 'SELECT * FROM file_on');
   await want(0, 1);
-  await until('a tracker to be in the middle of a copy and a deletion', async () => {
-    return (await waiting()) >= 2;
-  });
+  const middle = 'a tracker to be in the middle of a copy and a deletion';
+  await until(middle, async () => (await waiting()) >= 2, calmly);
   await want(1, 1);
-  await until('another one to be there, too', async () => (await waiting()) >= 4);
+  await until('another one to be there, too', async () => (await waiting()) >= 4, calmly);
   expect(await queued()).toBe('2 copies, 2 deletions');
   await trackerDaemons[0]?.kill('SIGKILL');
   const wake = await freezeAll(trackerDaemons[1]?.pid);

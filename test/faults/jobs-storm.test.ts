@@ -35,8 +35,12 @@ beforeAll(async () => {
     extraStorageArgs: ['--free-reserve-mb', '0'],
   };
   site = await JobSite.start(server, { dir, ...limits });
-  const [, second, third] = site.cluster.hosts;
-  jobs = new AllJobs(site, { emptied: second?.devids[0] ?? 0, dead: third?.devids[1] ?? 0 });
+  const [first, second, third] = site.cluster.hosts;
+  jobs = new AllJobs(site, {
+    emptied: second?.devids[0] ?? 0,
+    dead: third?.devids[1] ?? 0,
+    small: first?.devids[0] ?? 0,
+  });
 });
 afterAll(async () => {
   await site?.stop();
@@ -72,6 +76,9 @@ const faults: Record<string, () => Promise<void>> = {
         .includes(String(devid));
     };
     const copies = async () => (await site.logged('replica.written')).length;
+    const noted = 'SELECT devid FROM device WHERE mb_asof IS NOT NULL AND devid = ?';
+    // Nobody knows since when a device is away that was never seen.
+    await until('it to be seen', async () => (await site.rows(noted, [devid])).length > 0);
     await freeze(host?.pid);
     try {
       await untilSeen(devid, 'unreachable');

@@ -26,13 +26,21 @@ export class AllJobs {
   readonly #site: JobSite;
   readonly #emptied: number;
   readonly #dead: number;
+  readonly #small: number;
   #rounds = 0;
 
-  /** @param options.emptied in every round; `dead` from `begin` on. They are on other hosts. */
-  constructor(site: JobSite, { emptied, dead }: { emptied: number; dead: number }) {
+  /**
+   * @param options.emptied in every round; `dead` from `begin` on; `small` may be full at any time.
+   * They are on other hosts.
+   */
+  constructor(
+    site: JobSite,
+    { emptied, dead, small }: { emptied: number; dead: number; small: number },
+  ) {
     this.#site = site;
     this.#emptied = emptied;
     this.#dead = dead;
+    this.#small = small;
   }
 
   async begin(): Promise<void> {
@@ -91,9 +99,9 @@ export class AllJobs {
   async #rot(): Promise<Rotten[]> {
     const rows = await this.#site.rows(
       `SELECT o.fid, MIN(o.devid) AS devid FROM file_on o JOIN file f ON f.fid = o.fid
-       WHERE f.length > 3 AND o.devid NOT IN (?, ?) GROUP BY o.fid HAVING COUNT(*) > 1
+       WHERE f.length > 3 AND o.devid NOT IN (?, ?, ?) GROUP BY o.fid HAVING COUNT(*) > 1
        ORDER BY RAND() LIMIT ${rottenFiles}`,
-      [this.#emptied, this.#dead],
+      [this.#emptied, this.#dead, this.#small],
     );
     const rotten: Rotten[] = [];
     for (const row of rows) {

@@ -8,9 +8,10 @@
 import { buffer } from 'node:stream/consumers';
 import { startLocalCluster } from '@omgfs/cli';
 import { type Client, createClient } from '@omgfs/client';
-import { describe, expect, inject, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { databaseOf } from '../helpers/mariadb.ts';
 import { RawClient } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 const files = 60;
@@ -132,6 +133,6 @@ describe('adding a node', () => {
   test('spreads files to it while they are read, on SQLite', () => addNode({}), 180_000);
 
   test('spreads files to it while they are read, on MariaDB', async () => {
-    await addNode(await databaseOf(inject('mysql')));
+    await addNode(await databaseOf(sharedServer()));
   }, 300_000);
 });

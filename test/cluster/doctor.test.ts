@@ -7,11 +7,12 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RowDataPacket } from 'mysql2';
-import { afterAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { openSqlite } from '../../packages/tracker/src/store/sqlite/driver.ts';
 import { oldSchema, oldSqliteSchema } from '../../packages/tracker/test/setup/old-schema.ts';
 import { runOmgfs } from '../helpers/command-line.ts';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-doctor-'));
 const confDir = mkdtempSync(join(tmpdir(), 'omgfs-doctor-conf-'));
@@ -26,7 +27,7 @@ interface Found {
 }
 
 function examine(dsn: string, login?: { user: string; password: string }) {
-  const { user, password } = login ?? inject('mysql');
+  const { user, password } = login ?? sharedServer();
   return doctor(['--db', dsn, '--dbuser', user, '--dbpass', password]);
 }
 
@@ -42,8 +43,8 @@ async function doctor(args: string[]) {
 }
 
 async function databaseWith(...statements: string[]): Promise<string> {
-  const database = await createDatabaseOn(inject('mysql'));
-  const connection = await connectTo(inject('mysql'), database);
+  const database = await createDatabaseOn(sharedServer());
+  const connection = await connectTo(sharedServer(), database);
   for (const sql of statements) await connection.query(sql);
   connection.destroy();
   return database;
@@ -51,7 +52,7 @@ async function databaseWith(...statements: string[]): Promise<string> {
 
 /** Definition and checksum of every table. */
 async function contentOf(database: string): Promise<unknown[]> {
-  const connection = await connectTo(inject('mysql'), database);
+  const connection = await connectTo(sharedServer(), database);
   const [tables] = await connection.query<RowDataPacket[]>('SHOW TABLES');
   const content: unknown[] = [];
   for (const table of tables.map((row) => Object.values(row)[0] as string)) {
@@ -63,7 +64,7 @@ async function contentOf(database: string): Promise<unknown[]> {
   return content;
 }
 
-const dsn = (database: string) => dsnOf(inject('mysql'), database);
+const dsn = (database: string) => dsnOf(sharedServer(), database);
 const whole = [
   "INSERT INTO host (hostid, status, hostname, hostip) VALUES (2, 'alive', 'h2', '127.0.0.2')",
   "INSERT INTO device (devid, hostid, status) VALUES (2, 2, 'alive')",
@@ -123,7 +124,7 @@ describe('MariaDB', () => {
     const narrow = 'ALTER TABLE file_on MODIFY fid INT UNSIGNED NOT NULL';
     const old = oldSchema({ version: 17, fid: 'BIGINT' });
     const database = await databaseWith(...old, ...whole, narrow);
-    const { user, password } = inject('mysql');
+    const { user, password } = sharedServer();
     const lines = [`db_dsn = ${dsn(database)}`, `db_user = ${user}`, `db_pass = ${password}`];
     const file = join(confDir, 'mogilefsd.conf');
     writeFileSync(file, [...lines, 'plugins = FilePaths', 'min_free_spcae = 7'].join('\n'));
@@ -146,7 +147,7 @@ describe('MariaDB', () => {
     const analyze = 'ANALYZE TABLE file, file_on, file_to_queue';
     const old = oldSchema({ version: 17, fid: 'BIGINT' });
     const database = await databaseWith(...old, ...whole, files, replicas, waiting, analyze);
-    const connection = await connectTo(inject('mysql'));
+    const connection = await connectTo(sharedServer());
     const login = { user: `s_${database}`.slice(0, 30), password: 'counted' };
     await connection.query('SET GLOBAL userstat = 1');
     await connection.query(`CREATE USER '${login.user}'@'%' IDENTIFIED BY '${login.password}'`);
@@ -172,7 +173,7 @@ describe('MariaDB', () => {
 
   test('an account that may only read is enough to look, and its lack is said', async () => {
     const database = await databaseWith(...oldSchema({ version: 17, fid: 'INT' }), ...whole);
-    const connection = await connectTo(inject('mysql'));
+    const connection = await connectTo(sharedServer());
     const login = { user: `r_${database}`.slice(0, 30), password: 'only-reads' };
     const who = `'${login.user}'@'%'`;
     await connection.query(`CREATE USER ${who} IDENTIFIED BY '${login.password}'`);

@@ -5,9 +5,10 @@
  */
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { createClient } from '@omgfs/client';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { databaseOf } from '../helpers/mariadb.ts';
 import { RawClient } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 const domain = 'figures';
@@ -16,7 +17,7 @@ let cluster: LocalCluster;
 beforeAll(async () => {
   cluster = await startLocalCluster({
     ...{ hosts: 2, devicesPerHost: 1, domain },
-    ...(await databaseOf(inject('mysql'))),
+    ...(await databaseOf(sharedServer())),
     extraTrackerArgs: ['--query_processes', '2'],
   });
 });

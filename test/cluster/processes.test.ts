@@ -4,10 +4,11 @@
  * Method: real processes on MariaDB, killed with SIGKILL, found by their pids in `!jobs`.
  */
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
-import { afterAll, afterEach, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
 import { freePort } from '../helpers/ports.ts';
 import { RawClient, storeRaw } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 const queryProcesses = 2;
@@ -17,7 +18,7 @@ let database: string;
 const clients: RawClient[] = [];
 
 beforeAll(async () => {
-  const server = inject('mysql');
+  const server = sharedServer();
   database = await createDatabaseOn(server);
   cluster = await startLocalCluster({
     hosts: 2,
@@ -164,7 +165,7 @@ async function inWork(count: number): Promise<void> {
 
 /** Lookups wait until the lock is released; the start of a process does not. */
 async function holdUpLookups(): Promise<() => void> {
-  const connection = await connectTo(inject('mysql'), database);
+  const connection = await connectTo(sharedServer(), database);
   await connection.query('LOCK TABLES file_on WRITE');
   const release = () => connection.destroy();
   // A test that fails must not hold up the others.

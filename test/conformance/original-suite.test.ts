@@ -7,10 +7,11 @@ import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSyn
 import { connect } from 'node:net';
 import { basename, join } from 'node:path';
 import { encodeRequest } from '@omgfs/protocol';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freeze } from '../helpers/freeze.ts';
 import { OriginalSite } from '../helpers/original-site.ts';
 import { getBody, putBody, type RawClient } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 let site: OriginalSite;
@@ -18,7 +19,7 @@ let client: RawClient;
 
 beforeAll(async () => {
   const fake = { T_FAKE_IO_DEV1: '95', T_FAKE_IO_DEV3: '5' };
-  site = await OriginalSite.start(inject('mysql'), { env: fake });
+  site = await OriginalSite.start(sharedServer(), { env: fake });
   client = site.client;
 }, 180_000);
 afterAll(() => site?.stop());
@@ -38,8 +39,7 @@ test('domains, classes and the default class', async () => {
   await client.call('delete_domain', { domain: 'foo' });
   expect(await client.code('delete_domain', { domain: 'foo' })).toBe('domain_not_found');
   await client.call('create_domain', { domain: 'hasdef' });
-  const changed = { domain: 'hasdef', class: 'default', mindevcount: 3 };
-  await client.call('update_class', changed);
+  await client.call('update_class', { domain: 'hasdef', class: 'default', mindevcount: 3 });
   const rows = 'SELECT COUNT(*) FROM class WHERE classid = 0';
   expect(await site.number(rows)).toBe(1);
   await client.call('delete_domain', { domain: 'hasdef' });

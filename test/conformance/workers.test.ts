@@ -5,9 +5,10 @@
  * Method: real trackers, in one process and in several, started without a job master.
  */
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { databaseOf } from '../helpers/mariadb.ts';
 import { RawClient, storeRaw } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 const domain = 'workers';
@@ -22,7 +23,7 @@ describe.each([
   beforeAll(async () => {
     cluster = await startLocalCluster({
       ...{ hosts: 2, devicesPerHost: 1, domain },
-      ...(await databaseOf(inject('mysql'))),
+      ...(await databaseOf(sharedServer())),
       extraTrackerArgs: [...args, '--no-job_master'],
     });
   });

@@ -11,10 +11,11 @@ import { buffer } from 'node:stream/consumers';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { type Client, createClient } from '@omgfs/client';
 import { type Fields, fidPath } from '@omgfs/protocol';
-import { describe, expect, inject, type TestContext, test } from 'vitest';
+import { describe, expect, type TestContext, test } from 'vitest';
 import { freeze } from '../helpers/freeze.ts';
 import { databaseOf } from '../helpers/mariadb.ts';
 import { RawClient } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 const files = 90;
@@ -36,7 +37,7 @@ class Site {
   }
 
   static async start(engine: 'sqlite' | 'mysql', context: TestContext): Promise<Site> {
-    const database = engine === 'mysql' ? await databaseOf(inject('mysql')) : {};
+    const database = engine === 'mysql' ? await databaseOf(sharedServer()) : {};
     const size = { hosts: 3, devicesPerHost: 1, trackers: 2 };
     const site = new Site(await startLocalCluster({ ...size, domain: 'd', ...database }));
     context.onTestFinished(() => site.stop());

@@ -4,16 +4,17 @@
  * Method: real processes. Rows that the test has locked hold two trackers up in the middle of
  * their work, whose queues nobody touches afterwards.
  */
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freezeAll } from '../helpers/freeze.ts';
 import { JobSite } from '../helpers/job-site.ts';
 import { RawClient } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 let site: JobSite;
 
 beforeAll(async () => {
-  site = await JobSite.start(inject('mysql'), { hosts: 2, devicesPerHost: 1, trackers: 3 });
+  site = await JobSite.start(sharedServer(), { hosts: 2, devicesPerHost: 1, trackers: 3 });
 });
 afterAll(() => site?.stop());
 

@@ -10,15 +10,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fidPath } from '@omgfs/protocol';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkedClass, JobSite } from '../helpers/job-site.ts';
 import { rotFile } from '../helpers/rot.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 let site: JobSite;
 
 beforeAll(async () => {
-  site = await JobSite.start(inject('mysql'));
+  site = await JobSite.start(sharedServer());
 });
 afterAll(() => site?.stop());
 

@@ -4,9 +4,10 @@
  * another server with the rows the master had.
  */
 import { startLocalCluster } from '@omgfs/cli';
-import { expect, inject, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { connectTo, createDatabaseOn, dsnOf, startMariaDb } from '../helpers/mariadb.ts';
 import { getBody, RawClient, storeRaw } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 test('get_paths and file_info are answered from a replica while the master is down', async () => {
@@ -49,7 +50,7 @@ test('get_paths and file_info are answered from a replica while the master is do
 
 /** Copies what lookups read to another server. @returns the value of the setting. */
 async function copyOf(source: Awaited<ReturnType<typeof connectTo>>): Promise<string> {
-  const server = inject('mysql');
+  const server = sharedServer();
   const name = await createDatabaseOn(server);
   const target = await connectTo(server, name);
   for (const table of ['file', 'file_on', 'server_settings']) {

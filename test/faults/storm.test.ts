@@ -10,8 +10,9 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { type Client, createClient } from '@omgfs/client';
-import { describe, expect, inject, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { databaseOf, type MariaDb, startMariaDb } from '../helpers/mariadb.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 const writers = 8;
@@ -136,7 +137,7 @@ describe('I1: every acknowledged file is readable after', () => {
   test('trackers and storage nodes were killed, on SQLite', () => stormOn({}));
 
   test('trackers and storage nodes were killed, on MariaDB', async () => {
-    const server = inject('mysql');
+    const server = sharedServer();
     await stormOn({ dsn: await databaseOf(server) });
   });
 

@@ -5,9 +5,10 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
 import { RawClient } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 import { type Answer, FilesSite, storedFids } from './site.ts';
 
@@ -19,7 +20,7 @@ let raw: RawClient;
 const version = { 'tus-resumable': '1.0.0' };
 
 beforeAll(async () => {
-  const server = inject('mysql');
+  const server = sharedServer();
   const database = await createDatabaseOn(server);
   cluster = await startLocalCluster({
     ...{ hosts: 2, devicesPerHost: 1, trackers: 2, domain: 'main' },

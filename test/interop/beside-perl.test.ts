@@ -5,10 +5,11 @@
  * the original does.
  */
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
 import { PerlStandIn } from '../helpers/perl-stand-in.ts';
 import { getBody, RawClient, storeRaw } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 const domain = 'shared';
@@ -18,7 +19,7 @@ let perl: PerlStandIn;
 let dmid: number;
 
 beforeAll(async () => {
-  const server = inject('mysql');
+  const server = sharedServer();
   const name = await createDatabaseOn(server);
   cluster = await startLocalCluster({
     hosts: 2,

@@ -7,11 +7,12 @@
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { oldSchema } from '../../packages/tracker/test/setup/old-schema.ts';
 import { connectTo, createDatabaseOn, dsnOf } from '../helpers/mariadb.ts';
 import { PerlStandIn } from '../helpers/perl-stand-in.ts';
 import { getBody, putBody, RawClient, storeRaw } from '../helpers/raw-client.ts';
+import { sharedServer } from '../helpers/shared-server.ts';
 import { until } from '../helpers/wait.ts';
 
 const domain = 'd';
@@ -67,7 +68,7 @@ const leftovers = [
 ];
 
 beforeAll(async () => {
-  const server = inject('mysql');
+  const server = sharedServer();
   const name = await createDatabaseOn(server);
   connection = await connectTo(server, name);
   for (const text of [...oldSchema({ version: 17, fid: 'INT' }), ...leftovers]) await sql(text);

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { type Checksum, fidPath } from '@omgfs/protocol';
 import { createStorageNode, type StorageNode } from '@omgfs/storage';
 import { type Logger, pino } from 'pino';
-import { inject, onTestFinished } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { connectTo, createDatabaseOn, dsnOf } from '../../../../test/helpers/mariadb.ts';
 import { launchMogstored, readCalls } from '../../../../test/helpers/mogstored.ts';
+import { sharedServer } from '../../../../test/helpers/shared-server.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { createDeviceClient, type DeviceClient } from '../../src/devices/device-client.ts';
 import { createJobs, type JobSettings, type Jobs } from '../../src/jobs/jobs.ts';
@@ -177,7 +178,7 @@ async function createDatabase(engine: EngineName, dir: string): Promise<Database
     };
     return { dsn: `DBI:SQLite:${path}`, sql };
   }
-  const address = inject('mysql');
+  const address = sharedServer();
   const name = await createDatabaseOn(address);
   const sql = async (statement: string) => {
     const connection = await connectTo(address, name);
@@ -189,7 +190,7 @@ async function createDatabase(engine: EngineName, dir: string): Promise<Database
 
 /** Opens the database once more, as another tracker would. */
 async function openDatabase({ dsn }: Database): Promise<Store> {
-  const store = await openStore(parseDsn(dsn, inject('mysql')), {
+  const store = await openStore(parseDsn(dsn, sharedServer()), {
     createSchema: true,
     mindevcountDefault: 2,
     log: pino({ level: 'silent' }),

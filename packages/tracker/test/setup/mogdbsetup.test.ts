@@ -8,8 +8,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { connectTo, createDatabaseOn } from '../../../../test/helpers/mariadb.ts';
+import { sharedServer } from '../../../../test/helpers/shared-server.ts';
 import { openSqlite } from '../../src/store/sqlite/driver.ts';
 import { oldSchema, oldSqliteSchema } from './old-schema.ts';
 
@@ -34,13 +35,13 @@ function run(args: string[], answers = ''): Promise<Outcome> {
 }
 
 function setUp(database: string, more: string[] = []): Promise<Outcome> {
-  const { host, port, user, password } = inject('mysql');
+  const { host, port, user, password } = sharedServer();
   const server = ['--dbhost', host, '--dbport', `${port}`, '--dbname', database];
   return run([...server, '--dbuser', user, '--dbpass', password, '--yes', ...more]);
 }
 
 async function sql(database: string, ...statements: string[]): Promise<Record<string, unknown>[]> {
-  const connection = await connectTo(inject('mysql'), database);
+  const connection = await connectTo(sharedServer(), database);
   try {
     let rows: unknown = [];
     for (const statement of statements) [rows] = await connection.query(statement);
@@ -80,9 +81,9 @@ describe('an old MySQL database', () => {
     [14, 'BIGINT'],
     [16, 'BIGINT'],
   ] as const)('schema %i with %s fids becomes 17', async (version, fid) => {
-    const fresh = await createDatabaseOn(inject('mysql'));
+    const fresh = await createDatabaseOn(sharedServer());
     await sql(fresh, ...oldSchema({ version: 17, fid }));
-    const old = await createDatabaseOn(inject('mysql'));
+    const old = await createDatabaseOn(sharedServer());
     await sql(old, ...oldSchema({ version, fid }));
     expect(await setUp(old)).toMatchObject({ code: 0, err: '' });
     expect(await shapeOf(old)).toEqual(await shapeOf(fresh));
@@ -98,9 +99,9 @@ describe('an old MySQL database', () => {
   });
 
   test('a fresh install has the same tables', async () => {
-    const made = await createDatabaseOn(inject('mysql'));
+    const made = await createDatabaseOn(sharedServer());
     await setUp(made);
-    const fresh = await createDatabaseOn(inject('mysql'));
+    const fresh = await createDatabaseOn(sharedServer());
     await sql(fresh, ...oldSchema({ version: 17, fid: 'BIGINT' }));
     expect(await shapeOf(made)).toEqual(await shapeOf(fresh));
     // Nobody else looks after its files; a database that is taken over has other trackers.
@@ -112,7 +113,7 @@ describe('an old MySQL database', () => {
     [5, /Bring it to 6/],
     [18, /newer than 17/],
   ])('schema %i is refused and left alone', async (version, message) => {
-    const old = await createDatabaseOn(inject('mysql'));
+    const old = await createDatabaseOn(sharedServer());
     await sql(old, ...oldSchema({ version, fid: 'INT' }));
     const before = await shapeOf(old);
     const outcome = await setUp(old);
@@ -122,7 +123,7 @@ describe('an old MySQL database', () => {
   });
 
   test('--noschemabump leaves the version', async () => {
-    const old = await createDatabaseOn(inject('mysql'));
+    const old = await createDatabaseOn(sharedServer());
     await sql(old, ...oldSchema({ version: 14, fid: 'INT' }));
     await setUp(old, ['--noschemabump']);
     const [row] = await sql(
@@ -136,7 +137,7 @@ describe('an old MySQL database', () => {
 
 describe('database and account', () => {
   test('are made by the administrator, once, and an account keeps its password', async () => {
-    const { host, port, user, password } = inject('mysql');
+    const { host, port, user, password } = sharedServer();
     const name = `made_${process.pid}_${Date.now().toString(36)}`;
     const account = `u${process.pid}`;
     const args = ['--dbhost', host, '--dbport', `${port}`, '--dbname', name, '--dbuser', account];
@@ -155,7 +156,7 @@ describe('database and account', () => {
   });
 
   test('an administrator who may not grant is told what somebody else must run', async () => {
-    const { host, port } = inject('mysql');
+    const { host, port } = sharedServer();
     const poor = `poor${process.pid}`;
     await sql(
       'mysql',

@@ -5,9 +5,10 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { inject, test } from 'vitest';
+import { test } from 'vitest';
 import { freeze } from '../../../../test/helpers/freeze.ts';
 import { connectTo, createDatabaseOn } from '../../../../test/helpers/mariadb.ts';
+import { sharedServer } from '../../../../test/helpers/shared-server.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { openEngine } from '../../src/store/open-store.ts';
 
@@ -26,7 +27,7 @@ const program = `
     }));`;
 
 test('a tracker that hangs keeps neither its rows nor its locks', async () => {
-  const server = inject('mysql');
+  const server = sharedServer();
   const { host, port, user, password } = server;
   const database = await createDatabaseOn(server);
   const place = { host, port, user, password, database, socketPath: undefined };

@@ -3,7 +3,7 @@
  * the loss of connections and of the server. Method: the shared suites on the server of the test
  * run; faults on servers of their own.
  */
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freeze } from '../../../../test/helpers/freeze.ts';
 import {
   connectTo,
@@ -12,6 +12,7 @@ import {
   type MySqlAddress,
   startMariaDb,
 } from '../../../../test/helpers/mariadb.ts';
+import { sharedServer } from '../../../../test/helpers/shared-server.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -58,12 +59,12 @@ async function openOn(
   };
 }
 
-storeSuite(() => openOn(inject('mysql')));
+storeSuite(() => openOn(sharedServer()));
 
 describe('a schema that MogileFS made', () => {
   /** Turns a fresh schema into one whose keys are text in some collation. */
   async function adopted(charset: string, collation: string) {
-    const database = await openOn(inject('mysql'), { charset, collation });
+    const database = await openOn(sharedServer(), { charset, collation });
     await (await database.open()).close();
     const type = `VARCHAR(255) CHARACTER SET ${charset} COLLATE ${collation}`;
     for (const table of ['file', 'tempfile']) {
@@ -128,7 +129,7 @@ describe('a schema that MogileFS made', () => {
   });
 
   test('automatic ids that step by more than one give each upload its own fid', async () => {
-    const database = await openOn(inject('mysql'));
+    const database = await openOn(sharedServer());
     const before = await database.sql('SELECT @@global.auto_increment_increment AS step');
     await database.sql('SET GLOBAL auto_increment_increment = 3');
     try {

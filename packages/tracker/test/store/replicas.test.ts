@@ -3,7 +3,7 @@
  * Method: real databases on a real MariaDB; the "replica" is filled by hand, so a test decides how
  * far it is behind.
  */
-import { afterEach, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { freeze } from '../../../../test/helpers/freeze.ts';
 import {
   connectTo,
@@ -11,7 +11,7 @@ import {
   dsnOf,
   startMariaDb,
 } from '../../../../test/helpers/mariadb.ts';
-
+import { sharedServer } from '../../../../test/helpers/shared-server.ts';
 import { until } from '../../../../test/helpers/wait.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
 import { Lookups } from '../../src/store/replicas/lookups.ts';
@@ -19,7 +19,7 @@ import { replicaListOf } from '../../src/store/replicas/replica-list.ts';
 import type { Store } from '../../src/store/store.ts';
 import { put, quietLog, storeOptions } from './fixture.ts';
 
-const server = inject('mysql');
+const server = sharedServer();
 const stores: Store[] = [];
 afterEach(async () => {
   for (const store of stores.splice(0)) await store.close();

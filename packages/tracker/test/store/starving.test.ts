@@ -2,13 +2,14 @@
  * Goal: statements that are not batched, however many and slow, leave connections for lookups.
  * Method: a real MariaDB; statements that sleep in the server occupy what they may.
  */
-import { expect, inject, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { connectTo, createDatabaseOn, dsnOf } from '../../../../test/helpers/mariadb.ts';
+import { sharedServer } from '../../../../test/helpers/shared-server.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
 import { put, storeOptions } from './fixture.ts';
 
 test('a flood of listings that wait for a lock does not keep lookups waiting', async () => {
-  const server = inject('mysql');
+  const server = sharedServer();
   const name = await createDatabaseOn(server);
   const dsn = parseDsn(dsnOf(server, name), server);
   const store = await openStore(dsn, { ...storeOptions, createSchema: true });

@@ -4,7 +4,7 @@
  * Method: whole schemas of old installs on MariaDB; one server of its own for modes of the server.
  */
 import type { RowDataPacket } from 'mysql2';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   connectTo,
   createDatabaseOn,
@@ -13,6 +13,7 @@ import {
   type MySqlAddress,
   startMariaDb,
 } from '../../../../test/helpers/mariadb.ts';
+import { sharedServer } from '../../../../test/helpers/shared-server.ts';
 import { examineDatabase } from '../../src/setup/doctor/doctor.ts';
 import { openStore, parseDsn } from '../../src/store/open-store.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -83,7 +84,7 @@ describe.each([
   ['binary', 'INT', ['plain', latin, utf8, ...allBytes]],
 ] as const)('%s, fids %s', (charset, fid, keys) => {
   test('a life changes no table, and keys keep their bytes', async () => {
-    const { store, tables, drop } = await takeOver(inject('mysql'), { charset, fid });
+    const { store, tables, drop } = await takeOver(sharedServer(), { charset, fid });
     const before = await tables();
     await live(store, keys);
     expect(await tables()).toEqual(before);
@@ -95,7 +96,7 @@ test('what MogileFS stored is found and kept, under the names it gave', async ()
   // As a client library with the connection charset latin1 left it in a table of utf8.
   const stored = `INSERT INTO file VALUES (9, 1, CONVERT(x'6772fc' USING latin1), 1, 0, 1)`;
   const old = { charset: 'utf8', fid: 'INT' } as const;
-  const { store, drop } = await takeOver(inject('mysql'), old, stored, 'SET NAMES latin1');
+  const { store, drop } = await takeOver(sharedServer(), old, stored, 'SET NAMES latin1');
   const page = { dmid: 1, prefix: '', after: '', limit: 9, caseSensitive: false };
   const [dkey = ''] = await store.listKeys(page);
   expect(dkey).toBe(Buffer.from('grü').toString('latin1'));
@@ -105,7 +106,7 @@ test('what MogileFS stored is found and kept, under the names it gave', async ()
 });
 
 test('MyISAM tables work, without what transactions are for, and that is said', async () => {
-  const myIsam = await takeOver(inject('mysql'), { engine: 'MyISAM' });
+  const myIsam = await takeOver(sharedServer(), { engine: 'MyISAM' });
   const { store, tables, warnings, drop } = myIsam;
   expect(warnings).toEqual([expect.stringMatching(/lose .* file \(myisam\), file_on .*InnoDB/)]);
   const before = await tables();
@@ -117,7 +118,7 @@ test('MyISAM tables work, without what transactions are for, and that is said', 
 describe('the end of 32-bit fids', () => {
   test('is said in words, and spoils nothing', async () => {
     const almost = 'INSERT INTO tempfile VALUES (4294967294, 1, 0, 1, NULL, NULL)';
-    const { store, sql, drop } = await takeOver(inject('mysql'), { fid: 'INT' }, almost);
+    const { store, sql, drop } = await takeOver(sharedServer(), { fid: 'INT' }, almost);
     const request = { dmid: 1, dkey: 'k2', classid: 0, devids: [1] };
     expect(await store.openTempfile(request)).toBe(4_294_967_295);
     for (const fid of [undefined, 4_294_967_296]) {
@@ -160,7 +161,7 @@ describe('modes of the server', () => {
 });
 
 test('keys of another charset fail alone, and say so', async () => {
-  const { store, drop } = await takeOver(inject('mysql'), { charset: 'utf8' });
+  const { store, drop } = await takeOver(sharedServer(), { charset: 'utf8' });
   const codes = await Promise.all(
     ['good', latin, emoji].map((dkey) => codeOf(put(store, { dmid: 1, dkey }))),
   );

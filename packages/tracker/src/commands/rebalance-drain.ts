@@ -6,19 +6,21 @@ import { type Fields, isTrue, OmgfsError, type ReplyFields } from '@omgfs/protoc
 import type { Device, Host } from '../placement/model.ts';
 import { type Drain, formatDrains, parseDrains, parseNotes } from '../placement/rebalance/own.ts';
 import { parseRebalanceState } from '../placement/rebalance/state.ts';
-import {
-  rebalanceField as field,
-  type MoveCounts,
-  type RebalanceRecords,
-} from '../store/rebalance-store.ts';
+import { rebalanceField as field, type RebalanceRecords } from '../store/rebalance-store.ts';
 import { idOf } from './arguments.ts';
 import type { Command } from './command.ts';
+import {
+  type DeviceUse,
+  type PullVerdict,
+  pullVerdict,
+  replicasMax,
+  uploadCounts,
+  useOf,
+} from './explain/device-use.ts';
 import { moveReasonTexts } from './explain/wait-reasons.ts';
 import { movesPerSecond, waitingFields } from './rebalance.ts';
 import type { CommandServices } from './services.ts';
 
-const countMax = 1_000_000;
-const uploadsMax = 10_000;
 /** So many replicas are looked at one by one, to say why they stay. */
 const lastReplicas = 1_000;
 
@@ -76,7 +78,9 @@ async function hostOf({ topology, refresh }: CommandServices, args: Fields): Pro
 async function begin(services: CommandServices, devices: readonly Device[]): Promise<ReplyFields> {
   const { store, wakeRebalance, refresh } = services;
   const held = new Map<number, number>();
-  for (const { devid } of devices) held.set(devid, await store.rebalance.countOn(devid, countMax));
+  for (const { devid } of devices) {
+    held.set(devid, await store.rebalance.countOn(devid, replicasMax));
+  }
   await change(services, (records) => {
     const drains = parseDrains(records.settings.get(field.drains));
     const fresh = devices.flatMap(({ devid }): Drain[] => {
@@ -160,7 +164,7 @@ async function status(services: CommandServices, args: Fields): Promise<ReplyFie
   const records = await store.rebalance.records();
   const devid = isTrue(args.device) ? (await deviceOf(services, args)).devid : undefined;
   const host = isTrue(args.host) ? await hostOf(services, args) : undefined;
-  const uploads = await store.staleTempfiles({ ageSeconds: 0, limit: uploadsMax });
+  const uploadsOn = await uploadCounts(services);
   const all = parseDrains(records.settings.get(field.drains));
   const drains = all.filter((drain) => {
     if (devid !== undefined) return drain.devid === devid;
@@ -168,10 +172,8 @@ async function status(services: CommandServices, args: Fields): Promise<ReplyFie
   });
   const fields: ReplyFields = { devices: drains.length };
   for (const [index, drain] of drains.entries()) {
-    const open = uploads.filter(({ devids }) => devids.includes(drain.devid)).length;
-    const uploadCount = uploads.length < uploadsMax ? open : uploadsMax;
-    const shared = all.length;
-    const one = await describe(services, { records, drain, shared, uploads: uploadCount });
+    const use = await useOf(services, drain.devid, uploadsOn);
+    const one = await describe(services, { records, drain, shared: all.length, use });
     for (const [name, value] of Object.entries(one)) fields[`dev${index + 1}_${name}`] = value;
   }
   return fields;
@@ -179,21 +181,17 @@ async function status(services: CommandServices, args: Fields): Promise<ReplyFie
 
 async function describe(
   services: CommandServices,
-  request: { records: RebalanceRecords; drain: Drain; shared: number; uploads: number },
+  request: { records: RebalanceRecords; drain: Drain; shared: number; use: DeviceUse },
 ): Promise<ReplyFields> {
   const { store, topology } = services;
-  const { records, drain, shared, uploads } = request;
+  const { records, drain, shared, use } = request;
   const { devid, started } = drain;
-  const { queued, waiting } = await store.rebalance.counts(devid);
-  // Counted after the queue: a move that ends in between is then seen in neither.
-  const replicas = await store.rebalance.countOn(devid, countMax);
-  const isDrain = records.statuses.get(devid) === 'drain';
+  const { replicas, uploads } = use;
+  const { queued, waiting } = use.moves;
   // Moves are taken in turn, so each of the devices that are emptied gets its share.
   const perSecond = (await movesPerSecond(services, { queued, waiting })) / shared;
-  const isEmpty = isDrain && replicas === 0 && queued === 0 && uploads === 0;
-  // Until then another tracker may begin an upload there.
-  const isSettled = records.now - started >= services.settleSeconds;
-  const isSafe = isEmpty && isSettled;
+  const status = records.statuses.get(devid);
+  const pull = pullVerdict(services, { devid, status }, use);
   const deleted = queued === 0 ? await countDeleted(store, devid, replicas) : 0;
   return {
     devid,
@@ -204,8 +202,8 @@ async function describe(
     moves_queued: queued,
     open_uploads: uploads,
     eta_seconds: replicas === 0 ? 0 : perSecond === 0 ? '' : Math.ceil(replicas / perSecond),
-    safe: isSafe ? 1 : 0,
-    message: sentence({ isSafe, isEmpty, isDrain, replicas, deleted, uploads, waiting }),
+    safe: pull === 'now' ? 1 : 0,
+    message: sentence({ pull, isDrain: status === 'drain', deleted, use }),
     ...waitingFields(waiting),
   };
 }
@@ -222,18 +220,17 @@ async function countDeleted(
 }
 
 function sentence(seen: {
-  isSafe: boolean;
-  isEmpty: boolean;
+  pull: PullVerdict;
   isDrain: boolean;
-  replicas: number;
   deleted: number;
-  uploads: number;
-  waiting: MoveCounts['waiting'];
+  use: DeviceUse;
 }): string {
-  const { isSafe, isEmpty, isDrain, replicas, deleted, uploads, waiting } = seen;
-  if (isSafe) return 'empty; it is safe to mark it dead and pull it';
-  if (isEmpty) return 'empty; safe in a few seconds, when every tracker knows that it is drained';
+  const { pull, isDrain, deleted, use } = seen;
+  if (pull === 'now') return 'empty; it is safe to mark it dead and pull it';
+  if (pull === 'soon') return 'empty; safe in a few seconds, when every tracker knows its state';
   if (!isDrain) return 'its state was changed; it is not drained any more';
+  const { replicas, uploads } = use;
+  const { waiting } = use.moves;
   const blocked = waiting.map(({ reason, count }) => `${count} wait: ${moveReasonTexts[reason]}`);
   const parts = [`${replicas} replicas are left`, ...blocked];
   if (deleted > 0) parts.push(`${deleted} are of deleted files and wait for their deletion`);

@@ -67,6 +67,8 @@ export class Topology {
   #domainsById = new Map<number, Domain>();
   #hosts = new Map<number, Host>();
   #devices = new Map<number, Device>();
+  /** Since when each device is read to be in its state, by the clock of this process. */
+  #statusSince = new Map<number, number>();
   #settings = new Map<string, string>();
   #altNetworks = new Map<number, BlockList>();
   #lost = new Set<number>();
@@ -111,6 +113,13 @@ export class Topology {
     this.#domainsByName = new Map(domains.map((domain) => [domain.name, domain]));
     this.#domainsById = new Map(domains.map((domain) => [domain.dmid, domain]));
     this.#hosts = new Map(rows.hosts.map((host) => [host.hostid, host]));
+    const nowMs = performance.now();
+    this.#statusSince = new Map(
+      rows.devices.map(({ devid, status }) => {
+        const isKept = this.#devices.get(devid)?.status === status;
+        return [devid, (isKept ? this.#statusSince.get(devid) : undefined) ?? nowMs];
+      }),
+    );
     this.#devices = new Map(
       rows.devices.map((device) => [device.devid, { ...device, ...this.#usage.get(device.devid) }]),
     );
@@ -219,6 +228,13 @@ export class Topology {
 
   device(devid: number): Device | undefined {
     return this.#devices.get(devid);
+  }
+
+  /** Whether the device has been in this state for so long, as far as this process knows. */
+  hasKept({ devid, status, seconds }: Pick<Device, 'devid' | 'status'> & { seconds: number }) {
+    const sinceMs = this.#statusSince.get(devid);
+    if (sinceMs === undefined || this.#devices.get(devid)?.status !== status) return false;
+    return performance.now() - sinceMs >= seconds * 1000;
   }
 
   devices(): IterableIterator<Device> {

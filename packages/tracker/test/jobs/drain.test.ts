@@ -6,7 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
-import { commandsOf, rebalanced, statusOf } from './rebalance-run.ts';
+import { type Call, commandsOf, rebalanced, statusOf } from './rebalance-run.ts';
 
 async function uploadSome(cluster: TestCluster, count: number, on: number[]): Promise<number[]> {
   const fids: number[] = [];
@@ -49,13 +49,28 @@ describe.each(engines)('emptying and evening out on %s', (engine) => {
   test('an empty device is not safe before every tracker knows that it is drained', async () => {
     const cluster = await startCluster({ engine, hosts: 1, start: false });
     const patient = commandsOf(cluster, { settleSeconds: 3600 });
+    const explained = async (call: Call) => {
+      return Object.values(await call('explain', { devid: '1' })).join('\n');
+    };
+    const drainFirst = /Nothing depends on it now, but it .+: drain it before it is pulled\.$/;
+    expect(await explained(commandsOf(cluster))).toMatch(drainFirst);
     await patient('drain_device', { device: '1' });
+    expect(await explained(patient)).toContain('it can be pulled in a few seconds, when every');
+    expect(await explained(commandsOf(cluster))).toContain('on it: it can be pulled.');
     expect(await patient('drain_status')).toMatchObject({
       dev1_replicas: 0,
       dev1_safe: 0,
       dev1_message: expect.stringMatching(/^empty; safe in a few seconds/),
     });
     expect(await commandsOf(cluster)('drain_status')).toMatchObject({ dev1_safe: 1 });
+    // Another tracker may not know yet that it is not drained any more, whatever keeps files off.
+    await cluster.store.setDeviceStatus({ devid: 1, status: 'alive' });
+    cluster.topology.observeHost(cluster.topology.device(1)?.hostid ?? 0, 'unreachable');
+    expect(await explained(commandsOf(cluster))).toMatch(drainFirst);
+    expect(await commandsOf(cluster)('drain_status')).toMatchObject({
+      dev1_safe: 0,
+      dev1_message: 'its state was changed; it is not drained any more',
+    });
     const unknown = patient('drain_status', { host: 'nowhere' });
     await expect(unknown).rejects.toMatchObject({ code: 'UNKNOWN_HOST' });
   });

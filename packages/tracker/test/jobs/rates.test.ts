@@ -34,7 +34,11 @@ describe.each(engines)('rates on %s', (engine) => {
     for (const devid of [1, 2]) await store.setDeviceStatus({ devid, status: 'dead' });
     const said = async () => {
       await jobs.monitor.reload();
-      return explainDevice(topology, 2, await deviceLoad({ store, topology }, 2)).join('\n');
+      return explainDevice(
+        topology,
+        2,
+        await deviceLoad({ store, topology, settleSeconds: 0 }, 2),
+      ).join('\n');
     };
     expect(await said()).toContain('nobody can tell yet how fast');
     // Each of the two gets its half.

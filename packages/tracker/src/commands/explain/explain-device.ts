@@ -1,9 +1,16 @@
 /** What the system thinks of one device, in sentences. */
 import { isTrue } from '@omgfs/protocol';
 import { deviceRules, hostRules } from '../../placement/model.ts';
-import type { MoveCounts } from '../../store/rebalance-store.ts';
 import type { Topology } from '../../topology/topology.ts';
 import type { CommandServices } from '../services.ts';
+import {
+  type DeviceUse,
+  type PullVerdict,
+  pullVerdict,
+  replicasMax,
+  uploadCounts,
+  useOf,
+} from './device-use.ts';
 import { moveReasonTexts } from './wait-reasons.ts';
 
 /** Half a sentence: where it is, and whether it can be read and written, with the reason. */
@@ -18,34 +25,26 @@ export function describeDevice(topology: Topology, devid: number): string {
 }
 
 /** What the database knows of a device beyond its row. */
-export interface DeviceLoad {
-  replicas: number;
-  /** Moves away from it that are queued. */
-  moves: MoveCounts;
+export interface DeviceLoad extends DeviceUse {
+  pull: PullVerdict;
   /** Checks of fsck that wait until it can be asked. */
   checks: number;
-  /** Open uploads that may end on it. */
-  uploads: number;
   /** How a dead one gets off the books. */
   reaping?: { isPaused: boolean; perSecond: number };
 }
 
-/** More are not counted. */
-const uploadsMax = 10_000;
-
 export async function deviceLoad(
-  { store, topology }: Pick<CommandServices, 'store' | 'topology'>,
+  services: Pick<CommandServices, 'store' | 'topology' | 'settleSeconds'>,
   devid: number,
 ): Promise<DeviceLoad> {
-  const [moves, checks, uploads] = await Promise.all([
-    store.rebalance.counts(devid),
-    store.fsck.waitingFor(devid),
-    store.staleTempfiles({ ageSeconds: 0, limit: uploadsMax }),
-  ]);
-  // Counted after the queue: a move that ends in between is then seen in neither.
-  const replicas = await store.countReplicas(devid);
-  const open = uploads.filter(({ devids }) => devids.includes(devid)).length;
-  const load = { replicas, moves, checks, uploads: open };
+  const { store, topology } = services;
+  const use = await useOf(services, devid, await uploadCounts(services));
+  const checks = await store.fsck.waitingFor(devid);
+  // Once in a while an operator may have it counted to the end.
+  const isMany = use.replicas >= replicasMax;
+  const replicas = isMany ? await store.countReplicas(devid) : use.replicas;
+  const { status } = topology.device(devid) ?? { status: undefined };
+  const load = { ...use, replicas, checks, pull: pullVerdict(services, { devid, status }, use) };
   const dead = [...topology.devices()].filter(({ status }) => status === 'dead');
   if (replicas === 0 || dead.every((device) => device.devid !== devid)) return load;
   // The reaper takes as much of each that has replicas left.
@@ -58,7 +57,7 @@ export async function deviceLoad(
 
 /** Paragraph about a device. */
 export function explainDevice(topology: Topology, devid: number, load: DeviceLoad): string[] {
-  const { replicas, uploads } = load;
+  const { replicas } = load;
   const device = topology.device(devid);
   if (device === undefined) {
     const unknown = `There is no device ${devid}.`;
@@ -86,14 +85,21 @@ export function explainDevice(topology: Topology, devid: number, load: DeviceLoa
   if (device.status === 'drain' && replicas > 0) {
     lines.push('A drain or a rebalance moves them away; until then they are read here.');
   }
-  lines.push(...waitingLines(load));
-  if (replicas > 0 || load.moves.queued > 0 || uploads > 0) return lines;
-  lines.push(
-    obstacle === undefined
-      ? 'Nothing depends on it now, but it gets new files: drain it before it is pulled.'
-      : 'Nothing depends on it: it can be pulled.',
-  );
+  lines.push(...waitingLines(load), ...pullLines(load, obstacle === undefined));
   return lines;
+}
+
+function pullLines({ pull }: DeviceLoad, getsFiles: boolean): string[] {
+  const but = getsFiles ? 'it gets new files' : 'it may get new files again';
+  return {
+    in_use: [],
+    not_yet: [`Nothing depends on it now, but ${but}: drain it before it is pulled.`],
+    soon: [
+      'Nothing depends on it: it can be pulled in a few seconds, when every tracker knows ' +
+        'that it gets no new files.',
+    ],
+    now: ['Nothing depends on it: it can be pulled.'],
+  }[pull];
 }
 
 function reapingLine(replicas: number, reaping: DeviceLoad['reaping']): string {

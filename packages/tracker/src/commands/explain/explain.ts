@@ -27,6 +27,8 @@ function explain(services: CommandServices): Command {
     if (isGiven(args.devid)) {
       const devid = idOf(args.devid);
       if (devid === undefined) throw new OmgfsError('INVALID_DEVID');
+      // Its state may have been changed through another tracker just now.
+      await services.reload();
       return lineFields(explainDevice(topology, devid, await deviceLoad(services, devid)));
     }
     if (isTrue(args.class) && !isGiven(args.fid) && !isTrue(args.key)) {

@@ -34,14 +34,12 @@ export function createOpen(services: CommandServices, opened: OpenUploads): Comm
     });
     opened.add(fid, { classid, devids });
     profile?.reached('tempfile');
-    if (!isTrue(topology.setting('skip_mkcol'))) {
-      await Promise.all(
-        devids.map(async (devid) => {
-          const url = topology.writeUrl({ devid, fid });
-          if (url !== undefined) await devices.makeDirectories(url);
-        }),
-      );
-    }
+    await Promise.all(
+      devids.map(async (devid) => {
+        const url = topology.writeUrl({ devid, fid });
+        if (url !== undefined) await devices.makeDirectories(url);
+      }),
+    );
     profile?.reached('directories');
     const client = { address, zone: args.zone };
     const paths = devids.map((devid) => {

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { type Checksum, type HashType, hashTypes } from '@omgfs/protocol';
 import type { Dispatcher } from 'undici';
+import { lacksDirectory } from './directories.ts';
 import { contentLengthOf, isSuccess, reasonOf, wasUnsent } from './http.ts';
 
 export interface CopyRequest {
@@ -30,8 +31,11 @@ export interface CopyRequest {
 export type CopyOutcome =
   | { state: 'copied'; checksum: Checksum | undefined; shownBytes?: number | undefined }
   | { state: 'source_failed'; reason: string }
-  /** `mayFinish`: it gave no last word, so the copy may come into its place later. */
-  | { state: 'target_failed'; reason: string; mayFinish?: true };
+  /**
+   * `mayFinish`: it gave no last word, so the copy may come into its place later.
+   * `lacksDirectory`: perhaps because what is above the copy is missing.
+   */
+  | { state: 'target_failed'; reason: string; mayFinish?: true; lacksDirectory?: true };
 
 /** Marks what went wrong at the source while the request to the target was being written. */
 class SourceError extends Error {}
@@ -142,6 +146,7 @@ async function writeTarget(
 /** A target that has given up waiting for its disk has not given up the disk. */
 export function refusedBy(status: number): CopyOutcome {
   const refused = { state: 'target_failed', reason: `answered ${status}` } as const;
+  if (lacksDirectory(status)) return { ...refused, lacksDirectory: true };
   return status === 503 ? { ...refused, mayFinish: true } : refused;
 }
 

@@ -35,6 +35,8 @@ export interface DeviceClientOptions {
   urlSecret?: string | undefined;
   /** Port of the side channel on every node (spec §8.3); undefined where there is none. */
   sideChannelPort?: number | undefined;
+  /** Whether servers are never asked to make directories; by default they are. */
+  skipMkcol?: () => boolean;
   /** A copy or digest that makes no progress for so long is given up; by default 45 s (§9.4). */
   stallMs?: number;
 }
@@ -54,7 +56,7 @@ export interface DeviceClient {
   digest(url: string, type: HashType, options?: DigestOptions): Promise<DigestOutcome>;
   /** Deletes a replica. */
   remove(url: string): Promise<'removed' | 'missing' | { failed: string }>;
-  /** Makes the directories above a replica where the server wants that; ignores failures. */
+  /** Makes the directories above a file where the server wants that; ignores failures. */
   makeDirectories(writeUrl: string): Promise<void>;
   readUsage(place: DevicePlace): Promise<UsageOutcome>;
   /** Why the device cannot be written, or undefined when it can. */
@@ -92,7 +94,15 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
   const pulls = options.nodeToNode
     ? new Pulls({ agent: pullAgent, urlSecret, signUrl, stallMs })
     : undefined;
-  const directories = new Directories(agents.calls, { deadlineMs });
+  const isOff = options.skipMkcol ?? (() => false);
+  const directories = new Directories(agents.calls, { deadlineMs, isOff });
+  const copyThrough = async (request: CopyRequest) => {
+    const beganMs = performance.now();
+    const copied = await copyReplica(agents.bulk, { ...request, stallMs });
+    const isPlaceless = copied.state === 'target_failed' && copied.lacksDirectory;
+    if (!isPlaceless || !(await directories.makeAgain(request.to, beganMs))) return copied;
+    return copyReplica(agents.bulk, { ...request, stallMs });
+  };
   const { sideChannelPort: port } = options;
   const side = port === undefined ? undefined : new SideDigests({ ...options, port });
   const probe = { agent: agents.probes, directories, deadlineMs: connTimeoutMs };
@@ -108,8 +118,7 @@ export function createDeviceClient(options: DeviceClientOptions): DeviceClient {
       if (told !== undefined) return { state: 'present', ...told };
       return digestReplica(agents.bulk, { url, type, stallMs, signal });
     },
-    copy: async (request) =>
-      (await pulls?.copy(request)) ?? copyReplica(agents.bulk, { ...request, stallMs }),
+    copy: async (request) => (await pulls?.copy(request)) ?? copyThrough(request),
     readUsage: (place) => readUsage(probe, place),
     findWriteFault: (place) => findWriteFault(probe, place),
     refusesWrongMd5: (place) => refusesWrongMd5(probe, place),

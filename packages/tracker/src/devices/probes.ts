@@ -4,7 +4,7 @@
  * monitor's business.
  */
 import type { Dispatcher } from 'undici';
-import type { Directories } from './directories.ts';
+import { type Directories, lacksDirectory } from './directories.ts';
 import { call, isSuccess } from './http.ts';
 
 /** Where a device is reached; bases have no trailing slash. */
@@ -62,15 +62,20 @@ export async function findWriteFault(
 ): Promise<string | undefined> {
   const { agent, deadlineMs, directories } = context;
   const directory = `/dev${place.devid}/test-write/`;
-  await directories.makeOne(`${place.writeBase}${directory}`);
+  await directories.make(`${place.writeBase}${directory}`);
   let fault: string | undefined;
   for (let attempt = 0; attempt < 2; attempt += 1) {
     const path = `${directory}test-write-${Math.floor(Math.random() * testFiles)}`;
     const body = `time=${Date.now()} rand=${Math.random()}`;
     const url = `${place.writeBase}${path}`;
+    const beganMs = performance.now();
     const put = await call(agent, { method: 'PUT', url, headers: bodyHeaders, body, deadlineMs });
     if (!put.answered) return `write test failed: ${put.reason}`;
-    if (!isSuccess(put.status)) return `write test answered ${put.status}`;
+    if (!isSuccess(put.status)) {
+      fault = `write test answered ${put.status}`;
+      if (lacksDirectory(put.status) && (await directories.makeAgain(url, beganMs))) continue;
+      return fault;
+    }
     const got = await call(agent, { method: 'GET', url: `${place.readBase}${path}`, deadlineMs });
     if (got.answered && isSuccess(got.status) && got.text === body) return undefined;
     fault = got.answered ? 'write test read back something else' : got.reason;

@@ -4,7 +4,7 @@
  * requests meanwhile wait a little and then get a clear error.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { OmgfsError, toOmgfsError } from '@omgfs/protocol';
+import { isTrue, OmgfsError, toOmgfsError } from '@omgfs/protocol';
 import type { CommandTable } from '../commands/command.ts';
 import { createCommands } from '../commands/registry.ts';
 import type { TrackerConfig } from '../config.ts';
@@ -75,7 +75,8 @@ export class Core {
     const memcache = new Memcache(this.log);
     this.#memcache = memcache;
     this.topology.onChange(() => memcache.configure(this.topology.setting('memcache_servers')));
-    this.devices = createDeviceClient(config);
+    const skipMkcol = () => isTrue(this.topology.setting('skip_mkcol'));
+    this.devices = createDeviceClient({ ...config, skipMkcol });
     this.#started = this.#start();
     this.dispatcher = new Dispatcher({ ready: this.#started, readyWaitMs, log: this.log });
   }

@@ -228,6 +228,59 @@ describe('makeDirectories', () => {
     await client.makeDirectories(node.base + path);
     expect(node.seen).toEqual(['MKCOL /dev1/0/', 'MKCOL /dev1/0/']);
   });
+
+  /** A server that keeps directories, as nginx and Apache do; `refuses` says no to a PUT. */
+  async function startDavNode(refuses: (url: string) => number | undefined = () => undefined) {
+    const directories = new Set<string>();
+    const node = await startTestNode((request, response) => {
+      const { method, url = '' } = request;
+      if (method === 'MKCOL') {
+        response.writeHead(directories.has(url) ? 405 : 201).end();
+        return directories.add(url);
+      }
+      const status =
+        refuses(url) ?? (directories.has(url.slice(0, url.lastIndexOf('/') + 1)) ? 200 : 409);
+      if (method !== 'PUT' || status === 200) return undefined;
+      return request.resume().on('end', () => response.writeHead(status).end());
+    });
+    node.files.set(fidPath(2, 9), Buffer.from('bytes'));
+    const copied = (client: ReturnType<typeof newClient>, fid: number) =>
+      client.copy({ from: node.base + fidPath(2, 9), to: node.base + fidPath(1, fid), length: 5 });
+    const place = { devid: 1, readBase: node.base, writeBase: node.base };
+    return { node, directories, copied, place };
+  }
+
+  test.each([403, 404, 409])('what went away behind the server is made anew on %i', async (no) => {
+    const { node, directories, copied, place } = await startDavNode((url) =>
+      directories.has(url.slice(0, url.lastIndexOf('/') + 1)) ? undefined : no,
+    );
+    const client = newClient();
+    await client.makeDirectories(node.base + path);
+    expect(await client.findWriteFault(place)).toBeUndefined();
+    directories.clear();
+    const copies = await Promise.all([7, 8].map((fid) => copied(client, fid)));
+    expect(copies).toMatchObject([{ state: 'copied' }, { state: 'copied' }]);
+    expect(await client.findWriteFault(place)).toBeUndefined();
+  });
+
+  test('a PUT that is refused for another reason is not sent twice', async () => {
+    const { node, copied, place } = await startDavNode(() => 403);
+    const client = newClient();
+    await client.makeDirectories(node.base + path);
+    const refused = { state: 'target_failed', reason: 'answered 403' };
+    expect(await copied(client, 7)).toMatchObject(refused);
+    expect(await client.findWriteFault(place)).toBe('write test answered 403');
+    expect(node.seen.filter((line) => line.startsWith('PUT'))).toHaveLength(2);
+  });
+
+  test('none is made where the cluster does without (skip_mkcol)', async () => {
+    const { node, copied, place } = await startDavNode();
+    const client = newClient({ skipMkcol: () => true });
+    await client.makeDirectories(node.base + path);
+    expect(await copied(client, 7)).toMatchObject({ state: 'target_failed' });
+    expect(await client.findWriteFault(place)).toBe('write test answered 409');
+    expect(node.seen.filter((line) => line.startsWith('MKCOL'))).toEqual([]);
+  });
 });
 
 describe('digest', () => {

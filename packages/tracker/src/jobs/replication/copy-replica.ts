@@ -1,5 +1,4 @@
 /** Makes one more replica of a file, from one device to another (spec §9.4). */
-import { isTrue } from '@omgfs/protocol';
 import type { FileWithReplicas } from '../../store/store.ts';
 import type { JobServices } from '../services.ts';
 import { findReplicaFault } from './verify.ts';
@@ -30,7 +29,7 @@ export async function copyTo(
   if (to === undefined) return { state: 'target_failed', reason: 'its host is unknown' };
   const expected = await store.findChecksum(fid);
   const hashtype = topology.classOf(dmid, classid).hashtype ?? undefined;
-  if (!isTrue(topology.setting('skip_mkcol'))) await devices.makeDirectories(to);
+  await devices.makeDirectories(to);
   const outcome = await slots.run({ devids: [source, target], bytes: length, signals }, () =>
     devices.copy({ from, to, length, expected, hashtype, signals }),
   );

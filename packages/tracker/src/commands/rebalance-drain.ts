@@ -17,7 +17,7 @@ import {
   uploadCounts,
   useOf,
 } from './explain/device-use.ts';
-import { moveReasonTexts } from './explain/wait-reasons.ts';
+import { waitingTexts } from './explain/wait-reasons.ts';
 import { movesPerSecond, waitingFields } from './rebalance.ts';
 import type { CommandServices } from './services.ts';
 
@@ -231,8 +231,7 @@ function sentence(seen: {
   if (!isDrain) return 'its state was changed; it is not drained any more';
   const { replicas, uploads } = use;
   const { waiting } = use.moves;
-  const blocked = waiting.map(({ reason, count }) => `${count} wait: ${moveReasonTexts[reason]}`);
-  const parts = [`${replicas} replicas are left`, ...blocked];
+  const parts = [`${replicas} replicas are left`, ...waitingTexts(waiting)];
   if (deleted > 0) parts.push(`${deleted} are of deleted files and wait for their deletion`);
   if (uploads > 0) parts.push(`${uploads} open uploads may still end here`);
   return parts.join('; ');

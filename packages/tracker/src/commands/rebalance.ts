@@ -25,6 +25,7 @@ import {
 } from '../store/rebalance-store.ts';
 import { rebalanceDevices } from '../topology/rebalance-view.ts';
 import type { Command } from './command.ts';
+import { waitingTexts } from './explain/wait-reasons.ts';
 import type { CommandServices } from './services.ts';
 
 const toleranceDefault = '5';
@@ -196,7 +197,8 @@ async function status(services: CommandServices, details: boolean): Promise<Repl
   const isRunning = isTrue(records.settings.get(field.host));
   const done = Math.max(0, state.fidsQueued - queued);
   const remaining = queued + (isRunning ? counts.reduce((sum, one) => sum + one, 0) : 0);
-  const perSecond = await movesPerSecond(services, { queued, waiting });
+  const isBlocked = isRunning && notes.waiting !== '' && queued === 0;
+  const perSecond = isBlocked ? 0 : await movesPerSecond(services, { queued, waiting });
   return {
     state: text,
     running: isRunning ? 1 : 0,
@@ -208,7 +210,7 @@ async function status(services: CommandServices, details: boolean): Promise<Repl
     // At most: a limit, or the policies of the files, may leave some where they are.
     moves_remaining_max: remaining,
     eta_seconds_max: perSecond === 0 ? '' : Math.ceil(remaining / perSecond),
-    message: notes.waiting,
+    message: [notes.waiting, ...waitingTexts(waiting)].filter((part) => part !== '').join('; '),
     ...waitingFields(waiting),
   };
 }

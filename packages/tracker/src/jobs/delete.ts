@@ -47,19 +47,21 @@ export function createDeleteJob(
     putOff: (row) => postpone(row, { delaySeconds: errorDelaySeconds, failures: 1 }),
     work: async (row) => {
       const { fid, failcount } = row;
-      const done = await store.withLock(fidLock(fid), async () => {
+      const waiting = await store.withLock(fidLock(fid), async () => {
         const obstacle = await deleteReplicas(services, options, row);
         if (obstacle === undefined) {
           options.notes.settled('delete', row);
-          return true;
+          return 0;
         }
         log.warn({ fid, failcount, ...obstacle }, 'deletion.postponed');
         const code = 'cannot_delete';
         options.notes.failed('delete', fid, { code, reason: obstacle.reason });
         await postpone(row, { delaySeconds: obstacle.delaySeconds, failures: 1 });
-        return true;
+        return 1;
       });
-      if (done === undefined) await postpone(row, { delaySeconds: busyDelaySeconds, failures: 0 });
+      if (waiting !== undefined) return waiting;
+      await postpone(row, { delaySeconds: busyDelaySeconds, failures: 0 });
+      return 1;
     },
   });
 

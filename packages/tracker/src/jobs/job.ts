@@ -21,8 +21,11 @@ export interface JobOptions<Unit> {
   claim: (limit: number) => Promise<Unit[]>;
   /** Rows of the queue in a unit, where it is not one. */
   rowsOf?: (unit: Unit) => number;
-  /** Works on one unit; `stopping` fires when the tracker stops. */
-  work: (unit: Unit, stopping: AbortSignal) => Promise<void>;
+  /**
+   * Works on one unit; `stopping` fires when the tracker stops.
+   * @returns how many of its rows wait in the queue for another try.
+   */
+  work: (unit: Unit, stopping: AbortSignal) => Promise<number>;
   /** Queues a unit whose work threw for another try. */
   putOff: (unit: Unit) => Promise<void>;
   /** How long a claim lasts, in seconds. */
@@ -37,8 +40,10 @@ export interface JobStatus {
   concurrency: number;
   /** Units in work now. */
   running: number;
-  /** Rows of the queue. */
+  /** Rows of the queue that were worked on. */
   processed: number;
+  /** Those among them that are done, and wait for nothing. */
+  settled: number;
   failed: number;
   /** What failed last, unless something went well since. */
   lastError: string | undefined;
@@ -58,6 +63,7 @@ export class Job<Unit> {
   #paused = false;
   #onSlot: () => void = () => {};
   #processed = 0;
+  #settled = 0;
   #failed = 0;
   readonly #faults: FaultLog;
   readonly #renewing: Renewing<Unit>;
@@ -121,6 +127,7 @@ export class Job<Unit> {
       concurrency: this.#concurrency,
       running: this.#running.size,
       processed: this.#processed,
+      settled: this.#settled,
       failed: this.#failed,
       lastError: this.#faults.last,
     };
@@ -172,8 +179,10 @@ export class Job<Unit> {
 
   async #work(unit: Unit): Promise<void> {
     try {
-      await this.#options.work(unit, this.#stopping.signal);
-      this.#processed += this.#options.rowsOf?.(unit) ?? 1;
+      const waiting = await this.#options.work(unit, this.#stopping.signal);
+      const rows = this.#options.rowsOf?.(unit) ?? 1;
+      this.#processed += rows;
+      this.#settled += rows - waiting;
       this.#faults.wentWell();
     } catch (error) {
       this.#failed += 1;

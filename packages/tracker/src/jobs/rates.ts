@@ -73,7 +73,7 @@ export class Rates {
     }
   }
 
-  #measure(job: string, { processed: done, state }: JobStatus): number {
+  #measure(job: string, { settled: done, state }: JobStatus): number {
     const atMs = performance.now();
     const before = this.#measured.get(job) ?? { done, atMs, perSecond: 0 };
     // When it goes on it does so at the rate it had, and nobody is told of the rate meanwhile.

@@ -28,7 +28,7 @@ function heldJob(options: Partial<JobOptions<number>> = {}) {
       new Promise((resolve) => {
         inWork.set(unit, () => {
           inWork.delete(unit);
-          resolve();
+          resolve(0);
         });
       }),
     putOff: async (unit) => {
@@ -102,6 +102,7 @@ describe('Job', () => {
       },
       work: async (unit) => {
         if (unit % 2 === 0) throw new Error(`unit ${unit}`);
+        return unit === 5 ? 1 : 0;
       },
     });
     queue.push(1, 2, 3, 4, 5, 6);
@@ -112,6 +113,8 @@ describe('Job', () => {
       return processed === 3 && failed === 3;
     });
     expect(putOff).toEqual([2, 4, 6]);
+    // What waits for another try is no progress.
+    expect(job.status().settled).toBe(2);
   });
 
   test('renews the claims of all units that last, together, and of none that ended', async () => {

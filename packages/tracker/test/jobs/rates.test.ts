@@ -71,6 +71,9 @@ describe.each(engines)('rates on %s', (engine) => {
       queue1_eta_seconds: 6,
       queue1_paused: 0,
     });
+    // Nothing is due before an hour: no rate says how long that takes.
+    await store.claimReplications(3, 3600);
+    expect((await statsOf(cluster)).queue1_eta_seconds).toBeUndefined();
     await store.setSetting({ field: 'omg_pause_replicate', value: '1' });
     const paused = await statsOf(cluster);
     expect(paused).toMatchObject({ queue1_paused: 1, queue1_per_second: '0.00', job1_paused: 1 });

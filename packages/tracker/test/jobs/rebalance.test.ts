@@ -94,8 +94,13 @@ describe.each(engines)('rebalance on %s', (engine) => {
     await call('rebalance_start');
     await cluster.logged('rebalance.waiting');
     expect(await statusOf(cluster, 1)).toBe('drain');
-    const { message, running } = await call('rebalance_status', { details: '1' });
-    expect({ message, running }).toEqual({ message: 'no device may take files now', running: 1 });
+    await cluster.store.rates.write('another tracker, until now', new Map([['rebalance', 10]]));
+    expect(await call('rebalance_status', { details: '1' })).toMatchObject({
+      message: 'no device may take files now',
+      running: 1,
+      moves_remaining_max: 1,
+      eta_seconds_max: '',
+    });
     await expect(call('rebalance_start')).rejects.toMatchObject({ code: 'REBAL_ACTIVE' });
     await expect(call('rebalance_reset')).rejects.toMatchObject({ code: 'REBAL_ACTIVE' });
     await expect(call('fsck_start')).rejects.toMatchObject({ code: 'REBAL_RUNNING' });
@@ -154,7 +159,7 @@ describe.each(engines)('rebalance on %s', (engine) => {
   });
 
   test('I5: a target without room leaves the file, with a reason and a next attempt', async () => {
-    const cluster = await startCluster({ engine, hosts: 2 });
+    const cluster = await startCluster({ engine, hosts: 2, settings: { ratesEveryMs: 10 } });
     const call = commandsOf(cluster);
     const full = await startTestNode((request, response) => {
       if (request.method !== 'PUT' || request.url?.includes('test-write')) return undefined;
@@ -170,6 +175,12 @@ describe.each(engines)('rebalance on %s', (engine) => {
     expect(await cluster.replicas(fid)).toEqual([1, 2]);
     const status = await call('rebalance_status', { details: '1' });
     expect(status).toMatchObject({ waiting_1_reason: 'copy_error', waiting_1_fid: fid });
+    expect(status).toMatchObject({
+      eta_seconds_max: '',
+      message: '1 wait: the copy failed, see the log',
+    });
+    // An attempt that moved nothing is no rate.
+    expect((await cluster.store.rates.total()).get('rebalance')).toBeUndefined();
     expect(Number(status.waiting_1_nexttry)).toBeGreaterThan(Date.now() / 1000);
   });
 

@@ -34,7 +34,11 @@ export function queueStats({ store }: Pick<CommandServices, 'store'>): Command {
         next_in: queue.nextInSeconds,
         paused: isPaused(name) ? 1 : 0,
         per_second: shown(perSecond),
-        eta_seconds: perSecond === 0 ? undefined : Math.ceil((total - parked) / perSecond),
+        // What waits for another time does not go at the rate of what went before.
+        eta_seconds:
+          perSecond === 0 || due + working === 0
+            ? undefined
+            : Math.ceil((total - parked) / perSecond),
       };
     });
     return {

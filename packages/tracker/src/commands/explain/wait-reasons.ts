@@ -1,6 +1,6 @@
 /** Why rows of the queues wait, in words; what the jobs keep is shorter. */
 
-import { type MoveReason, moveReasons } from '../../store/rebalance-store.ts';
+import { type MoveCounts, type MoveReason, moveReasons } from '../../store/rebalance-store.ts';
 import type { QueuedWork } from '../../store/store.ts';
 import type { CommandServices } from '../services.ts';
 
@@ -17,6 +17,11 @@ export const moveReasonTexts: Readonly<Record<MoveReason, string>> = {
   busy: 'another job works on them',
   error: 'something failed, see the log',
 };
+
+/** Why moves wait, one clause for each reason. */
+export function waitingTexts(waiting: MoveCounts['waiting']): string[] {
+  return waiting.map(({ reason, count }) => `${count} wait: ${moveReasonTexts[reason]}`);
+}
 
 export interface WaitReason {
   job: string;

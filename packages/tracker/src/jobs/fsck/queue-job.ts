@@ -48,14 +48,19 @@ async function work(
   parts: RepairParts & { inspector: Inspector },
   rows: readonly FsckRow[],
   stopping: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const state = await parts.services.store.fsck.state();
   const mode = modeOf(state);
   const asking = mode.policyOnly ? rows.filter((row) => row.asksDevices) : rows;
   const others = rows.filter((row) => !asking.includes(row));
   const full = { ...mode, policyOnly: false };
-  if (asking.length > 0) await workInMode(parts, { rows: asking, mode: full, state, stopping });
-  if (others.length > 0) await workInMode(parts, { rows: others, mode, state, stopping });
+  let waiting = 0;
+  if (asking.length > 0) {
+    waiting += await workInMode(parts, { rows: asking, mode: full, state, stopping });
+  }
+  if (others.length > 0)
+    waiting += await workInMode(parts, { rows: others, mode, state, stopping });
+  return waiting;
 }
 
 async function workInMode(
@@ -66,7 +71,7 @@ async function workInMode(
     state: FsckState;
     stopping: AbortSignal;
   },
-): Promise<void> {
+): Promise<number> {
   const { rows, mode, state, stopping } = request;
   const { fsck } = parts.services.store;
   const byFid = new Map(rows.map((row) => [row.fid, row]));
@@ -84,8 +89,11 @@ async function workInMode(
     }),
   });
   parts.inspector.report(findings);
+  let waiting = waits.length;
   await forEachOf(suspects, repairsAtOnce, async (fid) => {
     const row = byFid.get(fid);
-    if (row !== undefined) await repair(parts, { row, mode, run: state, stopping });
+    const request = row && { row, mode, run: state, stopping };
+    if (request !== undefined && !(await repair(parts, request))) waiting += 1;
   });
+  return waiting;
 }

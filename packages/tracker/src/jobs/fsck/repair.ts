@@ -54,25 +54,29 @@ interface Replicas {
 
 const busyDelaySeconds = 15;
 
-export async function repair(parts: RepairParts, request: RepairRequest): Promise<void> {
+/** @returns whether the row is done; otherwise it waits for another try. */
+export async function repair(parts: RepairParts, request: RepairRequest): Promise<boolean> {
   const { store } = parts.services;
   const { row, stopping } = request;
   const { fid } = row;
   const done = await store.withLock(fidLock(fid), async (lost) => {
     const [file] = await store.fsck.files([fid]);
-    if (file === undefined) await store.fsck.settle({ rows: [row], miscounted: [], waits: [] });
-    else await repairFile(parts, { ...request, file, signals: [lost, stopping] });
+    if (file !== undefined) {
+      return repairFile(parts, { ...request, file, signals: [lost, stopping] });
+    }
+    await store.fsck.settle({ rows: [row], miscounted: [], waits: [] });
     return true;
   });
-  if (done) return;
+  if (done !== undefined) return done;
   const reason = 'another job works on the file';
   await store.fsck.putOff(row, { fid, delaySeconds: busyDelaySeconds, reason });
+  return false;
 }
 
 async function repairFile(
   parts: RepairParts,
   request: RepairRequest & { file: FsckFile; signals: readonly AbortSignal[] },
-): Promise<void> {
+): Promise<boolean> {
   const { services, judge } = parts;
   const { file, row, mode, signals } = request;
   // Another tracker may have created the device a moment ago.
@@ -121,6 +125,7 @@ async function repairFile(
     recount: !mode.skipDevcount,
     ...(first === undefined ? {} : { wait: waitFor(row, first, reported) }),
   });
+  return first === undefined;
 }
 
 /** Whether one of the replicas is right as far as can be known. */
@@ -179,12 +184,13 @@ async function putOff(
   { store, log }: JobServices,
   row: FsckRow,
   obstacles: readonly Obstacle[],
-): Promise<void> {
+): Promise<false> {
   const [first] = obstacles;
-  if (first === undefined) return;
+  if (first === undefined) return false;
   const { fid, failcount } = row;
   await store.fsck.putOff(row, waitFor(row, first, row.reported));
   log.warn({ fid, failcount, ...first, devices: obstacles.length }, 'fsck.postponed');
+  return false;
 }
 
 async function write({ store, log }: JobServices, result: FsckRepair): Promise<void> {

@@ -118,6 +118,7 @@ export class Monitor {
       concurrency: count,
       running: count,
       processed: this.#processed,
+      settled: this.#processed,
       failed: this.#failed,
       lastError: this.#faults.topology.last ?? this.#faults.sweep.last,
     };

@@ -32,20 +32,23 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
     return drains.some((drain) => drain.devid === devid);
   };
 
-  async function keep(move: ClaimedMove, reason: MoveReason, text: string): Promise<void> {
+  /** Given up, it waits no longer, but has not moved either. */
+  async function keep(move: ClaimedMove, reason: MoveReason, text: string): Promise<number> {
     const { fid, devid, failcount } = move;
     if (failcount + 1 >= attemptsMax && !isDrained(devid)) {
       log.warn({ fid, devid, reason, text }, 'move.given-up');
       // Should an attempt have left a copy too many, the replicator trims it.
       await store.enqueueReplication({ fid, nexttry: nowSeconds() });
-      return store.rebalance.finish(move);
+      await store.rebalance.finish(move);
+      return 1;
     }
     const wait = { delaySeconds: delaySeconds(failcount), failcount: failcount + 1, reason };
     log.info({ fid, devid, reason, text, delaySeconds: wait.delaySeconds }, 'move.postponed');
-    return store.rebalance.putOff(move, wait);
+    await store.rebalance.putOff(move, wait);
+    return 1;
   }
 
-  async function work(move: ClaimedMove, stopping: AbortSignal): Promise<void> {
+  async function work(move: ClaimedMove, stopping: AbortSignal): Promise<number> {
     const { fid, devid } = move;
     // What is emptied may go anywhere, also where there was no device yet when it was queued.
     const targets = isDrained(devid) ? [] : move.targets;
@@ -58,11 +61,13 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
     if (outcome === undefined || outcome.state === 'stopped') {
       const { failcount } = move;
       const wait = outcome === undefined ? busyDelaySeconds : 0;
-      return store.rebalance.putOff(move, { delaySeconds: wait, failcount, reason: 'busy' });
+      await store.rebalance.putOff(move, { delaySeconds: wait, failcount, reason: 'busy' });
+      return 1;
     }
     if (outcome.state === 'kept') return keep(move, outcome.reason, outcome.text);
     if (outcome.state === 'moved') log.info({ fid, devid }, 'move.done');
-    return store.rebalance.finish(move);
+    await store.rebalance.finish(move);
+    return 0;
   }
 
   return new Job<ClaimedMove>({
@@ -73,7 +78,9 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
     claimSeconds,
     claim: (limit) => store.rebalance.claim({ limit, seconds: claimSeconds }),
     renew: (moves) => store.rebalance.renew(moves, claimSeconds),
-    putOff: (move) => keep(move, 'error', 'see the log'),
+    putOff: async (move) => {
+      await keep(move, 'error', 'see the log');
+    },
     work,
   });
 }

@@ -59,20 +59,24 @@ export function createReplicateJob(
   const delaySeconds =
     options.delaySeconds ?? ((failcount) => replicationDelaySeconds(failcount, random));
 
-  function settle(row: ClaimedReplication, outcome: Outcome): Promise<void> {
+  /** @returns how many rows wait. */
+  async function settle(row: ClaimedReplication, outcome: Outcome): Promise<number> {
     const { fid, failcount } = row;
     if (outcome.state === 'settled') {
       options.notes.settled('replicate', row);
-      return store.finishReplication(row);
+      await store.finishReplication(row);
+      return 0;
     }
     if (outcome.state === 'stopped') {
-      return store.postponeReplication(row, { failcount, nexttry: nowSeconds() });
+      await store.postponeReplication(row, { failcount, nexttry: nowSeconds() });
+      return 1;
     }
     const { code, reason } = outcome;
     const nexttry = outcome.state === 'parked' ? endOfTime : nowSeconds() + delaySeconds(failcount);
     log.warn({ fid, code, reason, failcount, nexttry }, `replication.${outcome.state}`);
     options.notes.failed('replicate', fid, { code, reason });
-    return store.postponeReplication(row, { failcount: failcount + 1, nexttry });
+    await store.postponeReplication(row, { failcount: failcount + 1, nexttry });
+    return 1;
   }
 
   return new Job<ClaimedReplication>({
@@ -92,15 +96,16 @@ export function createReplicateJob(
       const { fid, failcount } = row;
       const worked = await store.withLock(fidLock(fid), async (lost) => {
         const signals = [lost, stopping];
-        await settle(row, await replicate(parts, row, signals));
+        const waiting = await settle(row, await replicate(parts, row, signals));
         // Another tracker may have worked on it meanwhile: what both did can be one copy too many.
         if (lost.aborted) await store.enqueueReplication({ fid, nexttry: nowSeconds() });
-        return true;
+        return waiting;
       });
-      if (worked) return;
+      if (worked !== undefined) return worked;
       // The original leaves the row to the lease of its claim, about a quarter of an hour.
       const nexttry = nowSeconds() + busyDelaySeconds;
       await store.postponeReplication(row, { nexttry, failcount });
+      return 1;
     },
   });
 }

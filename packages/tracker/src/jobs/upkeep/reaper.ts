@@ -81,6 +81,7 @@ export class Reaper {
       concurrency: this.#concurrency,
       running: this.#deadSinceMs.size,
       processed: this.#processed,
+      settled: this.#processed,
       failed: this.#failed,
       lastError: this.#faults.last,
     };

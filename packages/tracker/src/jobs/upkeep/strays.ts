@@ -44,6 +44,7 @@ export function createStraysJob(services: JobServices, options: StraysOptions): 
       log.debug({ ...stray, delaySeconds }, 'stray.looked-at');
       if (delaySeconds === 0) await store.strays.remove(stray);
       else await store.strays.postpone([stray], delaySeconds);
+      return delaySeconds === 0 ? 0 : 1;
     },
   });
 }

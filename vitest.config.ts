@@ -15,7 +15,8 @@ const common = {
     })),
   },
 };
-const patience = { testTimeout: 120_000, hookTimeout: 120_000, teardownTimeout: 30_000 };
+// More than `until` has, which says what was waited for.
+const patience = { testTimeout: 300_000, hookTimeout: 300_000, teardownTimeout: 60_000 };
 
 export default defineConfig({
   test: {

@@ -69,6 +69,19 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** Has the command hold itself when it has started daemons that cannot be up yet. */
+const holdsItself = `
+  import processes from 'node:child_process';
+  import { syncBuiltinESMExports } from 'node:module';
+  const { spawn } = processes;
+  let isFirst = true;
+  processes.spawn = (...args) => {
+    if (isFirst) process.nextTick(() => process.kill(process.pid, 'SIGSTOP'));
+    isFirst = false;
+    return spawn(...args);
+  };
+  syncBuiltinESMExports();`;
+
 const body = randomBytes(300_000);
 let cluster: Up;
 
@@ -235,14 +248,19 @@ describe('up', () => {
   });
 
   test('a Ctrl-C while it starts leaves nothing behind', async () => {
-    const args = ['up', '--port-base', '0', '--dir', 'early'];
-    const child = spawn(process.execPath, [omgfsScript, ...args], { cwd: dir, stdio: 'ignore' });
-    const ended = once(child, 'exit');
-    const pids = await until('the first daemon', () => {
-      const children = childrenOf(child);
-      return children.length > 0 && children;
+    const first = `data:text/javascript,${encodeURIComponent(holdsItself)}`;
+    const args = [omgfsScript, 'up', '--port-base', '0', '--dir', 'early'];
+    const child = spawn(process.execPath, ['--import', first, ...args], {
+      cwd: dir,
+      stdio: 'ignore',
     });
+    const ended = once(child, 'exit');
+    const stat = `/proc/${child.pid}/stat`;
+    await until('it to stand still', () => readFileSync(stat, 'utf8').includes(') T '));
+    const pids = childrenOf(child);
+    expect(pids.length).toBeGreaterThan(1);
     child.kill('SIGINT');
+    child.kill('SIGCONT');
     expect((await ended)[0]).toBe(130);
     expect(pids.filter(isAlive)).toEqual([]);
     expect(readdirSync(join(dir, 'early'))).not.toContain('lock');

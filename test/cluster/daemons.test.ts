@@ -52,7 +52,7 @@ function run(command: 'mogilefsd' | 'mogstored', ...args: string[]): SpawnSyncRe
   );
   return spawnSync(process.execPath, [script, '--skipconfig', ...args], {
     encoding: 'utf8',
-    timeout: 90_000,
+    timeout: 250_000,
   });
 }
 

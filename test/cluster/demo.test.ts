@@ -34,12 +34,12 @@ interface Demo {
   code: Promise<unknown>;
 }
 
-/** Has the demo hold itself, but not its cluster, when it says that everything is stored. */
-const holdsItself = `
+/** Has the demo hold itself, but not its cluster, when it says what it begins. */
+const holdsItselfAt = (word: string) => `
   const write = process.stdout.write.bind(process.stdout);
   process.stdout.write = (text, ...rest) => {
     const goOn = write(text, ...rest);
-    if (String(text).startsWith('Waiting')) process.kill(process.pid, 'SIGSTOP');
+    if (String(text).startsWith('${word}')) process.kill(process.pid, 'SIGSTOP');
     return goOn;
   };`;
 
@@ -47,9 +47,9 @@ function demo(...args: string[]): Demo {
   return start([omgfs, 'demo', ...args]);
 }
 
-/** One that stands still between storing and reading. */
-async function heldDemo(...args: string[]): Promise<Demo> {
-  const first = `data:text/javascript,${encodeURIComponent(holdsItself)}`;
+/** One that stands still before it stores, or between storing and reading. */
+async function heldDemo(at: 'Storing' | 'Waiting', ...args: string[]): Promise<Demo> {
+  const first = `data:text/javascript,${encodeURIComponent(holdsItselfAt(at))}`;
   const held = start(['--import', first, omgfs, 'demo', ...args]);
   const stat = `/proc/${held.child.pid}/stat`;
   await until('it to stand still', () => readFileSync(stat, 'utf8').includes(') T '));
@@ -105,7 +105,7 @@ test('what changed on disk meanwhile is no corruption', async () => {
     removed: randomBytes(2_000_000),
     same: randomBytes(10),
   });
-  const { child, said, code } = await heldDemo(tree, '--once');
+  const { child, said, code } = await heldDemo('Waiting', tree, '--once');
   writeFileSync(join(tree, 'changed'), 'other');
   rmSync(join(tree, 'removed'));
   child.kill('SIGCONT');
@@ -119,7 +119,7 @@ test('a replica with other bytes is named, and the demo fails', async () => {
   rmSync(join(dir, '.omgfs'), { recursive: true });
   // One file alone, so that every .fid is a replica of it.
   const tree = makeTree('rotten', { 'bad apple': randomBytes(5_000_000) });
-  const { child, said, code } = await heldDemo(tree, '--once');
+  const { child, said, code } = await heldDemo('Waiting', tree, '--once');
   const replicas = await until('both replicas', () => {
     const found = ['node1', 'node2', 'node3'].flatMap(fidFilesOf);
     return found.length === 2 && found;
@@ -146,11 +146,11 @@ test('a file that cannot be stored is named, the others are stored', async () =>
 test('a Ctrl-C in the middle stops everything', async () => {
   const files = Array.from({ length: 200 }, (_, count) => [`f${count}`, randomBytes(50_000)]);
   const tree = makeTree('many', Object.fromEntries(files));
-  const { child, said, code } = demo(tree, '--once');
-  await until('the storing', () => said().includes('Storing'), { everyMs: 1 });
+  const { child, said, code } = await heldDemo('Storing', tree, '--once');
   const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim();
   expect(children.split(' ').length).toBe(4);
   child.kill('SIGINT');
+  child.kill('SIGCONT');
   expect([await code, said()]).toEqual([130, expect.stringMatching(/omgfs: interrupted\n$/)]);
   const left = children.split(' ').filter((pid) => {
     try {

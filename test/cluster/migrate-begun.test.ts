@@ -17,7 +17,7 @@ import { LineFilter } from '../helpers/line-filter.ts';
 import { until } from '../helpers/wait.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-begun-'));
-const journal = join(dir, 's/d=d/journal');
+const journalOf = (state: string) => join(dir, state, 'd=d/journal');
 const clusters: LocalCluster[] = [];
 let source: Client;
 let target: Client;
@@ -43,6 +43,12 @@ const argsOf = (...args: string[]) => {
   return ['--json', 'migrate', '--from', from, '--to', to, '-d', 'd', '--state', 's', ...args];
 };
 const run = (...args: string[]) => runOmgfs(argsOf(...args), { cwd: dir });
+/** A run that sees the target through a filter. */
+function runFiltered(filter: LineFilter, ...more: string[]) {
+  const args = argsOf(...more);
+  args[args.indexOf('--to') + 1] = filter.address;
+  return runOmgfs(args, { cwd: dir });
+}
 
 async function bytesOf(key: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -50,9 +56,11 @@ async function bytesOf(key: string): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function begun(count: number): boolean {
+/** Copies that a run with this state has begun. */
+function begun(state: string): number {
+  const journal = journalOf(state);
   const text = existsSync(journal) ? readFileSync(journal, 'utf8') : '';
-  return text.split('"begun"').length > count;
+  return text.split('"begun"').length - 1;
 }
 
 test('files that others put under the keys of a killed run stay', async () => {
@@ -65,11 +73,11 @@ test('files that others put under the keys of a killed run stay', async () => {
   const child = spawn(process.execPath, [omgfsScript, ...argsOf('--bandwidth', '50K')], {
     cwd: dir,
   });
-  await until('copies to begin', () => begun(files.size));
+  await until('copies to begin', () => begun('s') >= files.size);
   child.kill('SIGKILL');
   await once(child, 'exit');
   // As earlier versions noted it.
-  appendFileSync(journal, 'old\t{"begun":1}\n');
+  appendFileSync(journalOf('s'), 'old\t{"begun":1}\n');
   for (const key of ['gone', 'kept', 'old']) await target.put(key, theirs);
   // Stored by the run that was killed before it could note that; one is replaced since.
   for (const key of ['done', 'stale']) await target.put(key, files.get(key) ?? theirs);
@@ -96,18 +104,28 @@ test('files that others put under the keys of a killed run stay', async () => {
 
 test('a file that comes during a copy stays, then and later', async () => {
   const theirs = Buffer.from('theirs');
+  const filter = await LineFilter.before(clusters[1]?.trackers[0] ?? '');
+  const late = (...args: string[]) => runFiltered(filter, '--state', 'late', ...args);
+  expect((await late()).code).toBe(0);
   await source.put('late', randomBytes(200_000));
-  const slow = run('--bandwidth', '60K');
-  await until('the copy to begin', () => begun(1));
-  await target.put('late', theirs);
-  for (const { code, err } of [await slow, await run('--delete')]) {
+  let isLate = false;
+  // It looks at the target when all bytes have come.
+  filter.answer = async (command) => {
+    const isCopied = command === 'file_info' && begun('late') > 0;
+    if (isCopied && !isLate) await target.put('late', theirs);
+    isLate ||= isCopied;
+    return undefined;
+  };
+  for (const { code, err } of [await late(), await late('--delete')]) {
     expect(code).toBe(1);
     expect(err).toContain("cannot copy 'late': there is another file at the target");
   }
   await source.delete('late');
-  const { code, err } = await run('--delete');
+  const { code, err } = await late('--delete');
   expect(code, err).toBe(0);
+  expect(isLate).toBe(true);
   expect(await bytesOf('late')).toEqual(theirs);
+  filter.stop();
 });
 
 test('a dry run says what a round would do, and does nothing', async () => {
@@ -139,8 +157,7 @@ test('a dry run says what a round would do, and does nothing', async () => {
 
 test('what comes to the target in the moment of the commit stays', async () => {
   const filter = await LineFilter.before(clusters[1]?.trackers[0] ?? '');
-  const args = argsOf('--delete', '--state', 'raced');
-  args[args.indexOf('--to') + 1] = filter.address;
+  const raced = () => runFiltered(filter, '--delete', '--state', 'raced');
   const between = async (command: string, key: string) => {
     let done = false;
     filter.answer = async (seen) => {
@@ -150,7 +167,7 @@ test('what comes to the target in the moment of the commit stays', async () => {
       }
       return undefined;
     };
-    await runOmgfs(args, { cwd: dir });
+    await raced();
     expect(done).toBe(true);
     filter.answer = () => undefined;
   };
@@ -158,7 +175,7 @@ test('what comes to the target in the moment of the commit stays', async () => {
   await between('create_close', 'raced');
   expect(String(await bytesOf('raced'))).toBe('theirs');
   await source.put('removed', Buffer.from('ours'));
-  await runOmgfs(args, { cwd: dir });
+  await raced();
   await source.delete('removed');
   await between('delete', 'removed');
   expect(String(await bytesOf('removed'))).toBe('theirs');

@@ -350,12 +350,12 @@ test('no process outlives the front', async () => {
   await idle.ask('noop\r\n');
   const later = [...(await pidsOf('queryworker')), ...(await pidsOf('replicate'))];
   const daemon = cluster.trackerDaemons[0];
+  const release = await holdUpLookups();
   const slow = dial();
-  slow.write('sleep duration=1\r\n');
-  await until('the request to be in work', async () => {
-    return (await dial().admin('!stats')).includes('processing_queries 1\r\n');
-  });
+  slow.write(`file_info domain=${domain}&key=none\r\n`);
+  await inWork(1);
   expect(await dial().admin('!shutdown graceful')).toEqual([]);
-  expect(await slow.line()).toBe('OK \r\n');
+  release();
+  expect(await slow.line()).toBe('ERR unknown_key unknown_key\r\n');
   await until('an orderly end', () => daemon?.running === false && !later.some(isAlive));
 });

@@ -107,7 +107,7 @@ async function trackerKilled(site: Site): Promise<void> {
   const fids = await Promise.all(keys.map(async (key) => (await client.info(key)).fid));
   const victims = fids.toSorted((a, b) => b - a).slice(0, damagedFiles);
   for (const fid of victims) await rm(replicasOf(cluster, fid)[0] ?? '');
-  await site.call(0, 'set_server_setting', { key: 'queue_rate_for_fsck', value: '5' });
+  await site.call(0, 'set_server_setting', { key: 'queue_rate_for_fsck', value: '1' });
   await site.call(0, 'fsck_reset');
   await site.call(0, 'fsck_start');
   const driver = await until('a tracker drives the run, and is not through', async () => {

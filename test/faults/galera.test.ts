@@ -273,7 +273,7 @@ describe('two trackers on different nodes', () => {
     } finally {
       await Promise.all(clients.map((client) => client.close()));
     }
-  }, 240_000);
+  });
 });
 
 function digestOf(body: Buffer): string {

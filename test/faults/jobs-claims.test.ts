@@ -73,7 +73,7 @@ test('I9: the work of a killed tracker and of one that hangs is done by a third'
       throw new Error(left);
     };
     // A claim of the original would hold for ten times as long.
-    await until('the third one to do it all', done, { deadlineMs: 100_000, everyMs: 200 });
+    await until('the third one to do it all', done, { everyMs: 200 });
   } finally {
     wake();
   }
@@ -94,4 +94,4 @@ test('I9: the work of a killed tracker and of one that hangs is done by a third'
   expect(await site.verify()).toEqual([]);
   expect(await site.undead()).toEqual([]);
   expect(await site.doubled()).toEqual([]);
-}, 240_000);
+});

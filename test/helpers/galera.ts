@@ -41,7 +41,7 @@ const providers = [
   '/usr/lib64/galera-4/libgalera_smm.so',
   '/usr/lib64/galera/libgalera_smm.so',
 ];
-const readyMsMax = 60_000;
+const readyMsMax = 180_000;
 
 export async function startGalera(count = 3): Promise<Galera> {
   const provider = providers.find((path) => existsSync(path));

@@ -158,7 +158,7 @@ test.each([
   const key = `locked${nameOf(1)}`;
   const fid = await perl.store({ dmid, key, devid: 1, body: 'x' });
   const marker = await perl.store({ dmid, key: `${key}2`, devid: 1, body: 'y' });
-  expect(await perl.lock(nameOf(fid), 10)).toBe(true);
+  expect(await perl.lock(nameOf(fid), 100)).toBe(true);
   await want(5);
   if (nameOf(1) === nameOf(2)) {
     // Nothing can be claimed, so nothing is copied while the tracker looks at other things.

@@ -282,7 +282,7 @@ describe('faults', () => {
       process.kill(server.pid(), 'SIGCONT');
     }
     await database.sql(`DROP DATABASE ${database.database}`);
-  }, 120_000);
+  });
 
   test('a database that is down refuses at once, and is found when it is up', async () => {
     const database = await openOn(server);

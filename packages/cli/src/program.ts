@@ -59,7 +59,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram({ json }: { json: boolean }): Command {
+/** All commands; `json` is known before they are parsed. */
+export function createProgram({ json }: { json: boolean }): Command {
   // The last one counts, except for the command that takes several.
   const domains: string[] = [];
   const domain = (name: string) => {
@@ -219,7 +220,7 @@ function addReadCommands(program: Command, withClient: WithClient): void {
   program
     .command('du [prefix]')
     .description('what the files below a prefix take')
-    .option('-d, --depth <n>', 'show parts of the keys down to this depth', natural, 1)
+    .option('--depth <n>', 'show parts of the keys down to this depth', natural, 1)
     .action(
       withClient((client, { json }, prefix: string | undefined, flags: { depth: number }) =>
         withInterrupt((signal) => duCommand(client, prefix ?? '', { json, signal, ...flags })),

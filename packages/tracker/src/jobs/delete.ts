@@ -8,7 +8,7 @@ import { fidLock } from '../store/fid-lock.ts';
 import type { ClaimedDeletion } from '../store/store.ts';
 import { Job } from './job.ts';
 import type { Notes } from './notes.ts';
-import { type JobServices, nowSeconds } from './services.ts';
+import type { JobServices } from './services.ts';
 
 export interface DeleteOptions {
   concurrency: number;
@@ -69,8 +69,8 @@ export function createDeleteJob(
     row: ClaimedDeletion,
     by: { delaySeconds: number; failures: number },
   ): Promise<void> {
-    const nexttry = nowSeconds() + by.delaySeconds;
-    return store.postponeDeletion(row, { nexttry, failcount: row.failcount + by.failures });
+    const { delaySeconds, failures } = by;
+    return store.postponeDeletion(row, { delaySeconds, failcount: row.failcount + failures });
   }
 }
 

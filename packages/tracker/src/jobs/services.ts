@@ -16,10 +16,7 @@ export interface JobServices {
   random: () => number;
 }
 
-/**
- * Unix seconds of this machine. Queue times are compared by the database's clock; a skew between
- * the two only makes a wait that much shorter or longer, as with the original.
- */
+/** Unix seconds of this machine. What queues go by is the database's clock, never this one. */
 export function nowSeconds(): number {
   return Math.floor(Date.now() / 1000);
 }

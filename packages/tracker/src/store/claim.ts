@@ -22,6 +22,7 @@ export interface Claim {
 
 /** When a row is tried next, and after how many failures. */
 export interface Wait {
-  nexttry: number;
+  /** By the clock of the database, which claims go by too; undefined: when it is enqueued again. */
+  delaySeconds: number | undefined;
   failcount: number;
 }

@@ -3,7 +3,7 @@
  * claimed that died is soon another's.
  * Method: work held back by the test, with claims of seconds, on real databases.
  */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
 import type { Store } from '../../src/store/store.ts';
 import { type EngineName, engines, startCluster } from './cluster.ts';
@@ -178,6 +178,20 @@ describe.each(engines)('claims on %s', (engine) => {
     });
     expect(await cluster.replicas(fid)).toHaveLength(2);
     expect(copies).toBe(1);
+  });
+
+  test('how long a row waits is counted by the clock of the database', async () => {
+    const { now } = Date;
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000);
+    onTestFinished(() => clock.mockRestore());
+    const cluster = await startCluster({ engine, hosts: 1 });
+    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+    const { nexttry } = await until('it waits', async () => {
+      const { replication } = await cluster.store.fidRecords(fid);
+      return replication?.failcount === 1 ? replication : undefined;
+    });
+    // An hour is what a job waits here.
+    expect(nexttry).toBeLessThan(now() / 1000 + 5_400);
   });
 
   test('a row that was enqueued again is not taken back', async () => {

@@ -138,7 +138,11 @@ describe.each(engines)('replication on %s', (engine) => {
     await cluster.store.enqueueReplication({ fid, nexttry: 0 });
     cluster.jobs.wakeReplicate();
     const line = await cluster.logged('replication.parked', { fid });
-    expect(line).toMatchObject({ code: 'no_source', nexttry: endOfTime });
+    expect(line).toMatchObject({ code: 'no_source' });
+    await until('nobody tries again by himself', async () => {
+      const { replication } = await cluster.store.fidRecords(fid);
+      return replication?.nexttry === endOfTime;
+    });
   });
 
   test('a file that must wait is hurried when a host is added (I5)', async () => {

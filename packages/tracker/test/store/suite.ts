@@ -58,7 +58,7 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       const claimed = await store.claimReplications(10);
       expect(claimed.find((row) => row.fid === 1)).toMatchObject({ fromdevid: 9, failcount: 0 });
       const [one, two] = claimed.toSorted((a, b) => a.fid - b.fid);
-      await store.postponeReplication(one!, { nexttry: endOfTime, failcount: 300 });
+      await store.postponeReplication(one!, { delaySeconds: undefined, failcount: 300 });
       await store.finishReplication(two!);
       expect(await database.sql('SELECT fid, nexttry, failcount FROM file_to_replicate')).toEqual([
         { fid: 1, nexttry: endOfTime, failcount: 255 },
@@ -78,7 +78,7 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       const [one, two] = claimed.toSorted((a, b) => a.fid - b.fid);
       for (const fid of [1, 2]) await store.enqueueReplication({ fid, nexttry: 5 });
       await store.finishReplication(one!);
-      await store.postponeReplication(two!, { nexttry: endOfTime, failcount: 1 });
+      await store.postponeReplication(two!, { delaySeconds: undefined, failcount: 1 });
       expect(await store.claimReplications(10)).toMatchObject([
         { fid: 1, nexttry: 5 },
         { fid: 2, nexttry: 5, failcount: 1 },
@@ -93,7 +93,7 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       expect(theirs).toHaveLength(2);
       await store.finishReplication(one!);
       await store.renewReplications([two!], 3600);
-      await store.postponeReplication(two!, { nexttry: 7, failcount: 1 });
+      await store.postponeReplication(two!, { delaySeconds: 0, failcount: 1 });
       expect(await other.claimReplications(2)).toEqual([]);
       await other.renewReplications(theirs, 3600);
       for (const row of theirs) await other.finishReplication(row);
@@ -111,9 +111,9 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       expect(await database.sql('SELECT fid, nexttry FROM file_to_delete2')).toEqual([
         { fid, nexttry: row!.claims[0] },
       ]);
-      await store.postponeDeletion(row!, { nexttry: 7, failcount: 1 });
+      await store.postponeDeletion(row!, { delaySeconds: 0, failcount: 1 });
       await store.renewDeletions([row!], 20);
-      expect(await store.claimDeletions(10)).toMatchObject([{ fid, nexttry: 7, failcount: 1 }]);
+      expect(await store.claimDeletions(10)).toMatchObject([{ fid, failcount: 1 }]);
     });
 
     test('waiting rows can be made due', async () => {
@@ -126,8 +126,7 @@ function queuesAndLocks(openFresh: OpenFresh): void {
     test('rows that failed and wait a little are made due', async () => {
       await store.enqueueReplication({ fid: 1, nexttry: 0 });
       const [claimed] = await store.claimReplications(10);
-      const nexttry = Math.floor(Date.now() / 1000) + 60;
-      await store.postponeReplication(claimed!, { nexttry, failcount: 1 });
+      await store.postponeReplication(claimed!, { delaySeconds: 60, failcount: 1 });
       expect(await store.claimReplications(10)).toEqual([]);
       expect(await store.hastenReplications()).toBe(1);
       expect(await store.claimReplications(10)).toHaveLength(1);
@@ -154,10 +153,8 @@ function queuesAndLocks(openFresh: OpenFresh): void {
       expect(await store.findChecksum(gone as number)).toBeUndefined();
       expect(await store.findChecksum(held as number)).toEqual(checksum);
       const row = claimed.find(({ fid }) => fid === held);
-      await store.postponeDeletion(row!, { nexttry: 7, failcount: 2 });
-      expect(await store.claimDeletions(10)).toMatchObject([
-        { fid: held, nexttry: 7, failcount: 2 },
-      ]);
+      await store.postponeDeletion(row!, { delaySeconds: 0, failcount: 2 });
+      expect(await store.claimDeletions(10)).toMatchObject([{ fid: held, failcount: 2 }]);
     });
 
     test('the delete queues of old MogileFS are moved into the current one', async () => {

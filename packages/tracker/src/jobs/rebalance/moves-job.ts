@@ -5,7 +5,7 @@ import { fidLock } from '../../store/fid-lock.ts';
 import { type ClaimedMove, type MoveReason, rebalanceField } from '../../store/rebalance-store.ts';
 import { Job } from '../job.ts';
 import { replicationDelaySeconds } from '../replication/backoff.ts';
-import { type JobServices, nowSeconds } from '../services.ts';
+import type { JobServices } from '../services.ts';
 import { moveReplica } from './move.ts';
 
 export interface MovesOptions {
@@ -38,7 +38,7 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
     if (failcount + 1 >= attemptsMax && !isDrained(devid)) {
       log.warn({ fid, devid, reason, text }, 'move.given-up');
       // Should an attempt have left a copy too many, the replicator trims it.
-      await store.enqueueReplication({ fid, nexttry: nowSeconds() });
+      await store.enqueueReplication({ fid, nexttry: 0 });
       await store.rebalance.finish(move);
       return 1;
     }
@@ -55,7 +55,7 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
     const outcome = await store.withLock(fidLock(fid), async (lost) => {
       const moved = await moveReplica(services, { fid, devid, targets }, [lost, stopping]);
       // Another tracker may have moved it meanwhile: what both did can be one copy too many.
-      if (lost.aborted) await store.enqueueReplication({ fid, nexttry: nowSeconds() });
+      if (lost.aborted) await store.enqueueReplication({ fid, nexttry: 0 });
       return moved;
     });
     if (outcome === undefined || outcome.state === 'stopped') {

@@ -6,15 +6,10 @@
  */
 
 import { fidLock } from '../../store/fid-lock.ts';
-import {
-  type ClaimedReplication,
-  endOfTime,
-  type FileWithReplicas,
-  type ReplicationRow,
-} from '../../store/store.ts';
+import type { ClaimedReplication, FileWithReplicas, ReplicationRow } from '../../store/store.ts';
 import { Job } from '../job.ts';
 import type { Notes } from '../notes.ts';
-import { type JobServices, nowSeconds } from '../services.ts';
+import type { JobServices } from '../services.ts';
 import { replicationDelaySeconds } from './backoff.ts';
 import { copyTo } from './copy-replica.ts';
 import { askAbout } from './question.ts';
@@ -68,14 +63,14 @@ export function createReplicateJob(
       return 0;
     }
     if (outcome.state === 'stopped') {
-      await store.postponeReplication(row, { failcount, nexttry: nowSeconds() });
+      await store.postponeReplication(row, { delaySeconds: 0, failcount });
       return 1;
     }
     const { code, reason } = outcome;
-    const nexttry = outcome.state === 'parked' ? endOfTime : nowSeconds() + delaySeconds(failcount);
-    log.warn({ fid, code, reason, failcount, nexttry }, `replication.${outcome.state}`);
+    const waitSeconds = outcome.state === 'parked' ? undefined : delaySeconds(failcount);
+    log.warn({ fid, code, reason, failcount, waitSeconds }, `replication.${outcome.state}`);
     options.notes.failed('replicate', fid, { code, reason });
-    await store.postponeReplication(row, { failcount: failcount + 1, nexttry });
+    await store.postponeReplication(row, { delaySeconds: waitSeconds, failcount: failcount + 1 });
     return 1;
   }
 
@@ -89,8 +84,8 @@ export function createReplicateJob(
     renew: (rows) => store.renewReplications(rows, claimSeconds),
     putOff: (row) => {
       const { failcount } = row;
-      const nexttry = nowSeconds() + delaySeconds(failcount);
-      return store.postponeReplication(row, { failcount: failcount + 1, nexttry });
+      const wait = { delaySeconds: delaySeconds(failcount), failcount: failcount + 1 };
+      return store.postponeReplication(row, wait);
     },
     work: async (row, stopping) => {
       const { fid, failcount } = row;
@@ -98,13 +93,12 @@ export function createReplicateJob(
         const signals = [lost, stopping];
         const waiting = await settle(row, await replicate(parts, row, signals));
         // Another tracker may have worked on it meanwhile: what both did can be one copy too many.
-        if (lost.aborted) await store.enqueueReplication({ fid, nexttry: nowSeconds() });
+        if (lost.aborted) await store.enqueueReplication({ fid, nexttry: 0 });
         return waiting;
       });
       if (worked !== undefined) return worked;
       // The original leaves the row to the lease of its claim, about a quarter of an hour.
-      const nexttry = nowSeconds() + busyDelaySeconds;
-      await store.postponeReplication(row, { nexttry, failcount });
+      await store.postponeReplication(row, { delaySeconds: busyDelaySeconds, failcount });
       return 1;
     },
   });

@@ -1,11 +1,11 @@
 /** The replication and deletion queues (spec §3.6). */
 import { type Claim, originalClaimSeconds, type Wait } from '../../claim.ts';
-import type { ClaimedDeletion, ClaimedReplication } from '../../store.ts';
+import { type ClaimedDeletion, type ClaimedReplication, endOfTime } from '../../store.ts';
 import { deleteFids } from '../close.ts';
 import type { Engine, Row } from '../engine.ts';
 import { replicasOf } from '../files.ts';
 import { int, intOrNull } from '../row.ts';
-import { chunks, marks, padded } from '../statements.ts';
+import { chunks, integer, marks, padded } from '../statements.ts';
 import { claimRows, claimsOf, ended, type Queue, renewClaims } from './claims.ts';
 
 const replications: Queue = { table: 'file_to_replicate', which: '' };
@@ -91,15 +91,17 @@ export class Queues {
   }
 
   /** A row that says anything else than its claim keeps its `nexttry`. Primary key. */
-  async #postpone({ table }: Queue, row: Claim, { nexttry, failcount }: Wait): Promise<void> {
+  async #postpone({ table }: Queue, row: Claim, { delaySeconds, failcount }: Wait): Promise<void> {
     // The column holds one byte; a strict server refuses more.
     const failures = Math.min(failcount, 255);
     const { fid, claims } = ended(row);
+    const { now } = this.#engine.dialect;
+    const nexttry = delaySeconds === undefined ? endOfTime : `${now} + ${integer(delaySeconds)}`;
     const kept = claims.length === 0 ? '0 = 1' : `nexttry + 0 IN ${marks(claims.length)}`;
     await this.#engine.run(
       `UPDATE ${table} SET failcount = ?,
-       nexttry = CASE WHEN ${kept} THEN ? ELSE nexttry END WHERE fid = ?`,
-      [failures, ...claims, nexttry, fid],
+       nexttry = CASE WHEN ${kept} THEN ${nexttry} ELSE nexttry END WHERE fid = ?`,
+      [failures, ...claims, fid],
     );
   }
 

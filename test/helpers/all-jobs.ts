@@ -113,6 +113,11 @@ export class AllJobs {
       const url = `http://${host?.ip}:${host?.httpPort}${fidPath(devid, fid)}`;
       const { status } = await fetch(url, { method: 'PUT', body, headers });
       if (status !== 201) throw new Error(`PUT of ${path}: ${status}`);
+      // The digest is written after the answer.
+      await until('the digest to be kept', async () => {
+        const wanted = { method: 'HEAD', headers: { 'want-content-digest': 'md5=1' } };
+        return (await fetch(url, wanted)).headers.has('content-digest');
+      });
       rotFile(path);
       rotten.push({ fid, devid, path, body });
     }

@@ -9,6 +9,7 @@ import {
   readFile,
   rename,
   rm,
+  stat,
   utimes,
   writeFile,
 } from 'node:fs/promises';
@@ -202,6 +203,65 @@ test('a scrub goes on where it was ended, and shrinks outgrown digest files', as
   await until('no temporary file is left', async () => {
     return (await readdir(join(docroot, 'dev1/.tmp'))).length === 0;
   });
+});
+
+test('digests outlive a round that begins in the middle of a directory', async () => {
+  const { url, docroot, node } = await startNode();
+  const headers = { 'content-md5': hash('md5', 'x') };
+  const fids = Array.from({ length: 130 }, (_, index) => index + 1);
+  await Promise.all(fids.map((fid) => put(url + fidPath(1, fid), 'x', headers)));
+  await node.close();
+  const state = join(docroot, 'dev1/.omgfs');
+  await mkdir(state, { recursive: true });
+  const totals = { files: 129, bytes: 129, verified: 129, recorded: 0 };
+  const saved = { position: '0/000/000/0000000129.fid', rounds: 0, totals, findings: [] };
+  await writeFile(join(state, 'scrub.json'), JSON.stringify(saved));
+  const { scrub, device } = await openDevice(docroot);
+  await scrub.load();
+  await scrub.round();
+  expect(scrub.report.totals).toMatchObject({ files: 130, verified: 130 });
+  expect((await device.digests.load('0/000/000')).entries.size).toBe(130);
+});
+
+/** Files of a device that rots, and a scrub that stands still in the midst of them. */
+async function scrubHalfWay(fids: readonly number[]) {
+  const { url, docroot, node } = await startNode();
+  const headers = { 'content-md5': hash('md5', 'fine') };
+  for (const fid of fids) await put(url + fidPath(1, fid), 'fine', headers);
+  await node.close();
+  const opened = await openDevice(docroot);
+  await opened.scrub.obey({ bytesPerSecond: 50_000 });
+  await until('some are read', () => opened.scrub.report.totals.files > 0, { everyMs: 5 });
+  await opened.scrub.obey({ bytesPerSecond: 1 });
+  expect(opened.scrub.report.totals.files).toBeLessThan(fids.length - 1);
+  return { ...opened, docroot };
+}
+
+test('what is stored while its directory is gone over is compared too', async () => {
+  const { device, scrub, docroot } = await scrubHalfWay([1, 2, 3, 4, 5, 6, 7, 8]);
+  const name = '0/000/000/0000000008.fid';
+  const file = join(docroot, 'dev1', name);
+  await writeFile(`${file}.new`, 'other');
+  await utimes(`${file}.new`, 1e9, 1e9);
+  await rename(`${file}.new`, file);
+  const digests = { md5: createHash('md5').update('other').digest('hex') };
+  device.digests.record(name, await stat(file), digests);
+  await rot(file);
+  await scrub.obey({ bytesPerSecond: 1e12 });
+  const isFound = () => scrub.report.waiting.some((one) => one.name === name);
+  await until('it to be found', isFound, { deadlineMs: 30_000 });
+});
+
+test('a disk that goes while it is scrubbed is gone over from there when it is back', async () => {
+  const { device, scrub, docroot } = await scrubHalfWay([1, 2, 3, 4, 5, 6, 7, 8]);
+  const place = join(docroot, 'dev1');
+  await rename(place, `${place}-away`);
+  await scrub.obey({ bytesPerSecond: 1e12 });
+  await until('it to be missed', () => device.state === 'refused', { deadlineMs: 30_000 });
+  await rename(`${place}-away`, place);
+  await device.look();
+  await until('the round to be over', () => scrub.report.rounds > 0, { deadlineMs: 30_000 });
+  expect(scrub.report.totals).toMatchObject({ files: 8, verified: 8 });
 });
 
 test('digests for whoever asks: of what is sent, and of the whole file', async () => {

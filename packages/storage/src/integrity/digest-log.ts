@@ -17,6 +17,7 @@ import { parentOf } from '../device/directories.ts';
 import {
   errnoOf,
   lstat,
+  readdir,
   readFile,
   rename,
   unlink,
@@ -57,6 +58,8 @@ export class DigestLog {
   /** The last write of each directory; writes of one directory never overlap. */
   readonly #writes = new Map<string, Promise<void>>();
   #pendingLines = 0;
+  /** What is known of the directory that is gone over, kept up with what is recorded. */
+  #followed = { directory: '', entries: new Map<string, DigestEntry>() };
 
   /** @param root the device directory. */
   constructor(root: string, run: Runner) {
@@ -71,7 +74,10 @@ export class DigestLog {
     }
     this.#pendingLines += 1;
     const directory = parentOf(name);
-    const line = lineOf(basename(name), { ...pick(stats), digests });
+    const entry = { ...pick(stats), digests };
+    const followed = this.#followed;
+    if (followed.directory === directory) followed.entries.set(basename(name), entry);
+    const line = lineOf(basename(name), entry);
     const lines = this.#pending.get(directory);
     if (lines !== undefined) {
       lines.push(line);
@@ -87,6 +93,15 @@ export class DigestLog {
     return this.#read(directory);
   }
 
+  /** As `load`; what is recorded meanwhile is added, until another directory is followed. */
+  async follow(directory: string): Promise<DigestDirectory> {
+    const entries = new Map<string, DigestEntry>();
+    this.#followed = { directory, entries };
+    const known = await this.load(directory);
+    for (const [name, entry] of known.entries) if (!entries.has(name)) entries.set(name, entry);
+    return { entries, lines: known.lines };
+  }
+
   /** The digests of one file, if they are known and it is unchanged. */
   async find(name: string, stats: Stats): Promise<Digests | undefined> {
     const { entries } = await this.load(parentOf(name));
@@ -94,11 +109,15 @@ export class DigestLog {
     return entry !== undefined && isOf(entry, stats) ? entry.digests : undefined;
   }
 
-  /** Leaves only the entries of the files named. @param temp a free name on the same disk. */
-  compact(directory: string, { keep, temp }: { keep: ReadonlySet<string>; temp: string }) {
+  /** Leaves only the entries of files that are there. @param temp a free name on the same disk. */
+  compact(directory: string, temp: string): Promise<void> {
     return this.#write(directory, async () => {
       const { entries } = await this.#read(directory);
-      const kept = [...entries].filter(([name]) => keep.has(name));
+      // The disk may have been away for a moment.
+      if (entries.size === 0) return;
+      // Listed only now: whoever has an entry by now has been there before.
+      const names = new Set(await this.#run(() => readdir(`${this.#root}/${directory}`)));
+      const kept = [...entries].filter(([name]) => names.has(name));
       const text = kept.map(([name, entry]) => lineOf(name, entry)).join('');
       await writeAtomically({
         temp,

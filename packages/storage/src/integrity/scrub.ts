@@ -148,6 +148,9 @@ export class Scrub {
         await this.#scrubDirectory(directory);
         if (device.state !== 'ready') return;
       }
+      // A disk that went away has nothing to go over either.
+      await device.look();
+      if (device.state !== 'ready') return;
       report.end();
       this.#options.log.info({ devid: device.devid, ...report.totals }, 'scrub.round');
     } finally {
@@ -155,19 +158,19 @@ export class Scrub {
     }
   }
 
-  async #scrubDirectory({ path, files }: Directory): Promise<void> {
+  async #scrubDirectory({ path, files, count }: Directory): Promise<void> {
     const device = this.#device;
-    const known = await device.digests.load(path);
+    const known = await device.digests.follow(path);
     for (const file of files) {
       this.#stop.signal.throwIfAborted();
       const name = path === '' ? file : `${path}/${file}`;
       await this.#scrubFile(name, known);
+      // Then it is looked at again when the disk is back.
+      if (device.state !== 'ready') return;
       this.#report.position = name;
       if (performance.now() - this.#savedAtMs > saveMs) await this.#save();
     }
-    if (known.lines > 2 * files.length + 100) {
-      await device.digests.compact(path, { keep: new Set(files), temp: device.tempPath() });
-    }
+    if (known.lines > 2 * count + 100) await device.digests.compact(path, device.tempPath());
   }
 
   async #scrubFile(name: string, { entries }: DigestDirectory): Promise<void> {
@@ -177,13 +180,19 @@ export class Scrub {
     try {
       stats = await device.run(() => lstat(`${device.root}/${name}`));
       if (!stats.isFile()) return;
-      const entry = entries.get(name.slice(name.lastIndexOf('/') + 1));
-      const expected = entry !== undefined && isOf(entry, stats) ? entry.digests : undefined;
+      const before = stats;
+      const find = () => {
+        const entry = entries.get(name.slice(name.lastIndexOf('/') + 1));
+        return entry !== undefined && isOf(entry, before) ? entry.digests : undefined;
+      };
+      const expected = find();
       const algorithms = Object.keys(expected ?? { [ownAlgorithm]: '' });
       const actual = await this.#digest(name, algorithms);
-      report.count(stats.size);
       if (!(await this.#isStill(name, stats))) return;
+      report.count(stats.size);
       if (expected === undefined) {
+        // Whoever stored it has said meanwhile what it is: the next round compares.
+        if (find() !== undefined) return;
         report.totals.recorded += 1;
         device.digests.record(name, stats, actual);
         return;
@@ -197,11 +206,11 @@ export class Scrub {
       await this.#quarantine(name, stats, reason);
     } catch (error) {
       this.#stop.signal.throwIfAborted();
-      // Deleted while it was looked at, or its disk was.
+      // Deleted while it was looked at, or its disk went away: a look at the disk tells.
       const isGone =
         stats === undefined ? errnoOf(error) !== 'EIO' : !(await this.#isStill(name, stats));
-      if (isGone) return;
-      if (device.state !== 'ready') return;
+      if (stats === undefined) await device.look();
+      if (isGone || device.state !== 'ready') return;
       // Too much to do, or a disk that fails as a whole: that says nothing about the file.
       if (error instanceof OmgfsError) return;
       const explained = await explainUnreadable(device, name, error);
@@ -217,6 +226,7 @@ export class Scrub {
       const { size, mtimeMs, ino } = await this.#device.run(() => lstat(path));
       return size === before.size && mtimeMs === before.mtimeMs && ino === before.ino;
     } catch {
+      await this.#device.look();
       return false;
     }
   }

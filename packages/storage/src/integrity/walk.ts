@@ -9,6 +9,8 @@ export interface Directory {
   path: string;
   /** Names of its files that come after the position. */
   files: string[];
+  /** How many files it has, those before the position too. */
+  count: number;
 }
 
 const readEntries = promisify(fs.readdir) as (
@@ -51,11 +53,11 @@ async function* walkBelow(place: Place): AsyncGenerator<Directory> {
   const visible = entries.filter(({ name }) => !name.startsWith('.'));
   visible.sort((a, b) => (a.name < b.name ? -1 : 1));
   // Files come before directories, so a position further down has them all behind it.
-  const files = visible.filter((entry) => {
-    const done = rest.length > 0 || entry.name <= first;
-    return entry.isFile() && !done && !(path === '' && entry.name === 'usage');
+  const all = visible.filter((entry) => {
+    return entry.isFile() && !(path === '' && entry.name === 'usage');
   });
-  if (files.length > 0) yield { path, files: files.map(({ name }) => name) };
+  const files = rest.length > 0 ? [] : all.filter(({ name }) => name > first);
+  if (files.length > 0) yield { path, files: files.map(({ name }) => name), count: all.length };
   for (const { name } of visible.filter((entry) => entry.isDirectory())) {
     if (rest.length > 0 && name < first) continue;
     const below = path === '' ? name : `${path}/${name}`;

@@ -203,7 +203,7 @@ function createParts(services: JobServices, settings: JobSettings) {
   const reaper = createReaper(services, settings, replicateJob);
   const healer = createHealer(services, settings, { monitor, replicateJob });
   const scrub = createScrubCollector(services, settings, { notes, replicateJob });
-  const woken = { replicateJob, deleteJob, healer, rebalance };
+  const woken = { replicateJob, deleteJob, healer, rebalance, scrub };
   const chances = createChances(services, settings, woken);
   const counted = { replicate: replicateJob, delete: deleteJob, fsck, rebalance, reaper };
   const pausable = { ...counted, heal: healer, scrub };
@@ -324,15 +324,17 @@ function createChances(
     deleteJob: Job<ClaimedDeletion>;
     healer: Healer;
     rebalance: Rebalance;
+    scrub: ScrubCollector;
   },
 ): Chances {
-  const { replicateJob, deleteJob, healer, rebalance } = jobs;
+  const { replicateJob, deleteJob, healer, rebalance, scrub } = jobs;
   const faults = new FaultLog(log, 'hasten');
   return new Chances({
     topology,
     everyMs: settings.hastenEveryMs ?? 30_000,
     onChance: (readable) => {
       healer.wake();
+      scrub.hasten();
       store.upkeep.hastenDeletions(readable).then(
         () => deleteJob.wake(),
         (error: unknown) => faults.failed(error),

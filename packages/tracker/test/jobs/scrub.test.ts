@@ -94,10 +94,9 @@ describe.each(engines)('%s', (engine) => {
     expect(await cluster.replicas(both)).toEqual([1, 2]);
     expect((await ask(cluster, 1)).waiting).toBe(2);
     expect(await foundIn(cluster)).toEqual([]);
-    // What rests is tried again by a tracker that has not tried it.
     await cluster.node(2).start();
-    const other = await cluster.anotherTracker({ settings });
-    await other.logged('scrub.repaired', { fid: both, devid: 1, verified: 2 });
+    await cluster.jobs.monitor.refresh();
+    await cluster.logged('scrub.repaired', { fid: both, devid: 1, verified: 2 });
     await until('one waits', async () => (await ask(cluster, 1)).waiting === 1);
     expect(await cluster.replicas(alone)).toEqual([1]);
   });

@@ -9,7 +9,13 @@ import type { Device } from '../../placement/model.ts';
 import { scrubBytesPerSecond, scrubUrl } from '../../topology/scrub-view.ts';
 import { forEachOf } from '../fsck/slots.ts';
 import { RoundJob, type RoundJobOptions } from '../round-job.ts';
-import { type FindingParts, type FindingVerdict, handleFinding, restMs } from './finding.ts';
+import {
+  type FindingParts,
+  type FindingVerdict,
+  handleFinding,
+  type Rest,
+  restMs,
+} from './finding.ts';
 
 export interface CollectorOptions extends RoundJobOptions {
   /** Told when files wait for replication. */
@@ -26,8 +32,8 @@ const unwillingMs = 600_000;
 export class ScrubCollector extends RoundJob {
   readonly #parts: FindingParts;
   readonly #options: CollectorOptions;
-  /** Until when findings rest, by device, name and time. */
-  readonly #resting = new Map<string, number>();
+  /** Findings that rest, by device, name and time. */
+  readonly #resting = new Map<string, { rest: Rest; untilMs: number }>();
   readonly #unwilling = new Map<number, number>();
   #rate: number | null | undefined;
   #unsubscribe: () => void = () => {};
@@ -50,6 +56,14 @@ export class ScrubCollector extends RoundJob {
   override async stop(): Promise<void> {
     this.#unsubscribe();
     await super.stop();
+  }
+
+  /** To be called when a device can be read again: findings may have waited for it. */
+  hasten(): void {
+    for (const [finding, { rest }] of this.#resting) {
+      if (rest === 'away') this.#resting.delete(finding);
+    }
+    this.wake();
   }
 
   protected async round(): Promise<void> {
@@ -105,7 +119,7 @@ export class ScrubCollector extends RoundJob {
         if (verdict.repaired) this.#options.onRepaired();
       } else if (!signal.aborted) {
         deferred.push({ name, at });
-        this.#rest(devid, finding, verdict.restMs);
+        this.#rest(devid, finding, verdict.rest);
       }
     }
     return { handled, deferred };
@@ -118,16 +132,18 @@ export class ScrubCollector extends RoundJob {
     } catch (err) {
       const { name } = finding;
       if (!signal.aborted) this.#parts.services.log.error({ devid, name, err }, 'scrub.failed');
-      return { state: 'waits', reason: String(err), restMs: restMs.passing };
+      return { state: 'waits', reason: String(err), rest: 'passing' };
     }
   }
 
   #rests(devid: number, { name, at }: Finding): boolean {
-    return (this.#resting.get(`${devid} ${at} ${name}`) ?? 0) > performance.now();
+    const resting = this.#resting.get(`${devid} ${at} ${name}`);
+    return resting !== undefined && resting.untilMs > performance.now();
   }
 
-  #rest(devid: number, { name, at }: Finding, forMs: number): void {
+  #rest(devid: number, { name, at }: Finding, rest: Rest): void {
     if (this.#resting.size >= restingMax) this.#resting.clear();
-    this.#resting.set(`${devid} ${at} ${name}`, performance.now() + forMs);
+    const untilMs = performance.now() + restMs[rest];
+    this.#resting.set(`${devid} ${at} ${name}`, { rest, untilMs });
   }
 }

@@ -18,16 +18,18 @@ export interface FindingParts {
   notes: Notes;
 }
 
+/** Other work and faults of the database pass, a device may come back, a good copy rarely does. */
+export const restMs = { passing: 15_000, away: 60_000, lastCopy: 600_000 } as const;
+
+export type Rest = keyof typeof restMs;
+
 /**
- * `settled`: nobody needs to see to it any more; `waits`: why it could not be seen to now, and how
- * soon that may be otherwise.
+ * `settled`: nobody needs to see to it any more; `waits`: why it could not be seen to now, and what
+ * it waits for.
  */
 export type FindingVerdict =
   | { state: 'settled'; outcome: string; repaired: boolean }
-  | { state: 'waits'; reason: string; restMs: number };
-
-/** Other work and faults of the database pass, a device may come back, a good copy rarely does. */
-export const restMs = { passing: 15_000, away: 60_000, lastCopy: 600_000 } as const;
+  | { state: 'waits'; reason: string; rest: Rest };
 
 interface Suspect {
   file: FsckFile;
@@ -55,7 +57,7 @@ export async function handleFinding(
     );
   });
   const reason = 'another job works on the file';
-  return verdict ?? { state: 'waits', reason, restMs: restMs.passing };
+  return verdict ?? { state: 'waits', reason, rest: 'passing' };
 }
 
 async function judge(parts: FindingParts, suspect: Suspect): Promise<FindingVerdict> {
@@ -65,20 +67,21 @@ async function judge(parts: FindingParts, suspect: Suspect): Promise<FindingVerd
   const look = await lookAgain(parts, suspect);
   if (look.state === 'good') return settled('it is in order now');
   if (look.state === 'unsure') {
-    return { state: 'waits', reason: look.reason, restMs: restMs.away };
+    return { state: 'waits', reason: look.reason, rest: 'away' };
   }
   const others = await findVerified(parts, suspect);
   if (signal.aborted) {
-    return { state: 'waits', reason: 'the work was stopped', restMs: restMs.passing };
+    return { state: 'waits', reason: 'the work was stopped', rest: 'passing' };
   }
   const { name, kind, quarantine, reason } = finding;
   if (others.verified === undefined) {
     const why = `no other copy can be verified: ${others.reason}`;
-    const rest = others.isPassing ? restMs.away : restMs.lastCopy;
-    const facts = { fid, devid, kind, quarantine, reason: why, delaySeconds: rest / 1000 };
+    const rest = others.isPassing ? 'away' : 'lastCopy';
+    const delaySeconds = restMs[rest] / 1000;
+    const facts = { fid, devid, kind, quarantine, reason: why, delaySeconds };
     services.log.error(facts, 'scrub.last_copy');
     notes.failed('scrub', fid, { code: 'last_copy', reason: `${described(suspect)}; ${why}` });
-    return { state: 'waits', reason: why, restMs: rest };
+    return { state: 'waits', reason: why, rest };
   }
   await services.store.fsck.amend({
     ...{ fid, events: [{ code: 'MISS', devid }, { code: 'REPL' }], forget: [devid] },

@@ -7,6 +7,7 @@ import type { Device, Host } from '../placement/model.ts';
 import { type Drain, formatDrains, parseDrains, parseNotes } from '../placement/rebalance/own.ts';
 import { parseRebalanceState } from '../placement/rebalance/state.ts';
 import { rebalanceField as field, type RebalanceRecords } from '../store/rebalance-store.ts';
+import { runningSource } from '../topology/rebalance-view.ts';
 import { idOf } from './arguments.ts';
 import type { Command } from './command.ts';
 import {
@@ -82,7 +83,10 @@ async function begin(services: CommandServices, devices: readonly Device[]): Pro
     held.set(devid, await store.rebalance.countOn(devid, replicasMax));
   }
   await change(services, (records) => {
-    const drains = parseDrains(records.settings.get(field.drains));
+    // One that a change of its state has ended begins anew.
+    const drains = parseDrains(records.settings.get(field.drains)).filter(({ devid }) => {
+      return !held.has(devid) || records.statuses.get(devid) === 'drain';
+    });
     const fresh = devices.flatMap(({ devid }): Drain[] => {
       if (drains.some((drain) => drain.devid === devid)) return [];
       const was = statusBefore(records, devid);
@@ -115,17 +119,15 @@ function statusBefore(records: RebalanceRecords, devid: number): Device['status'
 /** Gives devices the state they had. Those that are not drained are left alone. */
 async function end(services: CommandServices, devids: readonly number[]): Promise<ReplyFields> {
   const ended: number[] = [];
-  await change(services, ({ settings }) => {
-    const drains = parseDrains(settings.get(field.drains));
-    // What a run of rebalance has queued is its own business.
-    const { current } = parseRebalanceState(settings.get(field.state) ?? '');
-    const isRunning = isTrue(settings.get(field.host));
+  await change(services, (records) => {
+    const drains = parseDrains(records.settings.get(field.drains));
+    const source = runningSource(records);
     const ending = drains.filter(({ devid }) => devids.includes(devid));
     ended.splice(0, ended.length, ...ending.map(({ devid }) => devid));
     return {
       drains: drains.filter((drain) => !ending.includes(drain)),
       statuses: ending.map(({ devid, was }) => ({ devid, from: 'drain', to: was })),
-      dropped: ended.filter((devid) => !isRunning || devid !== current),
+      dropped: ended.filter((devid) => devid !== source),
     };
   });
   await services.refresh();

@@ -3,8 +3,11 @@
  * devices; no file is ever below its copies (I2).
  * Method: commands and jobs on a real database and real storage nodes.
  */
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { until } from '../../../../test/helpers/wait.ts';
+import { stepDrains } from '../../src/jobs/rebalance/drain.ts';
+import { DeviceSlots } from '../../src/jobs/replication/device-slots.ts';
 import { engines, startCluster, type TestCluster } from './cluster.ts';
 import { type Call, commandsOf, rebalanced, statusOf } from './rebalance-run.ts';
 
@@ -73,6 +76,37 @@ describe.each(engines)('emptying and evening out on %s', (engine) => {
     });
     const unknown = patient('drain_status', { host: 'nowhere' });
     await expect(unknown).rejects.toMatchObject({ code: 'UNKNOWN_HOST' });
+  });
+
+  test('who drives a drain by what was true a moment ago changes nothing', async () => {
+    const cluster = await startCluster({ engine, hosts: 1, start: false });
+    const { store, topology, devices } = cluster;
+    const log = pino({ level: 'silent' });
+    const slots = new DeviceSlots(topology);
+    const services = { store, topology, devices, log, slots, random: Math.random };
+    const call = commandsOf(cluster);
+    const queued = async () => (await store.rebalance.counts()).queued;
+    await call('drain_device', { device: '1' });
+    await uploadSome(cluster, 1, [1]);
+    const whileDrained = await store.rebalance.records();
+    await stepDrains(services, whileDrained);
+    expect(await queued()).toBe(1);
+    // Another state ends it, and with it the moves; drained once more it begins anew.
+    await store.setDeviceStatus({ devid: 1, status: 'alive' });
+    const whileAlive = await store.rebalance.records();
+    await stepDrains(services, whileAlive);
+    expect(await queued()).toBe(0);
+    await call('drain_device', { device: '1' });
+    await store.setDeviceStatus({ devid: 1, status: 'alive' });
+    await call('drain_device', { device: '1' });
+    expect(await statusOf(cluster, 1)).toBe('drain');
+    await stepDrains(services, whileAlive);
+    expect(await call('drain_status')).toMatchObject({ devices: 1 });
+    // Called off, nothing is moved for those who have not heard of it.
+    const again = await store.rebalance.records();
+    await call('drain_stop', { device: '1' });
+    await stepDrains(services, again);
+    expect(await queued()).toBe(0);
   });
 
   test('I5: files that can go nowhere else stay, with the reason, until they can', async () => {

@@ -3,8 +3,12 @@
  * the start when the end is reached, and goes on for as long as the operator leaves it so.
  */
 import { type Drain, formatDrains, parseDrains } from '../../placement/rebalance/own.ts';
-import { rebalanceField as field, type RebalanceRecords } from '../../store/rebalance-store.ts';
-import { rebalanceDevices } from '../../topology/rebalance-view.ts';
+import {
+  rebalanceField as field,
+  type RebalanceChange,
+  type RebalanceRecords,
+} from '../../store/rebalance-store.ts';
+import { rebalanceDevices, runningSource } from '../../topology/rebalance-view.ts';
 import type { JobServices } from '../services.ts';
 
 const batchFiles = 500;
@@ -18,26 +22,30 @@ export async function stepDrains(
   records: RebalanceRecords,
 ): Promise<boolean> {
   let busy = false;
-  for (const drain of parseDrains(records.settings.get(field.drains))) {
-    busy = (await stepDrain(services, records, drain)) || busy;
+  for (const { devid } of parseDrains(records.settings.get(field.drains))) {
+    busy = (await stepDrain(services, devid)) || busy;
   }
   return busy;
 }
 
-async function stepDrain(
-  services: JobServices,
-  records: RebalanceRecords,
-  drain: Drain,
-): Promise<boolean> {
+async function stepDrain(services: JobServices, devid: number): Promise<boolean> {
   const { store, log } = services;
-  const { devid, lastFid } = drain;
+  // Read anew: the step of the drain before has written its position.
+  const records = await store.rebalance.records();
+  const drains = parseDrains(records.settings.get(field.drains));
+  const drain = drains.find((one) => one.devid === devid);
+  if (drain === undefined) return false;
+  const { lastFid } = drain;
   const status = records.statuses.get(devid);
   if (status !== 'drain') {
     // An operator gave the device another state: that ends the drain.
     log.info({ devid, status }, 'drain.ended');
-    await saveDrain(services, { devid, change: () => undefined });
+    const dropped = runningSource(records) === devid ? [] : [devid];
+    await save(services, { records, drains: drains.filter((one) => one !== drain), dropped });
     return false;
   }
+  const replace = (changes: Partial<Drain>) =>
+    drains.map((one) => (one === drain ? { ...one, ...changes } : one));
   const { queued } = await store.rebalance.counts(devid);
   if (queued >= queuedMax) return false;
   if (lastFid === 0 && queued > 0 && records.now - drain.scanned < rescanSeconds) return false;
@@ -50,39 +58,30 @@ async function stepDrain(
   const last = files.at(-1)?.fid ?? 0;
   // At the end: from the start again, for what came in or was given up meanwhile.
   if (last === 0) {
-    if (lastFid !== 0) {
-      await saveDrain(services, {
-        devid,
-        change: (one) => ({ ...one, lastFid: 0, scanned: records.now }),
-      });
-    }
+    const rewound = replace({ lastFid: 0, scanned: records.now });
+    if (lastFid !== 0) await save(services, { records, drains: rewound });
     return false;
   }
   const targets = rebalanceDevices(services, records)
     .filter((one) => one.takesFiles)
     .map((one) => one.devid);
   const moves = files.filter(({ isFile }) => isFile).map(({ fid }) => ({ fid, devid, targets }));
-  await saveDrain(services, { devid, change: (one) => ({ ...one, lastFid: last }), moves });
+  await save(services, { records, drains: replace({ lastFid: last }), moves });
   return files.length === batchFiles;
 }
 
-/** Other drains may come and go meanwhile, so only the one concerned is changed. */
-async function saveDrain(
+/** Does nothing when drains came or went since they were read: the next round decides anew. */
+async function save(
   { store }: JobServices,
-  request: {
-    devid: number;
-    change: (drain: Drain) => Drain | undefined;
-    moves?: Parameters<typeof store.rebalance.change>[0]['moves'];
-  },
+  step: { records: RebalanceRecords; drains: readonly Drain[] } & Pick<
+    RebalanceChange,
+    'moves' | 'dropped'
+  >,
 ): Promise<void> {
-  const { settings } = await store.rebalance.records();
-  const text = settings.get(field.drains);
-  const drains = parseDrains(text).flatMap((one) => {
-    return one.devid === request.devid ? (request.change(one) ?? []) : one;
-  });
+  const { records, drains, ...more } = step;
   await store.rebalance.change({
-    expect: { [field.drains]: text },
+    expect: { [field.drains]: records.settings.get(field.drains) },
     settings: { [field.drains]: formatDrains(drains) },
-    moves: request.moves ?? [],
+    ...more,
   });
 }

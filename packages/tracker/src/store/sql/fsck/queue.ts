@@ -28,11 +28,10 @@ export function claimChecks(
 ): Promise<FsckRow[]> {
   return claimRows(engine, checks, {
     ...request,
-    columns: 'failcount, flags',
+    columns: 'flags, ',
     reset: ', devid = NULL',
     made: (row, claim) => ({
       ...claim,
-      failcount: int(row, 'failcount'),
       reported: (int(row, 'flags') & reportedFlag) !== 0,
       asksDevices: (int(row, 'flags') & asksFlag) !== 0,
     }),

@@ -3,7 +3,7 @@
  * that trackers of the original use and under row locks, which are what really guards them; renewed
  * while the work lasts, and compared with when it is over.
  */
-import type { Claim } from '../../claim.ts';
+import type { Claim, Wait } from '../../claim.ts';
 import type { Engine, Row, SqlValue } from '../engine.ts';
 import { int } from '../row.ts';
 import { chunks, integer, marks, padded } from '../statements.ts';
@@ -18,28 +18,33 @@ const claimWaitMs = 30_000;
 /** The last of those that renewals without an answer may have written. */
 const claimsMax = 4;
 
+/** What all queues say of a row: how it waited until it was claimed. */
+interface ClaimedRow extends Claim, Wait {}
+
 /** Claims due rows, the one with the smallest `nexttry` first. Index nexttry, or type_nexttry. */
 export async function claimRows<Made extends Claim>(
   engine: Engine,
   { table, which }: Queue,
   request: {
-    columns: string;
+    /** Those of this queue alone, and a comma. */
+    columns?: string;
     /** Further columns that the claim sets. */
     reset?: string;
     limit: number;
     seconds: number;
-    made: (row: Row, claim: Claim) => Made;
+    made: (row: Row, claimed: ClaimedRow) => Made;
   },
 ): Promise<Made[]> {
-  const { columns, reset = '', limit, seconds, made } = request;
+  const { columns = '', reset = '', limit, seconds, made } = request;
   const { now, forUpdate } = engine.dialect;
   const claimed = await engine.withLock({ name: `mfsd:${table}`, waitMs: claimWaitMs }, () =>
     engine.transaction(
       async (session) => {
         // Locks the rows it returns.
         const rows = await session.rows(
-          `SELECT fid, ${columns}, ${now} + ${integer(seconds)} AS until FROM ${table}
-           WHERE ${which}nexttry <= ${now} ORDER BY nexttry LIMIT ${integer(limit)}${forUpdate}`,
+          `SELECT ${columns}fid, nexttry, failcount, ${now} + ${integer(seconds)} AS until
+           FROM ${table} WHERE ${which}nexttry <= ${now}
+           ORDER BY nexttry LIMIT ${integer(limit)}${forUpdate}`,
         );
         for (const part of chunks(rows)) {
           const fids = padded(part.map((row) => int(row, 'fid')));
@@ -60,7 +65,8 @@ export async function claimRows<Made extends Claim>(
     ),
   );
   return (claimed ?? []).map((row) => {
-    return made(row, { fid: int(row, 'fid'), claims: [int(row, 'until')] });
+    const [nexttry, failcount] = [int(row, 'nexttry'), int(row, 'failcount')];
+    return made(row, { fid: int(row, 'fid'), claims: [int(row, 'until')], nexttry, failcount });
   });
 }
 

@@ -20,32 +20,23 @@ export class Queues {
 
   claimReplications(limit: number, seconds: number): Promise<ClaimedReplication[]> {
     return claimRows(this.#engine, replications, {
-      columns: 'nexttry, fromdevid, failcount, flags',
+      columns: 'fromdevid, flags, ',
       limit,
       seconds,
-      made: (row, { fid, claims }) => ({
+      // Named one by one: V8 takes long to add to a copy.
+      made: (row, { fid, claims, nexttry, failcount }) => ({
         fid,
         claims,
-        nexttry: int(row, 'nexttry'),
+        nexttry,
+        failcount,
         fromdevid: intOrNull(row, 'fromdevid'),
-        failcount: int(row, 'failcount'),
         flags: int(row, 'flags'),
       }),
     });
   }
 
   claimDeletions(limit: number, seconds: number): Promise<ClaimedDeletion[]> {
-    return claimRows(this.#engine, deletions, {
-      columns: 'nexttry, failcount',
-      limit,
-      seconds,
-      made: (row, { fid, claims }) => ({
-        fid,
-        claims,
-        nexttry: int(row, 'nexttry'),
-        failcount: int(row, 'failcount'),
-      }),
-    });
+    return claimRows(this.#engine, deletions, { limit, seconds, made: (_, claimed) => claimed });
   }
 
   renewReplications(rows: readonly ClaimedReplication[], seconds: number): Promise<void> {

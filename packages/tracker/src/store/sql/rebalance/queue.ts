@@ -48,7 +48,7 @@ export function claimMoves(
 ): Promise<ClaimedMove[]> {
   return claimRows(engine, moves, {
     ...request,
-    columns: `devid, failcount, ${engine.dialect.bytes('arg')} AS arg`,
+    columns: `devid, ${engine.dialect.bytes('arg')} AS arg, `,
     reset: ', flags = 0',
     made: (row, claim) => ({
       ...claim,
@@ -57,7 +57,6 @@ export function claimMoves(
         .split(',')
         .filter((one) => /^\d{1,9}$/.test(one))
         .map(Number),
-      failcount: int(row, 'failcount'),
     }),
   });
 }

@@ -3,7 +3,7 @@
  * that trackers of the original use and under row locks, which are what really guards them; renewed
  * while the work lasts, and compared with when it is over.
  */
-import type { Claim, Wait } from '../../claim.ts';
+import type { Claim } from '../../claim.ts';
 import type { Engine, Row, SqlValue } from '../engine.ts';
 import { int } from '../row.ts';
 import { chunks, integer, marks, padded } from '../statements.ts';
@@ -19,7 +19,10 @@ const claimWaitMs = 30_000;
 const claimsMax = 4;
 
 /** What all queues say of a row: how it waited until it was claimed. */
-interface ClaimedRow extends Claim, Wait {}
+interface ClaimedRow extends Claim {
+  nexttry: number;
+  failcount: number;
+}
 
 /** Claims due rows, the one with the smallest `nexttry` first. Index nexttry, or type_nexttry. */
 export async function claimRows<Made extends Claim>(

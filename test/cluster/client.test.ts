@@ -273,9 +273,12 @@ describe('names', () => {
   test('a list has all keys of a prefix in byte order, over all pages', async () => {
     const keys = Array.from({ length: 1203 }, (_, n) => `list/${String(n).padStart(4, '0')}`);
     const left = [...keys, 'lisu', 'list'];
+    const admin = createAdmin({ trackers: cluster.trackers });
+    await admin.createClass({ domain, name: 'one', mindevcount: 1 });
+    await admin.close();
     const work = async () => {
       for (let key = left.pop(); key !== undefined; key = left.pop()) {
-        await client.put(key, Buffer.from('x'));
+        await client.put(key, Buffer.from('x'), { class: 'one' });
       }
     };
     await Promise.all(Array.from({ length: 24 }, work));

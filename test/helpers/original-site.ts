@@ -101,6 +101,8 @@ export class OriginalSite {
 
   async untilWriteable(count: number): Promise<void> {
     await until(`${count} writeable devices`, async () => {
+      // Looks at all of them anew, before it answers.
+      await this.client.call('clear_cache');
       const fields = await this.client.call('get_devices');
       const states = Object.entries(fields).filter(([key]) => key.endsWith('observed_state'));
       return states.filter(([, state]) => state === 'writeable').length >= count;

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type LocalCluster, type LocalHost, startLocalCluster } from '@omgfs/cli';
-import { type Client, createClient } from '@omgfs/client';
+import { type Client, createAdmin, createClient } from '@omgfs/client';
 import { fidPath } from '@omgfs/protocol';
 import type { FastifyInstance } from 'fastify';
 import { request } from 'undici';
@@ -66,6 +66,18 @@ async function expectEveryFetchWhole(proxy: FrontProxy, key: string): Promise<vo
   }
 }
 
+/** A file that is stored while a node is away waits for its second copy. */
+async function untilUsed(): Promise<void> {
+  const tracker = createAdmin({ trackers: cluster.trackers });
+  await until('every node to be used again', async () => {
+    await tracker.call('clear_cache');
+    const { dev1_observed_state: one, dev2_observed_state: other } =
+      await tracker.call('get_devices');
+    return one === 'writeable' && other === 'writeable';
+  });
+  await tracker.close();
+}
+
 function firstHost(): LocalHost {
   const [host] = cluster.hosts;
   if (host === undefined) throw new Error('the cluster has no host');
@@ -111,9 +123,7 @@ describe.each([
     } finally {
       await firstHost().start();
     }
-    await until('the node to be used again', async () => {
-      return (await client.paths(key, { verify: true })).length === 2;
-    });
+    await untilUsed();
   });
 
   test('HEAD and ranges', async () => {
@@ -151,6 +161,7 @@ describe('nginx', () => {
     } finally {
       process.kill(pid ?? 0, 'SIGCONT');
     }
+    await untilUsed();
   });
 
   test('outsiders cannot use the internal location', async () => {

@@ -238,6 +238,20 @@ describe('faults', () => {
     await database.drop();
   });
 
+  test('our own locks are of a database, those of the original of its server', async () => {
+    const [one, other] = [await openOn(sharedServer()), await openOn(sharedServer())];
+    const [first, second] = [await one.open(), await other.open()];
+    const fid = `mgfs:fid:${2 ** 31 + process.pid}`;
+    const both = (name: string) =>
+      first.withLock({ name, waitMs: 30_000 }, () =>
+        second.withLock({ name, waitMs: 0 }, async () => 'both'),
+      );
+    expect(await both('omg:heal')).toBe('both');
+    expect(await both(fid)).toBeUndefined();
+    await one.drop();
+    await other.drop();
+  });
+
   test('a lock that is lost with its connection is noticed', async () => {
     const database = await openOn(server);
     const store = await database.open();

@@ -56,7 +56,7 @@ export class GetLockDriver implements LockDriver {
     const [row] = await session
       .rows(
         `SELECT CONCAT(${wanted.map(() => 'COALESCE(GET_LOCK(?, 0), 0)').join(', ')}) AS taken`,
-        wanted.map(({ name }) => bytes(name)),
+        wanted.map(({ name }) => this.#onServer(name)),
       )
       .catch((error: unknown) => {
         // A connection that fails is destroyed, and then the driver says neither 'end' nor 'error'.
@@ -76,9 +76,17 @@ export class GetLockDriver implements LockDriver {
   async #giveAll(names: string[]): Promise<undefined[]> {
     const session = await this.#session?.catch(() => undefined);
     await session
-      ?.run(`DO ${names.map(() => 'RELEASE_LOCK(?)').join(', ')}`, names.map(bytes))
+      ?.run(
+        `DO ${names.map(() => 'RELEASE_LOCK(?)').join(', ')}`,
+        names.map((name) => this.#onServer(name)),
+      )
       .catch(() => this.#loseAll(session));
     return names.map(() => undefined);
+  }
+
+  /** Locks are a server's: of ours, each database has its own, so that clusters can share one. */
+  #onServer(name: string): Buffer {
+    return bytes(name.startsWith('omg:') ? `${name}:${this.#dsn.database}`.slice(0, 64) : name);
   }
 
   #connected(): Promise<MySqlSession> {

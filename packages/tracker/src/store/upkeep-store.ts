@@ -12,6 +12,11 @@ export interface UpkeepStore {
   fidsOn(request: { devid: number; after: number; limit: number }): Promise<number[]>;
   /** Queues fids for replication in `delaySeconds`; those already queued keep the earlier time. */
   enqueueReplications(fids: readonly number[]): Promise<void>;
+  /**
+   * Notes how far a walk got, in `server_settings`; undefined ends it. @returns false when the
+   * setting does not say `from` any more: nothing changed.
+   */
+  moveSweep(request: { field: string; from: string; to: string | undefined }): Promise<boolean>;
   /** Makes deletions due now that wait for one of the devices. */
   hastenDeletions(devids: readonly number[]): Promise<void>;
 }

@@ -26,6 +26,8 @@ export interface HealerOptions extends RoundJobOptions {
 }
 
 const batchFiles = 250;
+/** Batches of a walk until the other walks have their turn, and changes are looked for again. */
+const turnBatches = 8;
 /** More files than this do not wait at once, so that the queue stays short and new files fast. */
 const queueMax = 20_000;
 const lostField = 'omg_lost_devices';
@@ -33,6 +35,8 @@ const sweepPattern = /^omg_sweep_(device|class)_(\d+)(?:_(\d+))?$/;
 
 interface Sweep {
   field: string;
+  /** As it was read. */
+  value: string;
   isDevice: boolean;
   /** devid, or dmid and classid. */
   ids: readonly [number, number];
@@ -52,9 +56,14 @@ export class Healer extends RoundJob {
   protected async round(): Promise<void> {
     const { store } = this.#services;
     await store.withLock({ name: 'omg:heal', waitMs: 0 }, async (lost) => {
-      await this.#noteLost();
-      await this.#noteClasses();
-      for (const sweep of await this.#sweeps()) await this.#walk(sweep, lost);
+      for (let goesOn = true; goesOn && !lost.aborted && !this.isResting; ) {
+        await this.#noteLost();
+        await this.#noteClasses();
+        goesOn = false;
+        for (const sweep of await this.#sweeps()) {
+          goesOn = (await this.#walk(sweep, lost)) || goesOn;
+        }
+      }
     });
   }
 
@@ -114,25 +123,29 @@ export class Healer extends RoundJob {
       const isEarly = waitSeconds > 0 && waitSeconds <= this.#options.settleSeconds;
       if (match === null || isEarly) return [];
       const ids = [Number(match[2]), Number(match[3] ?? 0)] as const;
-      return [{ field, isDevice: match[1] === 'device', ids, position: position || 0 }];
+      return [{ field, value, isDevice: match[1] === 'device', ids, position: position || 0 }];
     });
   }
 
-  async #walk(sweep: Sweep, lost: AbortSignal): Promise<void> {
+  /** @returns whether there is more to walk over right away. */
+  async #walk(sweep: Sweep, lost: AbortSignal): Promise<boolean> {
     const { store } = this.#services;
-    let { position } = sweep;
-    while (!lost.aborted && !this.isResting) {
-      if ((await store.upkeep.waitingReplications(queueMax)) >= queueMax) return;
+    const { field } = sweep;
+    let { position, value } = sweep;
+    for (let batch = 0; batch < turnBatches && !lost.aborted && !this.isResting; batch += 1) {
+      if ((await store.upkeep.waitingReplications(queueMax)) >= queueMax) return false;
       const { fids, last } = await this.#next(sweep, position);
       const files = await store.filesByFid(fids);
       const unhappy = files.filter((file) => this.#isUnhappy(file)).map(({ fid }) => fid);
       await store.upkeep.enqueueReplications(unhappy);
       if (unhappy.length > 0) this.#options.onQueued();
-      const value = last === undefined ? undefined : String(last);
-      await store.setSetting({ field: sweep.field, value });
-      if (last === undefined) return;
-      position = last;
+      const to = last === undefined ? undefined : String(last);
+      // Somebody may have begun it anew meanwhile, for another change.
+      if (!(await store.upkeep.moveSweep({ field, from: value, to }))) return true;
+      if (last === undefined || to === undefined) return false;
+      [position, value] = [last, to];
     }
+    return true;
   }
 
   /** The next fids of a sweep, and how far they reach; undefined at the end. */

@@ -3,7 +3,7 @@ import { endOfTime } from '../../store.ts';
 import type { UpkeepStore } from '../../upkeep-store.ts';
 import type { Dialect, Engine, Session } from '../engine.ts';
 import { int, text } from '../row.ts';
-import { chunks, integer, listMax, marks, padded, Raw, tuples } from '../statements.ts';
+import { bytes, chunks, integer, listMax, marks, padded, Raw, tuples } from '../statements.ts';
 
 /** @param forget has the cache of paths forget where files are. */
 export function createUpkeepStore(
@@ -34,6 +34,16 @@ export function createUpkeepStore(
     },
     enqueueReplications: async (fids) => {
       for (const part of chunks(fids)) await enqueue(engine, engine.dialect, part, 0);
+    },
+    moveSweep: async ({ field, from, to }) => {
+      // Primary key.
+      const which = 'WHERE field = ? AND value = ?';
+      const read = [bytes(field), bytes(from)];
+      const { changes } =
+        to === undefined
+          ? await engine.run(`DELETE FROM server_settings ${which}`, read)
+          : await engine.run(`UPDATE server_settings SET value = ? ${which}`, [bytes(to), ...read]);
+      return changes > 0;
     },
     hastenDeletions: async (devids) => {
       const { now } = engine.dialect;

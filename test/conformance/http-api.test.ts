@@ -127,11 +127,16 @@ describe('resources', () => {
     });
   });
 
-  test('numbers out of range are the fault of who sent them, and said to be', async () => {
+  test('what no column holds is the fault of who sent it, and said to be', async () => {
     const host = { host: 'h', ip: '10.0.0.9', port: 99_999 };
     expect(await ask('POST', '/v1/hosts', { body: host })).toMatchObject({
       status: 400,
       body: { error: { code: 'BAD_REQUEST', message: "'99999' is no port number" } },
+    });
+    const long = { ...host, host: 'h'.repeat(41), port: 7500 };
+    expect(await ask('POST', '/v1/hosts', { body: long })).toMatchObject({
+      status: 400,
+      body: { error: { code: 'NAME_TOO_LONG' } },
     });
     const many = { class: 'many', mindevcount: 256 };
     expect(await ask('POST', '/v1/domains/main/classes', { body: many })).toMatchObject({
@@ -141,6 +146,9 @@ describe('resources', () => {
     const raw = new RawClient(cluster.trackers[0] ?? '');
     const line = 'create_class domain=main&class=many&mindevcount=256\r\n';
     expect(await raw.ask(line)).toBe('ERR failure mindevcount+256+is+above+255\r\n');
+    expect(await raw.ask('create_device devid=16777216&hostname=h\r\n')).toBe(
+      'ERR invalid_devid devid+16777216+is+above+16777215.\r\n',
+    );
     raw.socket.destroy();
   });
 

@@ -25,6 +25,15 @@ import { upCommand } from './commands/up.ts';
 import { completionScript, type Shell, shells } from './completion.ts';
 import { findDomain, findTarget, findTrackers, stateDirDefault, type Target } from './config.ts';
 import { demoCommand } from './demo/demo.ts';
+import {
+  completionExamples,
+  doctorHelp,
+  examples,
+  getExamples,
+  nginxConfigExamples,
+  putExamples,
+  syncHelp,
+} from './help.ts';
 import { Interrupted, withInterrupt } from './interrupt.ts';
 import { numberAbove } from './numbers.ts';
 import { printError, printLine } from './output.ts';
@@ -160,6 +169,7 @@ function addFileCommands(program: Command, withClient: WithClient): void {
     .description("fetch a file into a file or directory; '-' writes to standard output")
     .option('-r, --recursive', 'take the key for a prefix, and fetch all files below it')
     .option('-j, --jobs <n>', 'files at once', positive, 8)
+    .addHelpText('after', getExamples)
     .action(
       withClient((client, { json }, key: string, target: string | undefined, flags: GetFlags) =>
         withInterrupt((signal) =>
@@ -177,6 +187,7 @@ function addFileCommands(program: Command, withClient: WithClient): void {
     .option('--delete', 'remove keys below the prefix that have no file')
     .option('-n, --dry-run', 'only say what would be done')
     .option('-j, --jobs <n>', 'files at once', positive, 8)
+    .addHelpText('after', syncHelp)
     .action(
       withClient((client, { json }, dir: string, prefix: string | undefined, flags: SyncFlags) =>
         withInterrupt((signal) =>
@@ -344,54 +355,3 @@ function addCompletion(program: Command): void {
 
 const positive = numberAbove(0);
 const natural = numberAbove(-1);
-
-const examples = `
-Examples:
-  omgfs up                                   a cluster to play with, state in ./.omgfs
-  omgfs put photo.jpg --key album/1.jpg      store a file
-  omgfs put -r ./pictures --prefix album/    store a tree
-  tar c . | omgfs put - backup.tar           store standard input
-  omgfs get album/1.jpg - | sha1sum          read it back
-  omgfs get -r album/ ./back                 all below a prefix
-  omgfs sync ./pictures album/               store what changed
-  omgfs du album/                            what it takes
-  omgfs ls -l album/                         keys, lengths, copies
-  omgfs --json info album/1.jpg              for scripts
-  omgfs admin check                          is everything well? (see omgfs admin --help)
-
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
-`;
-
-const nginxConfigExamples = `
-Examples:
-  omgfs nginx-config --out ./nginx --application 127.0.0.1:8080
-  nginx -p ./nginx -c nginx.conf             try it
-  omgfs nginx-config --out ./nginx --application 127.0.0.1:8080 --cache /var/cache/omgfs \\
-      --answer-cache /run/omgfs-answers --answer-path /pictures/
-                                             keeps files, and answers that allow it
-  omgfs nginx-config > /etc/nginx/omgfs-targets.conf && nginx -s reload
-                                             after hosts came or went
-`;
-
-const doctorHelp = `
-Examples:
-  omgfs doctor --config /etc/mogilefs/mogilefsd.conf
-  omgfs doctor --db 'DBI:mysql:mogilefs;host=db1' --dbuser mogile --dbpass secret
-  omgfs --json doctor --db DBI:SQLite:/var/lib/mogilefs.db
-
-Exit codes: 0 nothing unsafe, 1 something is unsafe, 2 the database could not be looked at.
-`;
-
-const completionExamples = `
-Examples:
-  source <(omgfs completion bash)            for this shell
-  omgfs completion fish > ~/.config/fish/completions/omgfs.fish
-`;
-
-const putExamples = `
-Examples:
-  omgfs put photo.jpg                        under the key photo.jpg
-  omgfs put *.jpg --prefix album/            each under album/ and its name
-  omgfs put -r ./pictures --prefix album/    a tree, under its paths
-  tar c . | omgfs put - backup.tar           standard input, of any length
-`;

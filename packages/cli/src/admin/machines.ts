@@ -1,6 +1,6 @@
 /** `omgfs admin host` and `omgfs admin device`. */
 import type { DeviceInfo, DeviceStatus, HostChange, HostInfo, HostStatus } from '@omgfs/client';
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import { deviceId, ipv4, numberAbove, portNumber } from '../numbers.ts';
 import { formatBytes } from '../output.ts';
 import type { WithAdmin } from './context.ts';
@@ -43,7 +43,7 @@ function addHosts(host: Command, withAdmin: WithAdmin): void {
       .option('--getport <n>', 'HTTP port for reads, when it is another one', numberAbove(-1))
       .option('--altip <address>', 'alternate address')
       .option('--altmask <network>', 'whose clients get the alternate address')
-      .option('--status <status>', hostStatuses.join(', '));
+      .addOption(new Option('--status <status>').choices(hostStatuses));
   withFlags(host.command('add <name>'))
     .description('add a storage node; alive on port 7500 unless told otherwise')
     .addHelpText('after', '\nExample:\n  omgfs admin host add store4 --ip 10.0.0.4\n')
@@ -98,7 +98,7 @@ function addDeviceLists(device: Command, withAdmin: WithAdmin): void {
   device
     .command('list')
     .description('list devices')
-    .option('-s, --status <status>', `only those marked ${deviceStatuses.join(', ')}`)
+    .addOption(new Option('-s, --status <status>', 'only those marked so').choices(deviceStatuses))
     .action(
       withAdmin(async ({ admin, json }, { status }: { status?: string }) => {
         const all = await admin.devices();
@@ -130,7 +130,7 @@ function addDeviceChanges(device: Command, withAdmin: WithAdmin): void {
   device
     .command('add <host>')
     .argument('<device>', 'its number, as in the directory devN', deviceId)
-    .option('--status <status>', deviceStatuses.join(', '))
+    .addOption(new Option('--status <status>').choices(deviceStatuses))
     .description('add a device to a host')
     .addHelpText('after', '\nExample:\n  omgfs admin device add store4 dev12\n')
     .action(

@@ -1,5 +1,6 @@
 /** `omgfs admin domain` and `omgfs admin class`. */
 import type { Admin, ClassChange } from '@omgfs/client';
+import { OmgfsError } from '@omgfs/protocol';
 import type { Command } from 'commander';
 import { copyCount } from '../numbers.ts';
 import { printLine } from '../output.ts';
@@ -61,6 +62,9 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
     .action(
       withAdmin(async ({ admin, json }, only: string | undefined) => {
         const domains = (await admin.domains()).filter(({ name }) => !only || name === only);
+        if (only && domains.length === 0) {
+          throw new OmgfsError('UNREG_DOMAIN', { message: `there is no domain '${only}'` });
+        }
         const classes = domains.flatMap(({ name: domain, classes: list }) =>
           list.map((one) => ({ domain, ...one })),
         );

@@ -25,6 +25,7 @@ export function addRebalanceCommands(admin: Command, withAdmin: WithAdmin): void
   rebalance
     .command('policy [options...]')
     .description('set what is moved where; without options, show it')
+    .addHelpText('after', policyHelp)
     .action(
       withAdmin(async ({ admin: one, json }, options: string[]) => {
         const policy = options.join(' ');
@@ -114,6 +115,22 @@ function stateFacts(state: string): Record<string, string> {
     }),
   );
 }
+
+const policyHelp = `
+Options, each as name=value:
+  from_hosts  from_devices                     lists of ids: 1,2
+  to_hosts  to_devices  not_to_hosts  not_to_devices
+  from_percent_used  from_percent_free  from_space_used  from_space_free
+  to_percent_used    to_percent_free    to_space_used    to_space_free
+                                               more than this, in per cent or MiB
+  fid_age                                      old files first, or new
+  limit_type  limit_by  limit                  device or global; size (10g), count or percent
+  use_dest_devs                                all, or so many targets for each file
+  leave_in_drain_mode                          1 keeps finished sources in drain
+
+Example:
+  omgfs admin rebalance policy from_devices=3 limit_type=global limit_by=size limit=100g
+`;
 
 const examples = `
 Examples:

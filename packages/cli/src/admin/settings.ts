@@ -12,6 +12,7 @@ export function addSettingCommands(admin: Command, withAdmin: WithAdmin): void {
 }
 
 function addSettings(settings: Command, withAdmin: WithAdmin): void {
+  settings.addHelpText('after', settingsHelp);
   settings
     .command('list')
     .description('list what is set')
@@ -45,6 +46,26 @@ function addSettings(settings: Command, withAdmin: WithAdmin): void {
       }),
     );
 }
+
+const settingsHelp = `
+An empty value leaves a setting to its default.
+
+  omg_heal_after                      seconds until a device that is away counts as lost; 0: never
+  omg_pause_<job>                     1 lets a job rest (see omgfs admin jobs)
+  omg_device_copies                   copies at once from or to one device
+  omg_device_mib_per_second           bound for copying from or to one device
+  omg_scrub_mib_per_second            see omgfs admin scrub rate
+  queue_rate_for_<fsck|rebal|reaper>  how fast each goes: files a second for fsck, else a round
+  queue_size_for_<fsck|rebal|reaper>  how many wait at most
+  fsck_checksum                       class, off, MD5 or SHA-1: what fsck compares
+  network_zones, zone_<name>          near,far and their networks, for placement
+  memcache_servers, memcache_ttl      those that trackers of MogileFS fill
+  skip_mkcol, skip_devcount, case_sensitive_list_keys, slave_…   as in MogileFS
+
+Examples:
+  omgfs admin settings set omg_heal_after 3600
+  omgfs admin settings set omg_heal_after ''
+`;
 
 const keysSetting = 'slave_keys';
 /** `slave_<name>` with one of these is a setting of its own. */

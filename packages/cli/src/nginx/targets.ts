@@ -29,7 +29,7 @@ export function targetsOf(hosts: readonly HostInfo[]): Target[] {
       if (address === null || address === '') continue;
       if (isIP(address) !== 4 || !Number.isInteger(readPort) || readPort < 1 || readPort > 65_535) {
         const message = `host '${name}' has the address '${address}:${readPort}', which is none`;
-        throw new OmgfsError('FAILURE', { message: `${message}; see 'omgfs admin host update'` });
+        throw new OmgfsError('FAILURE', { message: `${message}; see 'omgfs admin host modify'` });
       }
       const key = `${address}:${readPort}`;
       const upstream = `omgfs-${targets.size + 1}`;

@@ -6,8 +6,9 @@ import { idOf } from './arguments.ts';
 import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
-/** Of its column, a MEDIUMINT. */
+/** Of their columns, a MEDIUMINT each, that of the device without a sign. */
 const weightMax = 8_388_607;
+const devidMax = 16_777_215;
 
 export function deviceCommands(services: CommandServices): Record<string, Command> {
   const { store, topology, refresh } = services;
@@ -55,6 +56,10 @@ function createDevice({ store, topology, refresh }: CommandServices): Command {
     if (status === undefined) throw new OmgfsError('INVALID_STATE');
     const devid = idOf(args.devid);
     if (devid === undefined || devid === 0) throw new OmgfsError('INVALID_DEVID');
+    if (devid > devidMax) {
+      const message = `devid ${devid} is above ${devidMax}.`;
+      throw new OmgfsError('INVALID_DEVID', { message, wireText: message });
+    }
     const { hostid } = hostOf(topology, args);
     await store.createDevice({ devid, hostid, status });
     await refresh();

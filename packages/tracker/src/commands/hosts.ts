@@ -5,6 +5,9 @@ import type { HostFields } from '../store/store.ts';
 import type { Command } from './command.ts';
 import type { CommandServices } from './services.ts';
 
+/** Of its column. */
+const hostnameBytesMax = 40;
+
 export function hostCommands(services: CommandServices): Record<string, Command> {
   const { store, topology, refresh } = services;
   const create = createHost(services);
@@ -36,6 +39,7 @@ export function hostCommands(services: CommandServices): Record<string, Command>
 function createHost({ store, topology, refresh }: CommandServices): Command {
   return async ({ args }) => {
     const hostname = hostName(args);
+    if (hostname.length > hostnameBytesMax) throw new OmgfsError('NAME_TOO_LONG');
     if (topology.hostByName(hostname) !== undefined) throw new OmgfsError('HOST_EXISTS');
     const fields = hostFields(args);
     const { hostip, httpPort } = fields;

@@ -22,8 +22,8 @@ import { fileRoutes } from './routes/files.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { namespaceRoutes } from './routes/namespace.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { Turns } from './turns.ts';
 import { addTusRoutes } from './tus/routes.ts';
-import { UnreadableRequests } from './unreadable.ts';
 
 export interface HttpServerOptions {
   call: CallCommand;
@@ -79,7 +79,7 @@ export class HttpServer {
 }
 
 function createApp(options: HttpServerOptions): FastifyInstance {
-  const unreadable = new UnreadableRequests();
+  const turns = new Turns();
   const app = fastify({
     logger: false,
     bodyLimit: bodyBytesMax,
@@ -90,7 +90,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     // Refused below, in words.
     http: { requireHostHeader: false },
-    clientErrorHandler: unreadable.end,
+    clientErrorHandler: turns.end,
     rewriteUrl: ({ method, url = '' }) => (options.dav ? routeOf(method, url) : url),
     routerOptions: { maxParamLength: paramLengthMax },
     // What the router itself refuses: an address it cannot decode, or with too long a part.
@@ -104,7 +104,7 @@ function createApp(options: HttpServerOptions): FastifyInstance {
   app.removeContentTypeParser('text/plain');
   addDavMethods(app);
   app.server.maxConnections = options.connectionsMax;
-  unreadable.watch(app);
+  turns.watch(app);
   const offers = new Offers(app);
   lingerAfterRefusals(app, { bodyBytesMax: options.files.uploadBytesMax });
   app.setErrorHandler((thrown: FastifyError, request, reply) => {

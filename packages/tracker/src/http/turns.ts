@@ -1,6 +1,9 @@
 /**
- * What comes on a connection and is no request is answered as every other error is, and in its
- * turn: nobody takes the answer for that of a request which is still being served (I4).
+ * One request at a time on each connection. node:http begins what a client sends without waiting
+ * for answers all at once, so that one packet could take the place of all others, and a file would
+ * be looked for before it is stored (RFC 9112 section 9.3.2). What comes and is no request is
+ * answered as every other error is, and in its turn: nobody takes the answer for that of a request
+ * which is still being served (I4).
  */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
@@ -17,21 +20,39 @@ interface Unreadable extends Error {
 interface Exchange {
   request: IncomingMessage;
   response: ServerResponse;
+  /** For one that waits. */
+  begin?: () => void;
 }
 
-export class UnreadableRequests {
+/** A connection with more is closed. */
+const waitingMax = 64;
+
+export class Turns {
   /** Those of a connection that are not answered. */
   readonly #open = new WeakMap<Socket, Set<Exchange>>();
 
   /** To be called before the server listens; `end` is for its clientErrorHandler. */
-  watch({ server }: FastifyInstance): void {
-    server.on('request', (request, response) => {
+  watch(app: FastifyInstance): void {
+    const { server } = app;
+    // Before the hook below sees it.
+    server.prependListener('request', (request, response) => {
       const { socket } = request;
       const open = this.#open.get(socket) ?? new Set();
       this.#open.set(socket, open);
-      const exchange = { request, response };
+      const exchange: Exchange = { request, response };
       open.add(exchange);
-      response.once('close', () => open.delete(exchange));
+      if (open.size > waitingMax) socket.destroy();
+      response.once('close', () => {
+        open.delete(exchange);
+        const [next] = open;
+        if (!socket.destroyed) next?.begin?.();
+      });
+    });
+    app.addHook('onRequest', ({ raw }, _, next) => {
+      const open = [...(this.#open.get(raw.socket) ?? [])];
+      const own = open.find(({ request }) => request === raw);
+      if (own === undefined || own === open[0]) next();
+      else own.begin = next;
     });
     server.on('checkExpectation', (request, response) => {
       const message = `Expect is 100-continue, or left out, not '${request.headers.expect}'.`;

@@ -18,7 +18,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 `;
 
 export const getExamples = `
-A file appears whole or not at all. With -r, keys that are no path (a//b, ..) are named, not fetched.
+A file appears whole or not at all. With -r, a key that is no path (a//b, ..) is a failure.
 
 Examples:
   omgfs get album/1.jpg                      as ./1.jpg

@@ -1,6 +1,7 @@
 /** `omgfs get`: fetches a file to disk or to standard output. */
+import { randomUUID } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Client, Download } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
 import { about, createProgress, formatBytes, printJson, printLine, shownKey } from '../output.ts';
@@ -42,7 +43,8 @@ export async function saveTo(
   path: string,
   { key, download, json, signal }: GetOptions & { key: string; download: Download },
 ): Promise<void> {
-  const part = `${path}.${process.pid}.part`;
+  // Of its own: with the name in it, one of 250 bytes would be too long.
+  const part = join(dirname(path), `.${randomUUID()}.part`);
   const progress = createProgress({ label: key, unit: 'bytes', total: download.length, json });
   try {
     await writeTo(part, download, (bytes) => progress.add({ bytes }));

@@ -134,8 +134,11 @@ function isInside(name: string): boolean {
   return !name.split('/').some((part) => ['', '.', '..'].includes(part));
 }
 
-async function inodeOf({ root, run }: Device, name: string): Promise<number | undefined> {
+/** @throws PATH_FORBIDDEN when a link leads there. */
+async function inodeOf(device: Device, name: string): Promise<number | undefined> {
+  const { root, run, directories } = device;
   try {
+    await directories.check(parentOf(name));
     return (await run(() => lstat(`${root}/${name}`))).ino;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;

@@ -1,7 +1,16 @@
 /** Goal: only what a dead process left is put right, and only inside of its device. Method: a real
  *  device that is looked at and swept anew, as after its disk had not answered for a while. */
 import { existsSync } from 'node:fs';
-import { link, mkdir, readdir, readFile, unlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  symlink,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { noteAside } from '../../src/dav/asides.ts';
 import { Device } from '../../src/device/device.ts';
@@ -33,13 +42,14 @@ test('a copy that is being made stays when its device comes back meanwhile', asy
   expect(existsSync(`${device.root}/copy`)).toBe(false);
 });
 
-test.each(['../kept', 'x/../../kept', '', '.', '/'])(
+test.each(['../kept', 'x/../../kept', 'link/kept', '', '.', '/'])(
   'a note of %j removes nothing',
   async (name) => {
     const docroot = await createDocroot(1);
     await mkdir(`${docroot}/kept`);
     const device = await createDevice(docroot, 'one-');
     await writeFile(`${device.root}/file`, 'stays');
+    await symlink(docroot, `${device.root}/link`);
     await noteAside(device, { name });
     await (await createDevice(docroot, 'two-')).sweep([]);
     expect(existsSync(`${docroot}/kept`)).toBe(true);

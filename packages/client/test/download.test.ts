@@ -78,6 +78,15 @@ describe('the first replica', () => {
     ['closes without an answer', (request) => request.socket.destroy()],
     ['tells no length', (_, response) => response.end(body)],
     [
+      'gives a part without being asked for one',
+      (_, response) => {
+        const part = body.subarray(0, 1_000);
+        const range = `bytes 0-${part.length - 1}/${body.length}`;
+        response.writeHead(206, { 'content-length': part.length, 'content-range': range });
+        response.end(part);
+      },
+    ],
+    [
       'breaks in mid-body',
       (request, response) => sendBytes(request, response, { body, cutAfter: 1_000_000 }),
     ],

@@ -240,14 +240,17 @@ class Session {
       deadline.arm(this.#context.headersTimeoutMs, 'answer');
       body = await this.#context.replicas.get(place, { range: wanted, signal: deadline.signal });
       const extent = extentOf(body.head);
-      if (extent === undefined || (range !== undefined && extent.start !== range.start)) {
+      if (extent === undefined || extent.start !== (range?.start ?? 0)) {
         const { status } = body.head;
         if (status === 416) throw new OmgfsError('RANGE_NOT_SATISFIABLE');
         throw new Error(`answered ${status} without the bytes ${wanted ?? 'of the file'}`);
       }
       deadline.disarm();
       const fid = parseFidPath(place.pathname)?.fid;
-      const end = Math.min(extent.end, range?.end ?? extent.end);
+      // A part may be shorter than what was asked for (RFC 9110 section 15.3.7): the rest is asked
+      // for where it ends.
+      const last = extent.fileLength - 1;
+      const end = Math.min(last, range?.end ?? last);
       const version = { fid, etag: versionTag(fid, body.head.headers.get('etag')) };
       return { ...extent, end, url, body, deadline, version };
     } catch (error) {
@@ -277,20 +280,20 @@ class Session {
   }
 }
 
-/** Which bytes an answer holds; undefined when it holds none of the file. */
+/** At which byte an answer begins; undefined when it holds none of the file. */
 function extentOf({
   status,
   headers,
   bodyBytes,
-}: ResponseHead): { start: number; end: number; fileLength: number } | undefined {
-  if (status === 200) return { start: 0, end: bodyBytes - 1, fileLength: bodyBytes };
+}: ResponseHead): { start: number; fileLength: number } | undefined {
+  if (status === 200) return { start: 0, fileLength: bodyBytes };
   if (status !== 206) return undefined;
   const range = headers.get('content-range') ?? '';
   const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(range);
   if (match === null) return undefined;
   const [start = 0, end = 0, fileLength = 0] = match.slice(1).map(Number);
   if (end - start + 1 !== bodyBytes) return undefined;
-  return { start, end, fileLength };
+  return { start, fileLength };
 }
 
 /**

@@ -25,4 +25,6 @@ export interface Wait {
   /** By the clock of the database, which claims go by too; undefined: when it is enqueued again. */
   delaySeconds: number | undefined;
   failcount: number;
+  /** The work broke off, and may have left a copy that nobody knows of. */
+  brokeOff?: boolean;
 }

@@ -56,6 +56,8 @@ export interface MoveRow {
 
 export interface ClaimedMove extends MoveRow, Claim {
   failcount: number;
+  /** Who worked on it last has not said how that ended; its tracker may have died. */
+  brokeOff: boolean;
 }
 
 /** A file on the device that is emptied. `isFile` is false for one that was deleted. */

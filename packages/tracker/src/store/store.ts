@@ -113,7 +113,8 @@ export interface DeletionRow {
   failcount: number;
 }
 
-export type ClaimedReplication = ReplicationRow & Claim;
+/** `brokeOff`: who worked on it last has not said how that ended; its tracker may have died. */
+export type ClaimedReplication = ReplicationRow & Claim & { brokeOff: boolean };
 export type ClaimedDeletion = DeletionRow & Claim;
 
 /** A row of `file_to_queue`: type 1 is fsck, 2 rebalance (spec §3.2). */

@@ -34,6 +34,45 @@ test.each(engines)('copies that are no replicas go, others stay, on %s', async (
   expect(await cluster.bytesOn(2, open)).toBe('hello');
 });
 
+test.each(engines)('what work that broke off left on a device goes, on %s', async (engine) => {
+  const settings = { tempfileEveryMs: 20, replicationDelaySeconds: () => 0 };
+  const cluster = await startCluster({ engine, hosts: 3, settings, start: false });
+  const { store, topology } = cluster;
+  await cluster.jobs.monitor.refresh();
+  const file = { bytes: 'hello', on: [1, 2], replicate: false };
+  const copied = await cluster.upload({ ...file, key: 'copied' });
+  const moved = await cluster.upload({ ...file, key: 'moved' });
+  await store.enqueueReplication({ fid: copied, nexttry: 0 });
+  await store.rebalance.change({ expect: {}, moves: [{ fid: moved, devid: 1, targets: [2] }] });
+  // A tracker that is killed before it has recorded the copies it made.
+  await store.claimReplications(1, 0);
+  await store.rebalance.claim({ limit: 1, seconds: 0 });
+  for (const fid of [copied, moved]) {
+    const url = topology.writeUrl({ devid: 3, fid }) ?? '';
+    expect((await fetch(url, { method: 'PUT', body: 'hello' })).ok).toBe(true);
+  }
+  // One that loses the database at that moment, and takes another device the next time.
+  const failed = await cluster.upload({ ...file, on: [1], key: 'failed', replicate: true });
+  let left = 0;
+  const { addReplica } = store;
+  store.addReplica = async (made) => {
+    if (left !== 0) return addReplica.call(store, made);
+    left = made.devid;
+    topology.observeDevice(left, { state: 'readable' });
+    throw new Error('the connection is lost');
+  };
+  cluster.jobs.start();
+  for (const fid of [copied, moved]) await cluster.logged('stray.deleted', { fid, devid: 3 });
+  await until('the copy was made', () => left !== 0);
+  await cluster.logged('stray.deleted', { fid: failed, devid: left });
+  expect(await cluster.bytesOn(left, failed)).toBeUndefined();
+  expect(await cluster.replicas(failed)).toEqual([1, 5 - left]);
+  for (const fid of [copied, moved]) {
+    expect(await cluster.bytesOn(3, fid)).toBeUndefined();
+    expect(await cluster.replicas(fid)).toEqual([1, 2]);
+  }
+});
+
 test('a copy that becomes a replica while it is looked at stays', async () => {
   const settings = { tempfileEveryMs: 20 };
   const cluster = await startCluster({ engine: 'sqlite', hosts: 1, settings });
@@ -93,26 +132,36 @@ test('a copy whose look takes long holds up neither others nor abandoned uploads
   await cluster.logged('stray.deleted', { fid: slow });
 });
 
-test('a copy that its target gave no word on goes when it came into its place late', async () => {
-  let silent: number | undefined;
-  const cluster = await startCluster({
-    engine: 'sqlite',
-    hosts: 3,
-    settings: { tempfileEveryMs: 20 },
-    devices: (real) => ({
-      ...real,
-      copy: async (request) => {
-        const outcome = await real.copy(request);
-        if (silent !== undefined) return outcome;
-        silent = request.to.includes('/dev2/') ? 2 : 3;
-        return { state: 'target_failed', reason: 'silent', mayFinish: true };
-      },
-    }),
-  });
-  const fid = await cluster.upload({ bytes: 'hello', on: [1] });
-  await cluster.logged('stray.deleted', { fid });
-  const other = silent === 2 ? 3 : 2;
-  expect(await cluster.replicas(fid)).toEqual([1, other]);
-  expect(await cluster.bytesOn(silent ?? 0, fid)).toBeUndefined();
-  expect(await cluster.bytesOn(other, fid)).toBe('hello');
-});
+test.each(['gave no word on', 'does not show'])(
+  'a copy that its target %s goes all the same',
+  async (what) => {
+    let silent: number | undefined;
+    let isHidden = what === 'does not show';
+    const cluster = await startCluster({
+      engine: 'sqlite',
+      hosts: 3,
+      settings: { tempfileEveryMs: 20 },
+      devices: (real) => ({
+        ...real,
+        copy: async (request) => {
+          const outcome = await real.copy(request);
+          if (silent !== undefined) return outcome;
+          silent = request.to.includes('/dev2/') ? 2 : 3;
+          if (isHidden) return outcome;
+          return { state: 'target_failed', reason: 'silent', mayFinish: true };
+        },
+        size: async (url, options) => {
+          if (!isHidden) return real.size(url, options);
+          isHidden = false;
+          return { state: 'unreachable', reason: 'silent' };
+        },
+      }),
+    });
+    const fid = await cluster.upload({ bytes: 'hello', on: [1] });
+    await cluster.logged('stray.deleted', { fid });
+    const other = silent === 2 ? 3 : 2;
+    expect(await cluster.replicas(fid)).toEqual([1, other]);
+    expect(await cluster.bytesOn(silent ?? 0, fid)).toBeUndefined();
+    expect(await cluster.bytesOn(other, fid)).toBe('hello');
+  },
+);

@@ -5,6 +5,7 @@ import { fidLock } from '../../store/fid-lock.ts';
 import { type ClaimedMove, type MoveReason, rebalanceField } from '../../store/rebalance-store.ts';
 import { Job } from '../job.ts';
 import { replicationDelaySeconds } from '../replication/backoff.ts';
+import { noteLeftCopies } from '../replication/left-copies.ts';
 import type { JobServices } from '../services.ts';
 import { moveReplica } from './move.ts';
 
@@ -54,14 +55,16 @@ export function createMovesJob(services: JobServices, options: MovesOptions): Jo
     const targets = isDrained(devid) ? [] : move.targets;
     const outcome = await store.withLock(fidLock(fid), async (lost) => {
       const moved = await moveReplica(services, { fid, devid, targets }, [lost, stopping]);
+      if (move.brokeOff && moved.state !== 'stopped') await noteLeftCopies(services, fid);
       // Another tracker may have moved it meanwhile: what both did can be one copy too many.
       if (lost.aborted) await store.enqueueReplication({ fid, nexttry: 0 });
       return moved;
     });
     if (outcome === undefined || outcome.state === 'stopped') {
-      const { failcount } = move;
+      const { failcount, brokeOff } = move;
       const wait = outcome === undefined ? busyDelaySeconds : 0;
-      await store.rebalance.putOff(move, { delaySeconds: wait, failcount, reason: 'busy' });
+      const reason = brokeOff ? 'error' : 'busy';
+      await store.rebalance.putOff(move, { delaySeconds: wait, failcount, reason });
       return 1;
     }
     if (outcome.state === 'kept') return keep(move, outcome.reason, outcome.text);

@@ -1,6 +1,7 @@
 /** Makes one more replica of a file, from one device to another (spec §9.4). */
 import type { FileWithReplicas } from '../../store/store.ts';
 import type { JobServices } from '../services.ts';
+import { noteStrays } from './left-copies.ts';
 import { findReplicaFault } from './verify.ts';
 
 export type CopyResult =
@@ -35,9 +36,7 @@ export async function copyTo(
   );
   if (outcome.state === 'target_failed' && outcome.mayFinish) {
     // Should it come into its place after all, nobody else would know of it.
-    await store.strays.add([{ fid, devid: target }]).catch((error: unknown) => {
-      log.warn({ fid, devid: target, err: error }, 'stray.unknown');
-    });
+    await noteStrays({ store, log }, [{ fid, devid: target }]);
   }
   if (outcome.state !== 'copied') return outcome;
   // A node that refuses a wrong Content-MD5 has checked the bytes already, if it was sent one; the
@@ -49,7 +48,10 @@ export async function copyTo(
   const fault = isShown
     ? undefined
     : await findReplicaFault(devices, { url: to, length, checksum });
-  if (fault !== undefined) return { state: 'target_failed', reason: `after the copy: ${fault}` };
+  if (fault !== undefined) {
+    await noteStrays({ store, log }, [{ fid, devid: target }]);
+    return { state: 'target_failed', reason: `after the copy: ${fault}` };
+  }
   const isCurrent = await store.addReplica({ fid, devid: target });
   if (isCurrent && expected === undefined && outcome.checksum !== undefined) {
     await store.saveChecksum({ fid, checksum: outcome.checksum });

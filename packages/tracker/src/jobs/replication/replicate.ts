@@ -12,6 +12,7 @@ import type { Notes } from '../notes.ts';
 import type { JobServices } from '../services.ts';
 import { replicationDelaySeconds } from './backoff.ts';
 import { copyTo } from './copy-replica.ts';
+import { noteLeftCopies } from './left-copies.ts';
 import { askAbout } from './question.ts';
 import { trim } from './trim.ts';
 
@@ -56,14 +57,14 @@ export function createReplicateJob(
 
   /** @returns how many rows wait. */
   async function settle(row: ClaimedReplication, outcome: Outcome): Promise<number> {
-    const { fid, failcount } = row;
+    const { fid, failcount, brokeOff } = row;
     if (outcome.state === 'settled') {
       options.notes.settled('replicate', row);
       await store.finishReplication(row);
       return 0;
     }
     if (outcome.state === 'stopped') {
-      await store.postponeReplication(row, { delaySeconds: 0, failcount });
+      await store.postponeReplication(row, { delaySeconds: 0, failcount, brokeOff });
       return 1;
     }
     const { code, reason } = outcome;
@@ -85,20 +86,23 @@ export function createReplicateJob(
     putOff: (row) => {
       const { failcount } = row;
       const wait = { delaySeconds: delaySeconds(failcount), failcount: failcount + 1 };
-      return store.postponeReplication(row, wait);
+      return store.postponeReplication(row, { ...wait, brokeOff: true });
     },
     work: async (row, stopping) => {
-      const { fid, failcount } = row;
+      const { fid, failcount, brokeOff } = row;
       const worked = await store.withLock(fidLock(fid), async (lost) => {
         const signals = [lost, stopping];
-        const waiting = await settle(row, await replicate(parts, row, signals));
+        const outcome = await replicate(parts, row, signals);
+        if (brokeOff && outcome.state !== 'stopped') await noteLeftCopies(services, fid);
+        const waiting = await settle(row, outcome);
         // Another tracker may have worked on it meanwhile: what both did can be one copy too many.
         if (lost.aborted) await store.enqueueReplication({ fid, nexttry: 0 });
         return waiting;
       });
       if (worked !== undefined) return worked;
       // The original leaves the row to the lease of its claim, about a quarter of an hour.
-      await store.postponeReplication(row, { delaySeconds: busyDelaySeconds, failcount });
+      const wait = { delaySeconds: busyDelaySeconds, failcount, brokeOff };
+      await store.postponeReplication(row, wait);
       return 1;
     },
   });

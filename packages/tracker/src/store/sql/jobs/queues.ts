@@ -8,6 +8,8 @@ import { int, intOrNull } from '../row.ts';
 import { chunks, integer, marks, padded } from '../statements.ts';
 import { claimRows, claimsOf, ended, type Queue, renewClaims } from './claims.ts';
 
+/** In `flags`, which are 0 with the original: whoever claimed the row did not get to its end. */
+const inWork = 1;
 const replications: Queue = { table: 'file_to_replicate', which: '' };
 const deletions: Queue = { table: 'file_to_delete2', which: '' };
 
@@ -21,6 +23,7 @@ export class Queues {
   claimReplications(limit: number, seconds: number): Promise<ClaimedReplication[]> {
     return claimRows(this.#engine, replications, {
       columns: 'fromdevid, flags, ',
+      reset: `, flags = ${inWork}`,
       limit,
       seconds,
       // Named one by one: V8 takes long to add to a copy.
@@ -31,6 +34,7 @@ export class Queues {
         failcount,
         fromdevid: intOrNull(row, 'fromdevid'),
         flags: int(row, 'flags'),
+        brokeOff: int(row, 'flags') === inWork,
       }),
     });
   }
@@ -74,7 +78,8 @@ export class Queues {
   }
 
   postponeReplication(row: ClaimedReplication, wait: Wait): Promise<void> {
-    return this.#postpone(replications, row, wait);
+    const flags = wait.brokeOff ? inWork : 0;
+    return this.#postpone(replications, row, { ...wait, also: `, flags = ${flags}` });
   }
 
   postponeDeletion(row: ClaimedDeletion, wait: Wait): Promise<void> {
@@ -82,7 +87,11 @@ export class Queues {
   }
 
   /** A row that says anything else than its claim keeps its `nexttry`. Primary key. */
-  async #postpone({ table }: Queue, row: Claim, { delaySeconds, failcount }: Wait): Promise<void> {
+  async #postpone(
+    { table }: Queue,
+    row: Claim,
+    { delaySeconds, failcount, also = '' }: Wait & { also?: string },
+  ): Promise<void> {
     // The column holds one byte; a strict server refuses more.
     const failures = Math.min(failcount, 255);
     const { fid, claims } = ended(row);
@@ -90,7 +99,7 @@ export class Queues {
     const nexttry = delaySeconds === undefined ? endOfTime : `${now} + ${integer(delaySeconds)}`;
     const kept = claims.length === 0 ? '0 = 1' : `nexttry + 0 IN ${marks(claims.length)}`;
     await this.#engine.run(
-      `UPDATE ${table} SET failcount = ?,
+      `UPDATE ${table} SET failcount = ?${also},
        nexttry = CASE WHEN ${kept} THEN ${nexttry} ELSE nexttry END WHERE fid = ?`,
       [failures, ...claims, fid],
     );

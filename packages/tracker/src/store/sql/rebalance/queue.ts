@@ -13,6 +13,8 @@ import { bytes, chunks, marks, padded, Raw, tuples } from '../statements.ts';
 
 /** `file_to_queue.type` of a move. */
 const moveType = 2;
+/** In `flags`, instead of a reason: whoever claimed the row did not get to its end. */
+const inWork = 255;
 const moves: Queue = { table: 'file_to_queue', which: `type = ${moveType} AND ` };
 
 /** A fid that is queued keeps its row: it may be in work. Primary key. */
@@ -48,11 +50,12 @@ export function claimMoves(
 ): Promise<ClaimedMove[]> {
   return claimRows(engine, moves, {
     ...request,
-    columns: `devid, ${engine.dialect.bytes('arg')} AS arg, `,
-    reset: ', flags = 0',
+    columns: `devid, flags, ${engine.dialect.bytes('arg')} AS arg, `,
+    reset: `, flags = ${inWork}`,
     made: (row, claim) => ({
       ...claim,
       devid: intOrNull(row, 'devid') ?? 0,
+      brokeOff: [inWork, moveReasons.error].includes(int(row, 'flags')),
       targets: text(row, 'arg')
         .split(',')
         .filter((one) => /^\d{1,9}$/.test(one))
@@ -94,7 +97,7 @@ export async function hastenMoves(engine: Engine): Promise<void> {
   const { now } = engine.dialect;
   await engine.run(
     `UPDATE file_to_queue SET nexttry = ${now}
-     WHERE type = ${moveType} AND nexttry > ${now} AND flags > 0`,
+     WHERE type = ${moveType} AND nexttry > ${now} AND flags NOT IN (0, ${inWork})`,
   );
 }
 

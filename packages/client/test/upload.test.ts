@@ -235,6 +235,12 @@ test('a source is cancelled when the upload fails', async () => {
   expect(source.destroyed).toBe(true);
 });
 
+test('what the tracker said is told with the error', async () => {
+  const tracker = await trackerOf([], { create_open: () => 'ERR failure Operation+failed\r\n' });
+  const failure = clientOf(tracker).put('k', body);
+  await expect(failure).rejects.toMatchObject({ code: 'FAILURE', details: { wire: 'failure' } });
+});
+
 test('a tracker that answers in the form for one destination is understood', async () => {
   const good = await node();
   const answers = { create_open: () => `OK fid=5&devid=1&path=${good.path(1, 5)}\r\n` };

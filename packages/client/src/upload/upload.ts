@@ -85,7 +85,7 @@ export async function upload(context: UploadContext, request: UploadRequest): Pr
       throw new OmgfsError(code, {
         message: [message, ...said].join('; '),
         cause: error,
-        details: { tried: said },
+        details: { ...known.details, tried: said },
       });
     }
   }

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LocalCluster, startLocalCluster } from '@omgfs/cli';
 import { createClient } from '@omgfs/client';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { omgfsScript, runOmgfs } from '../helpers/command-line.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'omgfs-trees-'));
@@ -72,6 +72,12 @@ test('sync stores what changed, and only that', async () => {
   rmSync(join(dir, 'tree/deep/er'), { recursive: true });
   expect(await changes()).toEqual([]);
   expect(await changes('--delete')).toEqual(['delete s/deep/er/c']);
+  // A key that is no text.
+  const client = createClient({ trackers: [...cluster.trackers], domain: 'main' });
+  onTestFinished(() => client.close());
+  await client.put(Buffer.from('s/\xff', 'latin1'), Buffer.from('odd'));
+  expect(await changes('--delete')).toEqual(['delete s/\ufffd']);
+  expect(await changes('--delete')).toEqual([]);
   const refused = await run('sync', 'nowhere', 's/');
   expect({ code: refused.code, err: refused.err }).toEqual({
     code: 2,

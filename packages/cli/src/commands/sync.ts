@@ -1,4 +1,5 @@
 /** `omgfs sync`: makes the keys below a prefix what a directory tree is; uploads what changed. */
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -33,8 +34,8 @@ export interface SyncOptions {
 interface Change {
   action: 'put' | 'delete';
   key: string;
-  /** Undefined for a deletion. */
-  file: TreeFile | undefined;
+  /** What is stored, or the bytes of the key that goes: not every key is text. */
+  what: TreeFile | Buffer;
 }
 
 /** @throws BAD_ARGS for what is no directory; FAILURE when some changes failed. */
@@ -61,10 +62,9 @@ export async function syncCommand(
   if (failed > 0) throw someFailed(failed, changes.length + left);
   if (options.dryRun) return;
   if (options.json) return;
-  const put = changes.filter(({ action }) => action === 'put');
-  const bytes = put.reduce((sum, { file }) => sum + (file?.bytes ?? 0), 0);
-  const removed = changes.length - put.length;
-  printLine(`${put.length} files stored, ${formatBytes(bytes)}; ${removed} removed`);
+  const put = changes.filter(({ action }) => action === 'put').length;
+  const removed = changes.length - put;
+  printLine(`${put} files stored, ${formatBytes(bytesOf(changes))}; ${removed} removed`);
 }
 
 async function findChanges(
@@ -78,11 +78,13 @@ async function findChanges(
   await inParallel([...wanted], { concurrency: jobs }, async ([key, file]) => {
     signal.throwIfAborted();
     if (await isSame(client, { key, file, options })) return;
-    changes.push({ action: 'put', key, file });
+    changes.push({ action: 'put', key, what: file });
   });
   if (options.delete) {
-    for await (const key of client.list({ prefix, signal })) {
-      if (!wanted.has(key)) changes.push({ action: 'delete', key, file: undefined });
+    for await (const bytes of client.listBytes({ prefix, signal })) {
+      const key = bytes.toString();
+      if (wanted.has(key) && isUtf8(bytes)) continue;
+      changes.push({ action: 'delete', key, what: bytes });
     }
   }
   return changes.sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -129,20 +131,21 @@ async function apply(
   options: SyncOptions,
 ): Promise<number> {
   const { json, jobs, signal } = options;
-  const total = changes.reduce((sum, { file }) => sum + (file?.bytes ?? 0), 0);
+  const total = bytesOf(changes);
   const progress = createProgress({ label: 'sync', unit: 'bytes', total, json });
   let failed = 0;
   try {
-    await inParallel(changes, { concurrency: jobs }, async ({ action, key, file }) => {
+    await inParallel(changes, { concurrency: jobs }, async ({ action, key, what }) => {
       signal.throwIfAborted();
       try {
-        if (file === undefined) await about('cannot remove', key, client.delete(key, { signal }));
+        if (Buffer.isBuffer(what))
+          await about('cannot remove', key, client.delete(what, { signal }));
         else {
           const { class: className } = options;
           const named = className === undefined ? {} : { class: className };
           const request = { ...named, signal, checksum: 'MD5' as const };
-          await about('cannot store', key, client.put(key, { file: file.path }, request));
-          progress.add({ bytes: file.bytes });
+          await about('cannot store', key, client.put(key, { file: what.path }, request));
+          progress.add({ bytes: what.bytes });
         }
         if (json) printJson({ action, key });
       } catch (error) {
@@ -155,4 +158,9 @@ async function apply(
     progress.stop();
   }
   return failed;
+}
+
+/** That are stored. */
+function bytesOf(changes: readonly Change[]): number {
+  return changes.reduce((sum, { what }) => sum + (Buffer.isBuffer(what) ? 0 : what.bytes), 0);
 }

@@ -276,6 +276,13 @@ describe('names', () => {
     const admin = createAdmin({ trackers: cluster.trackers });
     await admin.createClass({ domain, name: 'one', mindevcount: 1 });
     await admin.close();
+    // Asked for names that do not exist, a tracker looks for new ones once a second.
+    for (const tracker of cluster.trackers) {
+      await until(`${tracker} to know the class`, async () => {
+        const one = newClient({ trackers: [tracker] });
+        return await one.put('known', small, { class: 'one' }).finally(() => one.close());
+      });
+    }
     const work = async () => {
       for (let key = left.pop(); key !== undefined; key = left.pop()) {
         await client.put(key, Buffer.from('x'), { class: 'one' });

@@ -22,9 +22,10 @@ export default defineConfig({
   test: {
     globalSetup: ['test/helpers/global-setup.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // Half of the time a worker waits for daemons, so that three keep two processors busy.
+    maxWorkers: 3,
     projects: [
-      // Their many small files share two processes: to start one and to load what is tested takes
+      // Their many small files share three processes: to start one and to load what is tested takes
       // longer than most of them (0.4 s of processor time each, 2026-11).
       {
         ...common,

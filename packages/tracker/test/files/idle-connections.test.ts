@@ -49,7 +49,7 @@ test('a download that is broken off', async () => {
   await Promise.all(reads);
   // undici connects anew for a request that was aborted, and keeps that connection then.
   const quiet = () => open === 0 && performance.now() - lastMs > 1_000;
-  await until('all connections to be closed', quiet, { deadlineMs: 30_000 });
+  await until('all connections to be closed', quiet);
   await files.close();
   node.close();
 });

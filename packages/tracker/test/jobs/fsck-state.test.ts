@@ -214,19 +214,22 @@ describe.each(engines)('fsck commands on %s', (engine) => {
   test('a reset while it runs sends it back; the log can be cleared meanwhile', async () => {
     const cluster = await startCluster({ engine, hosts: 2, ...onlyFsck });
     const call = commandsOf(cluster);
-    await uploadShort(cluster, 12);
-    await cluster.store.setSetting({ field: 'queue_rate_for_fsck', value: '8' });
+    await uploadShort(cluster, 30);
+    const rate = (value: string | undefined) =>
+      cluster.store.setSetting({ field: 'queue_rate_for_fsck', value });
+    await rate('3');
     await call('fsck_reset');
     await call('fsck_start');
     await until('some were looked at', async () => {
-      return (await cluster.store.fsck.state()).checked >= 8;
+      return (await cluster.store.fsck.state()).checked >= 3;
     });
     await call('fsck_clearlog');
     await call('fsck_reset', { startpos: '2' });
     expect(await call('fsck_status')).toMatchObject({ running: 1 });
+    await rate(undefined);
     await settled(cluster);
     const { position, end, checked } = await cluster.store.fsck.state();
-    expect({ position, checked }).toEqual({ position: end, checked: 10 });
+    expect({ position, checked }).toEqual({ position: end, checked: 28 });
   });
 
   test('a run rests and goes on where it was; later files are not reached', async () => {

@@ -94,7 +94,6 @@ export class OriginalSite {
     const host = { host: name, ip: this.addressOf(name), port: this.#ports.http };
     await this.client.call('create_host', { ...host, status: 'alive' });
     for (const devid of devids) {
-      mkdirSync(join(this.dir, name, `dev${devid}`), { recursive: true });
       await this.client.call('create_device', { hostname: name, devid, state: 'alive' });
     }
   }
@@ -111,7 +110,9 @@ export class OriginalSite {
 
   startNode(name: HostName): ChildProcess {
     const docroot = join(this.dir, name);
-    mkdirSync(docroot, { recursive: true });
+    // Before it starts, because it looks for new ones seldom.
+    for (const devid of devidsOf(name))
+      mkdirSync(join(docroot, `dev${devid}`), { recursive: true });
     const child = this.#run('storage', 'mogstored', {
       args: [
         ...['--skipconfig', `--docroot=${docroot}`, '--maxconns=1000'],
@@ -130,7 +131,7 @@ export class OriginalSite {
 
   /** Where a node keeps a replica. */
   pathOf(devid: number, fid: number): string {
-    const name = hosts.find((_, at) => Math.ceil(devid / 2) === at + 1) ?? hosts[0];
+    const name = hosts.find((host) => devidsOf(host).includes(devid)) ?? hosts[0];
     return join(this.dir, name, fidPath(devid, fid));
   }
 
@@ -195,6 +196,12 @@ export class OriginalSite {
     this.#processes.push(child);
     return child;
   }
+}
+
+/** Each host has two: 1 and 2, 3 and 4, 5 and 6. */
+function devidsOf(name: HostName): number[] {
+  const last = 2 * (hosts.indexOf(name) + 1);
+  return [last - 1, last];
 }
 
 function programOf(part: 'tracker' | 'storage', program: string): string {

@@ -13,11 +13,13 @@ export function numberAbove(limit: number): (text: string) => number {
   };
 }
 
-/** A number of copies, of which a class can want so many. */
-export function copyCount(text: string): number {
-  const value = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= 1 && value <= 255) return value;
-  throw new InvalidArgumentError('It must be a number from 1 to 255.');
+/** A whole number between two bounds, which are allowed. */
+export function numberWithin(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It must be a number from ${least} to ${most}.`);
+  };
 }
 
 /** A device: `3` or `dev3`. */
@@ -42,8 +44,4 @@ export function ipv4(text: string): string {
   throw new InvalidArgumentError('It must be an IPv4 address, like 10.0.0.4.');
 }
 
-export function portNumber(text: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port >= 1 && port <= 65_535) return port;
-  throw new InvalidArgumentError('It must be a port number from 1 to 65535.');
-}
+export const portNumber = numberWithin(1, 65_535);

@@ -35,7 +35,7 @@ import {
   syncHelp,
 } from './help.ts';
 import { Interrupted, withInterrupt } from './interrupt.ts';
-import { numberAbove } from './numbers.ts';
+import { numberAbove, numberWithin } from './numbers.ts';
 import { printError, printLine } from './output.ts';
 
 /** What the process ends with. */
@@ -277,12 +277,12 @@ function addClusterCommands(program: Command): void {
   const withClusterOptions = (command: Command) =>
     command
       .option('--dir <path>', 'state directory', stateDirDefault)
-      .option('--hosts <n>', 'storage nodes, at least', positive, 3)
+      .option('--hosts <n>', 'storage nodes, at least', numberWithin(1, hostsMax), 3)
       .option('--devices <n>', 'devices of each node, at least', positive, 2)
       .option(
         '--port-base <n>',
         'first port of a new state directory; 0 takes free ones',
-        natural,
+        numberWithin(0, portBaseMax),
         7000,
       );
   withClusterOptions(program.command('up'))
@@ -353,5 +353,9 @@ function addCompletion(program: Command): void {
     .action((shell: Shell) => printLine(completionScript(program, shell).trimEnd()));
 }
 
+/** Each has a loopback address and processes of its own. */
+const hostsMax = 200;
+/** Others are up to some hundreds above it. */
+const portBaseMax = 60_000;
 const positive = numberAbove(0);
 const natural = numberAbove(-1);

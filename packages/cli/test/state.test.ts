@@ -16,8 +16,10 @@ test('what is written is read again; nothing and rubbish are no state', () => {
   const state = { domain: 'd', trackerPorts: [1], nodePorts: [2, 3] };
   writeState(dir, state);
   expect(readState(dir)).toEqual(state);
-  writeFileSync(join(dir, 'cluster.json'), '{"dom');
-  expect(readState(dir)).toBeUndefined();
+  for (const rubbish of ['{"dom', '{}', 'null', '[]', '{"domain":"d","nodePorts":3}']) {
+    writeFileSync(join(dir, 'cluster.json'), rubbish);
+    expect(readState(dir)).toBeUndefined();
+  }
   rmSync(join(dir, 'cluster.json'));
 });
 

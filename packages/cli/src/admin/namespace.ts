@@ -2,7 +2,7 @@
 import type { Admin, ClassChange } from '@omgfs/client';
 import { OmgfsError } from '@omgfs/protocol';
 import type { Command } from 'commander';
-import { copyCount } from '../numbers.ts';
+import { numberWithin } from '../numbers.ts';
 import { printLine } from '../output.ts';
 import type { WithAdmin } from './context.ts';
 import { printDone, printTable } from './table.ts';
@@ -80,7 +80,7 @@ function addClasses(command: Command, withAdmin: WithAdmin): void {
     );
   const withFlags = (one: Command) =>
     one
-      .option('-m, --mindevcount <n>', 'copies wanted', copyCount)
+      .option('-m, --mindevcount <n>', 'copies wanted', numberWithin(1, 255))
       .option('-p, --replpolicy <text>', "where copies go, for example 'MultipleHosts(3)'")
       .option('-s, --hashtype <name>', 'checksum to keep: MD5, SHA-1 or NONE');
   withFlags(command.command('add <domain> <class>'))

@@ -31,7 +31,10 @@ const stateFile = 'cluster.json';
 
 /** The state of an earlier run; undefined when there was none. */
 export function readState(dir: string): KeptState | undefined {
-  return readJson<KeptState>(join(dir, stateFile));
+  const state = readJson<Partial<KeptState> | null>(join(dir, stateFile));
+  const { domain, trackerPorts, nodePorts } = state ?? {};
+  const isWhole = domain && Array.isArray(trackerPorts) && Array.isArray(nodePorts);
+  return isWhole ? { ...state, domain, trackerPorts, nodePorts } : undefined;
 }
 
 export function writeState(dir: string, state: KeptState): void {

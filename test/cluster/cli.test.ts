@@ -188,7 +188,7 @@ describe('files', () => {
       stdio: 'ignore',
     });
     const ended = once(child, 'exit');
-    const parts = () => readdirSync(dir).filter((name) => name.startsWith('big.bin'));
+    const parts = () => readdirSync(dir).filter((name) => /^big\.bin|\.part$/.test(name));
     await until('the first bytes on disk', () => parts().length > 0, { everyMs: 1 });
     child.kill('SIGINT');
     const [code] = await ended;

@@ -106,7 +106,9 @@ const advice: Partial<Record<ErrorCode, string>> = {
   UNREG_DOMAIN: "Name another with --domain; see 'omgfs admin domain list'.",
   UNREG_CLASS: "Leave --class out for the default class; see 'omgfs admin class list'.",
   UNKNOWN_KEY: "See what is stored with 'omgfs ls'.",
-  NO_DEVICES: 'All devices are full, down or not yet seen by the tracker; try again in a moment.',
+  NO_DEVICES:
+    'All devices are full, down or not yet seen by the tracker; try again in a moment. ' +
+    "'omgfs admin explain dev1' says why one of them takes none.",
   NO_REPLICA_UP: 'Start the storage nodes that hold the file, then try again.',
   FSCK_RUNNING: "See 'omgfs admin fsck status'; 'omgfs admin fsck stop' ends it.",
   REBAL_RUNNING: "See 'omgfs admin rebalance status'; 'omgfs admin rebalance stop' ends it.",

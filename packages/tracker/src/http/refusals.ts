@@ -116,7 +116,7 @@ function named(code: string, { params, query }: FastifyRequest): string | undefi
     case 'NO_DEVICES':
       return (
         `No device can take a file of '${domain}' now: all are full, down or not yet seen by ` +
-        "this tracker. Ask again in a moment; 'omgfs admin check' says more."
+        "this tracker. Ask again in a moment; 'omgfs admin explain dev1' says why not."
       );
     case 'NO_TEMP_FILE': {
       if (!upload) return undefined;

@@ -170,16 +170,25 @@ describe.each(engines)('healing on %s', (engine) => {
     await store.removeReplica({ fid, devid: 3 });
     jobs.want('replicate', 0);
     await store.withLock({ name: 'omg:heal', waitMs: 60_000 }, async () => {});
-    const { healer, rounds } = watchedHealer(cluster, { settleSeconds: 3600 });
+    const { healer, rounds } = watchedHealer(cluster, {
+      ...{ settleSeconds: 3600, reloadTopology: () => jobs.monitor.reload() },
+    });
     await store.updateClass({ dmid, classid, mindevcount: 2 });
     await jobs.monitor.refresh();
-    healer.start();
     const field = `omg_sweep_class_${dmid}_${classid}`;
+    let begun = 0;
+    const set = store.setSetting.bind(store);
+    store.setSetting = async (setting) => {
+      if (setting.field === field) begun += 1;
+      await set(setting);
+    };
+    healer.start();
     await until('it is noted', async () => (await store.findSetting(known)) === '2');
     const before = rounds();
     await until('two rounds passed', () => rounds() > before + 2);
     await healer.stop();
     expect(await store.findSetting(field)).toMatch(/^0@\d+$/);
+    expect(begun).toBe(1);
     await store.addReplica({ fid, devid: 3 });
     // With a time that is too far off, which only a wrong clock can have written, it begins now.
     jobs.want('replicate', 4);

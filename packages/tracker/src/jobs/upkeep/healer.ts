@@ -88,6 +88,7 @@ export class Healer extends RoundJob {
   /** Compares what classes ask for with what they asked for when their files were seen to last. */
   async #noteClasses(): Promise<void> {
     const { store, topology, log } = this.#services;
+    let isNew = false;
     for (const { dmid, classes } of topology.domains()) {
       for (const fileClass of classes.values()) {
         if (topology.isImplicit(fileClass)) continue;
@@ -103,8 +104,11 @@ export class Healer extends RoundJob {
           log.info({ dmid, classid, before: known, now: demand }, 'class.changed');
         }
         await store.setSetting({ field, value: demand });
+        isNew = true;
       }
     }
+    // Or the next look finds the same change again, and has the walk wait once more.
+    if (isNew) await this.#options.reloadTopology();
   }
 
   async #noteSweep(field: string): Promise<void> {
